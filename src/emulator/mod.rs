@@ -1,0 +1,1 @@
+//! A local MediaTailor that conflicts like the real one.

@@ -1,0 +1,185 @@
+use std::{borrow::Cow, hash::DefaultHasher, hash::Hash as _};
+
+use http::{request::Parts, uri::Authority};
+use percent_encoding::percent_decode_str;
+
+use super::{Kind, MalformedId, Route, SessionId, SessionKey};
+
+/// Tells which session a request belongs to.
+///
+/// A closure from a request's head to an optional key is one; what it names is taken for a [`Kind::Media`]
+/// request, the rest for [`Kind::Other`]:
+///
+/// ```
+/// use onelane::session::{Extract, SessionId, SessionKey};
+///
+/// let by_header = |parts: &http::request::Parts| {
+///     let id = parts.headers.get("x-viewer")?.to_str().ok()?;
+///     Some(SessionKey::new(None, None, SessionId::parse(id).ok()?))
+/// };
+/// # fn is_extract(_: impl Extract) {}
+/// # is_extract(by_header);
+/// ```
+///
+/// It is called once for each request, before anything is waited for: it must not block.
+pub trait Extract {
+    /// Reads the head of a request.
+    fn extract(&self, parts: &Parts) -> Extracted;
+}
+
+/// What an [`Extract`] found in a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extracted {
+    /// What the request asks for.
+    pub kind: Kind,
+    /// Whose it is: `None` where no session is named, an error where what is named cannot be one.
+    pub session: Result<Option<SessionKey>, MalformedId>,
+}
+
+/// Reads AWS Elemental MediaTailor's URLs; see [`Route`].
+///
+/// The key is made of the upstream's authority, the playback configuration and the session id. The `Host`
+/// header is never read for it, since a player could give each of its requests a lane of its own that way.
+/// Segments get no key: they need no lane.
+#[derive(Debug, Clone)]
+pub struct MediaTailor {
+    /// The authority, hashed; `None` to take it from each request's URI.
+    scope: Option<DefaultHasher>,
+}
+
+// === impl MediaTailor ===
+
+impl MediaTailor {
+    /// Takes the upstream's authority from a request's URI where it has one, as it does in a client's stack.
+    pub fn new() -> Self {
+        Self { scope: None }
+    }
+
+    /// For one upstream: every request counts as a request to `authority`, whatever its URI says.
+    #[must_use]
+    pub fn upstream(self, authority: &Authority) -> Self {
+        Self { scope: Some(scope(Some(authority))) }
+    }
+}
+
+impl Default for MediaTailor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Extract for MediaTailor {
+    fn extract(&self, parts: &Parts) -> Extracted {
+        let route = Route::of(parts.uri.path(), parts.uri.query());
+        let session = match (route.kind, route.session) {
+            (Kind::Segment, _) | (_, None) => Ok(None),
+            (_, Some(text)) => decoded(text).and_then(|text| SessionId::parse(&text)).map(|id| {
+                let configuration =
+                    route.configuration.map(|text| percent_decode_str(text).decode_utf8_lossy());
+                let configuration = configuration.as_deref();
+                Some(match &self.scope {
+                    Some(scope) => SessionKey::within(scope, configuration, id),
+                    None => SessionKey::within(&scope(parts.uri.authority()), configuration, id),
+                })
+            }),
+        };
+        Extracted { kind: route.kind, session }
+    }
+}
+
+fn scope(authority: Option<&Authority>) -> DefaultHasher {
+    let mut scope = DefaultHasher::new();
+    authority.map(|authority| authority.as_str().to_ascii_lowercase()).hash(&mut scope);
+    scope
+}
+
+fn decoded(text: &str) -> Result<Cow<'_, str>, MalformedId> {
+    percent_decode_str(text).decode_utf8().map_err(|_| MalformedId::NOT_TEXT)
+}
+
+// === impl Extract for closures ===
+
+impl<F> Extract for F
+where
+    F: Fn(&Parts) -> Option<SessionKey>,
+{
+    fn extract(&self, parts: &Parts) -> Extracted {
+        let session = self(parts);
+        let kind = if session.is_some() { Kind::Media } else { Kind::Other };
+        Extracted { kind, session: Ok(session) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    const SID: &str = "6f1b7c52-30aa-4c1e-9d0f-2a4d1f7be901";
+
+    fn extract(extract: &impl Extract, uri: &str) -> Extracted {
+        extract.extract(&Request::get(uri).body(()).expect("a request").into_parts().0)
+    }
+
+    fn key(uri: &str) -> Option<SessionKey> {
+        extract(&MediaTailor::new(), uri).session.expect("well formed")
+    }
+
+    #[test]
+    fn one_session_has_one_key_in_all_its_urls() {
+        let media = key(&format!("/v1/manifest/acct/Cfg/{SID}/0.m3u8")).expect("a session");
+        for other in [
+            format!("/v1/manifest/acct/Cfg/{SID}/3.m3u8?tok=1"),
+            format!("/prefix/v1/manifest/acct/C%66g/{SID}/0.m3u8"),
+            format!("/v1/manifest/acct/Cfg/{}/0.m3u8", SID.replace('6', "%36")),
+            format!("/v1/master/acct/Cfg/a/b.m3u8?aws.sessionId={SID}"),
+            format!("/v1/tracking/acct/Cfg/{SID}"),
+        ] {
+            assert_eq!(key(&other), Some(media.clone()), "{other}");
+        }
+        assert_ne!(key(&format!("/v1/manifest/acct/Other/{SID}/0.m3u8")), Some(media));
+    }
+
+    #[test]
+    fn the_authority_is_the_upstreams() {
+        let uri = |host: &str| format!("http://{host}/v1/manifest/acct/Cfg/{SID}/0.m3u8");
+        assert_ne!(key(&uri("a.example")), key(&uri("b.example")));
+        assert_eq!(key(&uri("a.example")), key(&uri("A.EXAMPLE")));
+
+        let fixed = MediaTailor::new().upstream(&Authority::from_static("origin.example"));
+        assert_eq!(extract(&fixed, &uri("a.example")), extract(&fixed, &uri("b.example")));
+        let id = SessionId::parse(SID).expect("a UUID");
+        assert_eq!(
+            extract(&fixed, &uri("a.example")).session,
+            Ok(Some(SessionKey::new(Some("origin.example"), Some("Cfg"), id)))
+        );
+    }
+
+    #[test]
+    fn malformed_ids_are_told_from_none() {
+        let malformed = |sid: &str| {
+            extract(&MediaTailor::new(), &format!("/v1/manifest/acct/Cfg/{sid}/0.m3u8")).session.is_err()
+        };
+        assert!(malformed(""));
+        assert!(malformed(&"a".repeat(4096)));
+        assert!(malformed("%00%0a"));
+        assert!(malformed("a%2Fb"));
+        assert!(malformed(".."));
+        assert!(malformed("%ff"));
+        assert!(!malformed("some-token"));
+        assert!(key("/v1/master/acct/Cfg/index.m3u8").is_none());
+        let segment = format!("/v1/segment/acct/Cfg/{}/0/1", "b".repeat(500));
+        assert!(key(&segment).is_none(), "a blob where a segment's session would be is no error");
+    }
+
+    #[test]
+    fn a_closure_brings_its_own_key() {
+        let named = |parts: &Parts| {
+            let id = parts.uri.path().strip_prefix("/watch/")?;
+            Some(SessionKey::new(None, None, SessionId::parse(id).ok()?))
+        };
+        assert_eq!(extract(&named, "/watch/me").kind, Kind::Media);
+        assert_eq!(extract(&named, "/").kind, Kind::Other);
+    }
+}

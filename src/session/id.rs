@@ -1,0 +1,189 @@
+use std::{
+    fmt,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use uuid::Uuid;
+
+/// The longest session id that is taken for one, in bytes.
+const LONGEST: usize = 128;
+
+/// How much of an id is shown in logs and `Debug`, in characters.
+const SHOWN: usize = 8;
+
+/// Names one session of one playback configuration: the key of a lane.
+///
+/// Two sessions of the same id under another upstream or configuration have another key. The pair is held as
+/// a hash of 64 bits, so that a key of a UUID needs no allocation.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SessionKey {
+    scope: u64,
+    id: SessionId,
+}
+
+/// A session's id as MediaTailor made it.
+///
+/// It is an opaque token: every published example has the shape of a UUID, no document promises it. UUIDs are
+/// held as 16 bytes, other tokens as text of at most 128 bytes. `Debug` and `Display` show the first eight
+/// characters, since whoever knows a whole id can watch the session's stream.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SessionId(Repr);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Repr {
+    Uuid(Uuid),
+    Token(Box<str>),
+}
+
+/// What stands where a session id belongs cannot be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("malformed session id: {0}; use the playlist address that MediaTailor gave, unchanged")]
+pub struct MalformedId(&'static str);
+
+// === impl SessionKey ===
+
+impl SessionKey {
+    /// The key of `id` under an upstream's authority and a playback configuration, where they are known.
+    pub fn new(authority: Option<&str>, configuration: Option<&str>, id: SessionId) -> Self {
+        let mut scope = DefaultHasher::new();
+        authority.map(str::to_ascii_lowercase).hash(&mut scope);
+        configuration.hash(&mut scope);
+        Self { scope: scope.finish(), id }
+    }
+
+    /// The key of `id` within a scope that was hashed before, which spares the hot path the authority's.
+    pub(super) fn within(scope: &DefaultHasher, configuration: Option<&str>, id: SessionId) -> Self {
+        let mut scope = scope.clone();
+        configuration.hash(&mut scope);
+        Self { scope: scope.finish(), id }
+    }
+
+    /// The session's id.
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+}
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.id, f)
+    }
+}
+
+impl fmt::Display for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.id, f)
+    }
+}
+
+// === impl SessionId ===
+
+impl SessionId {
+    /// Reads an id from decoded text.
+    ///
+    /// # Errors
+    ///
+    /// [`MalformedId`] when the text is empty, longer than 128 bytes, a dot segment, or holds anything but the
+    /// characters of a path segment (RFC 3986 section 3.3, `pchar` without escapes).
+    pub fn parse(text: &str) -> Result<Self, MalformedId> {
+        // Of a UUID's several spellings only the hyphenated one is MediaTailor's.
+        if text.len() == 36
+            && let Ok(uuid) = Uuid::try_parse(text)
+        {
+            return Ok(Self(Repr::Uuid(uuid)));
+        }
+        match text {
+            "" => Err(MalformedId("it is empty")),
+            "." | ".." => Err(MalformedId("it is a dot segment")),
+            _ if text.len() > LONGEST => Err(MalformedId("it is longer than 128 bytes")),
+            _ if !text.bytes().all(is_token) => Err(MalformedId("it holds a character that no id has")),
+            _ => Ok(Self(Repr::Token(text.into()))),
+        }
+    }
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte)
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Repr::Uuid(uuid) => write!(f, "{:08x}…", uuid.as_fields().0),
+            // Only ASCII gets in, so a byte is a character.
+            Repr::Token(text) if text.len() > SHOWN => write!(f, "{}…", &text[..SHOWN]),
+            Repr::Token(text) => f.write_str(text),
+        }
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+// === impl MalformedId ===
+
+impl MalformedId {
+    pub(super) const NOT_TEXT: Self = Self("it is not UTF-8");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UUID: &str = "6f1b7c52-30aa-4c1e-9d0f-2a4d1f7be901";
+
+    #[test]
+    fn uuids_take_no_allocation_and_tokens_are_text() {
+        assert!(matches!(SessionId::parse(UUID), Ok(SessionId(Repr::Uuid(_)))));
+        // One example in AWS's documents is a character short.
+        assert!(matches!(SessionId::parse(&UUID[1..]), Ok(SessionId(Repr::Token(_)))));
+        assert_eq!(size_of::<SessionKey>(), 32);
+    }
+
+    #[test]
+    fn other_spellings_of_a_uuid_are_other_ids() {
+        let simple = UUID.replace('-', "");
+        assert_ne!(SessionId::parse(UUID), SessionId::parse(&simple));
+    }
+
+    #[test]
+    fn malformed_ids_say_why() {
+        for (text, why) in [
+            ("", "empty"),
+            (".", "dot segment"),
+            ("..", "dot segment"),
+            ("a/b", "character"),
+            ("a\nb", "character"),
+            ("a b", "character"),
+            ("é", "character"),
+            (&"x".repeat(129), "longer"),
+            (&"x".repeat(4096), "longer"),
+        ] {
+            let error = SessionId::parse(text).expect_err(text).to_string();
+            assert!(error.contains(why), "{text:?}: {error}");
+        }
+        assert!(SessionId::parse(&"x".repeat(128)).is_ok());
+    }
+
+    #[test]
+    fn ids_are_shown_short() {
+        let long = SessionId::parse("0123456789-and-more").expect("a token");
+        assert_eq!(format!("{long} {long:?}"), "01234567… 01234567…");
+        let uuid = SessionId::parse(UUID).expect("a UUID");
+        let key = SessionKey::new(Some("a.example"), Some("cfg"), uuid);
+        assert_eq!(format!("{key} {key:?}"), "6f1b7c52… 6f1b7c52…");
+    }
+
+    #[test]
+    fn a_key_tells_upstreams_and_configurations_apart() {
+        let id = || SessionId::parse(UUID).expect("a UUID");
+        let key = SessionKey::new(Some("a.example"), Some("news"), id());
+        assert_eq!(key, SessionKey::new(Some("A.EXAMPLE"), Some("news"), id()));
+        assert_ne!(key, SessionKey::new(Some("b.example"), Some("news"), id()));
+        assert_ne!(key, SessionKey::new(Some("a.example"), Some("sport"), id()));
+        assert_ne!(key, SessionKey::new(Some("a.example"), None, id()));
+    }
+}
