@@ -1,4 +1,5 @@
 //! One lane per MediaTailor session.
+pub mod lane;
 pub mod session;
 
 #[cfg(feature = "emulator")]

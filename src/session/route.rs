@@ -95,12 +95,12 @@ fn read<'a>(marker: &str, rest: Split<'a, char>, query: Option<&'a str>) -> Opti
 
 /// `<account>/<configuration>/<session>/<n>.m3u8`; one page of the guide prints it without the configuration.
 fn media<'a>(tail: &Tail<'a>) -> Route<'a> {
-    let name = tail.from_end(0).map(decoded).unwrap_or_default();
+    let name = tail.nth_back(0).map(decoded).unwrap_or_default();
     if tail.count < 3 || !name.ends_with(".m3u8") {
         return Route::other();
     }
     let configuration = if tail.count > 3 { tail.second } else { None };
-    Route { kind: Kind::Media, configuration, session: tail.from_end(1) }
+    Route { kind: Kind::Media, configuration, session: tail.nth_back(1) }
 }
 
 /// `<account>/<configuration>/<asset>`, the session in the query if there is one already.
@@ -116,10 +116,10 @@ fn session_creation<'a>(tail: &Tail<'a>) -> Route<'a> {
 
 /// `<account>/<configuration>/<session>`, with or without a slash at the end.
 fn tracking<'a>(tail: &Tail<'a>) -> Route<'a> {
-    let slash = usize::from(tail.from_end(0) == Some(""));
+    let slash = usize::from(tail.nth_back(0) == Some(""));
     let count = tail.count - slash;
     let configuration = if count > 2 { tail.second } else { None };
-    let session = if count > 1 { tail.from_end(slash) } else { None };
+    let session = if count > 1 { tail.nth_back(slash) } else { None };
     Route { kind: Kind::Tracking, configuration, session }
 }
 
@@ -128,8 +128,8 @@ fn segment<'a>(tail: &Tail<'a>, query: Option<&'a str>) -> Route<'a> {
     let sessionless = query.is_some_and(|query| parameter(query, "aws.segmentRelativePath").is_some());
     let (configuration, session) = match tail.count {
         _ if sessionless => (None, None),
-        5 => (tail.second, tail.from_end(2)),
-        4 => (tail.first, tail.from_end(2)),
+        5 => (tail.second, tail.nth_back(2)),
+        4 => (tail.first, tail.nth_back(2)),
         _ => (None, None),
     };
     Route { kind: Kind::Segment, configuration, session }
@@ -175,7 +175,7 @@ impl<'a> Tail<'a> {
         tail
     }
 
-    fn from_end(&self, position: usize) -> Option<&'a str> {
+    fn nth_back(&self, position: usize) -> Option<&'a str> {
         if position < self.count { self.last.get(position).copied() } else { None }
     }
 }

@@ -1,0 +1,218 @@
+use std::{fmt, hash::Hash, sync::Arc};
+
+use super::{
+    Error, Limits, Ticket,
+    sync::{AtomicBool, AtomicUsize, DashMap, Entry, Ordering, Semaphore},
+};
+
+/// A map that has held this many lanes gives its memory back once most of them are gone.
+const WORTH_SHRINKING: usize = 65_536;
+
+/// The lanes of all keys. A clone is another handle to the same lanes.
+pub struct Lanes<K: Eq + Hash> {
+    inner: Arc<Inner<K>>,
+}
+
+/// The lanes' state, shared by every ticket.
+pub(super) struct Inner<K: Eq + Hash> {
+    /// A slot for each key that somebody is in line for, and for no other.
+    slots: DashMap<K, Slot>,
+    /// How many slots there are; the map itself would have to be locked whole to count them.
+    live: AtomicUsize,
+    /// How many there were at most since the map was shrunk.
+    peak: AtomicUsize,
+    waiting: AtomicUsize,
+    closed: AtomicBool,
+    limits: Limits,
+}
+
+/// One lane.
+///
+/// Invariant: for each slot, turns that are out, permits in `line` and permits on their way into it are one in
+/// sum. The first to join gets the turn without a permit and puts one into `line` when it leaves; from
+/// then on the semaphore hands that one permit from waiter to waiter, in the order in which they came.
+struct Slot {
+    /// Tickets and turns out. The slot goes when it reaches zero.
+    users: u32,
+    /// Made when a second one joins: a lane without a queue needs no allocation.
+    line: Option<Arc<Semaphore>>,
+}
+
+/// How a ticket stands in its lane.
+pub(super) enum Admission {
+    /// The lane was empty: it is this one's turn.
+    First,
+    /// Others are before it; their number.
+    Behind(u32, Arc<Semaphore>),
+}
+
+// === impl Lanes ===
+
+impl<K: Eq + Hash + Clone> Lanes<K> {
+    /// No lanes yet, and these limits for all to come.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                slots: DashMap::new(),
+                live: AtomicUsize::new(0),
+                peak: AtomicUsize::new(0),
+                waiting: AtomicUsize::new(0),
+                closed: AtomicBool::new(false),
+                limits,
+            }),
+        }
+    }
+
+    /// Takes a place at the end of the line for `key`. Never waits.
+    ///
+    /// Turns come in the order of these calls.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`](super::ErrorKind::Full) when the lane's depth or the sum of all who wait is at its limit,
+    /// [`Closed`](super::ErrorKind::Closed) after [`close`](Self::close).
+    pub fn join(&self, key: K) -> Result<Ticket<K>, Error> {
+        let admission = self.inner.admit(&key)?;
+        Ok(Ticket::new(Arc::clone(&self.inner), key, admission))
+    }
+
+    /// Refuses whoever comes from now on and ends the wait of those in line. Turns that are out run to their
+    /// end.
+    pub fn close(&self) {
+        // The flag first: who locks a shard after the walk sees it, who came before is met by the walk.
+        self.inner.closed.store(true, Ordering::SeqCst);
+        for slot in self.inner.slots.iter() {
+            if let Some(line) = &slot.value().line {
+                line.close();
+            }
+        }
+    }
+}
+
+impl<K: Eq + Hash> Lanes<K> {
+    /// How many lanes there are: keys that somebody waits for, or whose turn is out.
+    pub fn len(&self) -> usize {
+        self.inner.live.load(Ordering::Relaxed)
+    }
+
+    /// Whether every lane is idle.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many tickets wait for their turn, over all keys.
+    pub fn waiting(&self) -> usize {
+        self.inner.waiting.load(Ordering::Relaxed)
+    }
+}
+
+impl<K: Eq + Hash> Clone for Lanes<K> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<K: Eq + Hash> fmt::Debug for Lanes<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lanes")
+            .field("lanes", &self.len())
+            .field("waiting", &self.waiting())
+            .field("limits", &self.inner.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Inner ===
+
+impl<K: Eq + Hash + Clone> Inner<K> {
+    /// Admission, depth and the creation of the lane, in one critical section that never awaits.
+    fn admit(&self, key: &K) -> Result<Admission, Error> {
+        match self.slots.entry(key.clone()) {
+            _ if self.closed.load(Ordering::SeqCst) => Err(Error::CLOSED),
+            Entry::Vacant(vacant) => {
+                vacant.insert(Slot { users: 1, line: None });
+                let live = self.live.fetch_add(1, Ordering::Relaxed) + 1;
+                if live > self.peak.load(Ordering::Relaxed) {
+                    self.peak.store(live, Ordering::Relaxed);
+                }
+                Ok(Admission::First)
+            }
+            Entry::Occupied(mut occupied) => {
+                let slot = occupied.get_mut();
+                if slot.users >= self.limits.depth {
+                    return Err(Error::LANE_FULL);
+                }
+                if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.limits.waiting {
+                    self.stop_waiting();
+                    return Err(Error::ALL_FULL);
+                }
+                let ahead = slot.users;
+                slot.users += 1;
+                let line = slot.line.get_or_insert_with(|| Arc::new(Semaphore::new(0)));
+                Ok(Admission::Behind(ahead, Arc::clone(line)))
+            }
+        }
+    }
+}
+
+impl<K: Eq + Hash> Inner<K> {
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn stop_waiting(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Gives a place up and removes the lane with its last one, in one critical section. `first` is the one
+    /// that got the turn without a permit.
+    ///
+    /// Runs in drops: it must not panic.
+    pub(super) fn leave(&self, key: &K, first: bool) {
+        let mut heirs = None;
+        let removed = self.slots.remove_if_mut(key, |_, slot| {
+            slot.users = slot.users.saturating_sub(1);
+            if first {
+                heirs.clone_from(&slot.line);
+            }
+            slot.users == 0
+        });
+        if removed.is_some() {
+            let live = self.live.fetch_sub(1, Ordering::Relaxed) - 1;
+            self.give_memory_back(live);
+        } else if let Some(heirs) = heirs {
+            // Out of the critical section, since it wakes a task. If all who wait leave before it, the permit
+            // ends up in a semaphore that nobody knows any more.
+            heirs.add_permits(1);
+        }
+    }
+
+    /// The map keeps its capacity when its entries go. After a crowd, let go of it: that takes
+    /// milliseconds, once.
+    fn give_memory_back(&self, live: usize) {
+        let peak = self.peak.load(Ordering::Relaxed);
+        if peak < WORTH_SHRINKING || live > peak / 8 {
+            return;
+        }
+        let mine = self.peak.compare_exchange(peak, live, Ordering::Relaxed, Ordering::Relaxed);
+        if mine.is_ok() {
+            self.slots.shrink_to_fit();
+        }
+    }
+}
+
+#[cfg(all(test, not(onelane_shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_goes_back_after_a_crowd() {
+        let lanes = Lanes::new(Limits::default());
+        let crowd: Vec<_> = (0..100_000).map(|key| lanes.join(key).expect("a place")).collect();
+        assert_eq!(lanes.len(), 100_000);
+        let crowded = lanes.inner.slots.capacity();
+        drop(crowd);
+        assert!(lanes.is_empty());
+        assert!(lanes.inner.slots.capacity() < crowded / 4, "{}", lanes.inner.slots.capacity());
+    }
+}
