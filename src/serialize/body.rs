@@ -1,0 +1,129 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::sync::mpsc;
+use tower::BoxError;
+
+use super::{Error, ErrorKind};
+
+pin_project! {
+    /// The body of an answer.
+    ///
+    /// An answer out of a lane is whole, or streamed when it was too large to collect; one that needed no lane
+    /// is the inner service's own.
+    #[derive(Debug)]
+    pub struct Body<B> {
+        #[pin]
+        source: Source<B>,
+    }
+}
+
+pin_project! {
+    #[project = SourceProjection]
+    #[derive(Debug)]
+    enum Source<B> {
+        Direct { #[pin] body: B },
+        Whole { whole: Whole },
+        Streamed { parts: Parts },
+    }
+}
+
+/// A collected body; cheap to clone, for those that attached.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Whole {
+    pub(super) data: Bytes,
+    pub(super) trailers: Option<HeaderMap>,
+}
+
+/// What arrives of a body that was too large to collect.
+pub(super) type Parts = mpsc::Receiver<Part>;
+
+/// A part of a body that was too large to collect.
+#[derive(Debug)]
+pub(super) enum Part {
+    Frame(Frame<Bytes>),
+    Failed(Error),
+    /// Said, since an exchange that was dropped half-way must not pass for a short playlist.
+    End,
+}
+
+// === impl Body ===
+
+impl<B> Body<B> {
+    pub(super) fn direct(body: B) -> Self {
+        Self { source: Source::Direct { body } }
+    }
+
+    pub(super) fn whole(whole: Whole) -> Self {
+        Self { source: Source::Whole { whole } }
+    }
+
+    pub(super) fn streamed(parts: Parts) -> Self {
+        Self { source: Source::Streamed { parts } }
+    }
+}
+
+impl<B> HttpBody for Body<B>
+where
+    B: HttpBody,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Poll::Ready(match self.project().source.project() {
+            SourceProjection::Direct { body } => {
+                ready!(body.poll_frame(cx)).map(|frame| frame.map(in_bytes).map_err(Error::upstream))
+            }
+            SourceProjection::Whole { whole } => whole.next().map(Ok),
+            SourceProjection::Streamed { parts } => match ready!(parts.poll_recv(cx)) {
+                Some(Part::Frame(frame)) => Some(Ok(frame)),
+                Some(Part::Failed(error)) => Some(Err(error)),
+                Some(Part::End) => None,
+                None => Some(Err(Error::new(ErrorKind::HeldTooLong))),
+            },
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Direct { body } => body.is_end_stream(),
+            Source::Whole { whole } => whole.data.is_empty() && whole.trailers.is_none(),
+            Source::Streamed { .. } => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Direct { body } => body.size_hint(),
+            Source::Whole { whole } => SizeHint::with_exact(whole.data.len() as u64),
+            Source::Streamed { .. } => SizeHint::default(),
+        }
+    }
+}
+
+/// Gives a frame's data as `Bytes`; for data that is `Bytes` already, nothing is copied.
+pub(super) fn in_bytes(frame: Frame<impl Buf>) -> Frame<Bytes> {
+    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
+}
+
+// === impl Whole ===
+
+impl Whole {
+    fn next(&mut self) -> Option<Frame<Bytes>> {
+        if !self.data.is_empty() {
+            return Some(Frame::data(std::mem::take(&mut self.data)));
+        }
+        self.trailers.take().map(Frame::trailers)
+    }
+}

@@ -1,0 +1,187 @@
+use std::{
+    fmt,
+    future::Future,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Buf;
+use http::{Method, Request, Response};
+use http_body::Body as HttpBody;
+use tokio::time::{Instant, timeout_at};
+use tower::{BoxError, ServiceExt as _};
+use tower_service::Service;
+
+use super::{
+    Body, Error, ErrorKind, ResponseFuture,
+    exchange::{Answer, Exchange, Watcher},
+    layer::State,
+    repeats::{Entrance, Identity},
+    turn,
+};
+use crate::{
+    session::{Extract, MediaTailor},
+    telemetry,
+};
+
+/// A service whose sessions have one lane each; see the [module](super).
+pub struct Serialize<S, E = MediaTailor> {
+    inner: S,
+    state: Arc<State>,
+    extract: Arc<E>,
+}
+
+// === impl Serialize ===
+
+impl<S, E> Serialize<S, E> {
+    pub(super) fn new(inner: S, state: Arc<State>, extract: Arc<E>) -> Self {
+        Self { inner, state, extract }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service, given back.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S: Clone, E> Clone for Serialize<S, E> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), state: Arc::clone(&self.state), extract: Arc::clone(&self.extract) }
+    }
+}
+
+impl<S: fmt::Debug, E> fmt::Debug for Serialize<S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serialize")
+            .field("inner", &self.inner)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Must be called within a tokio runtime: an exchange is a task of its own.
+impl<S, E, ReqBody, ResBody> Service<Request<ReqBody>> for Serialize<S, E>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    E: Extract,
+    ReqBody: HttpBody + Send + 'static,
+    ResBody: HttpBody + Send + 'static,
+    ResBody::Data: Buf + Send,
+    ResBody::Error: Into<BoxError>,
+{
+    type Response = Response<Body<ResBody>>;
+    type Error = Error;
+    type Future = ResponseFuture<S, ReqBody, ResBody>;
+
+    /// Always ready; see the [module](super#readiness).
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        if request.method() == Method::OPTIONS {
+            return ResponseFuture::direct(self.inner.clone().oneshot(request));
+        }
+        let (head, body) = request.into_parts();
+        let extracted = self.extract.extract(&head);
+        let key = match extracted.session {
+            _ if !self.state.config.serializes(extracted.kind) => None,
+            Ok(key) => key,
+            Err(malformed) => return ResponseFuture::refused(malformed.into()),
+        };
+        let Some(key) = key else {
+            return ResponseFuture::direct(self.inner.clone().oneshot(Request::from_parts(head, body)));
+        };
+        let identity = if body.is_end_stream() { Identity::of(&key, &head) } else { None };
+        let asked = turn::Asked { key, kind: extracted.kind, at: Instant::now() };
+        let request = Request::from_parts(head, body);
+        match begin(Arc::clone(&self.state), self.inner.clone(), asked, identity, request) {
+            Ok(answer) => ResponseFuture::lane(Box::pin(answer)),
+            Err(error) => ResponseFuture::refused(error),
+        }
+    }
+}
+
+/// Takes the request's place at once, so that the order of calls is the order of turns, and gives the player's
+/// wait for the answer.
+fn begin<S, ReqBody, ResBody>(
+    state: Arc<State>,
+    inner: S,
+    asked: turn::Asked,
+    identity: Option<Identity>,
+    request: Request<ReqBody>,
+) -> Result<
+    impl Future<Output = Result<Response<Body<ResBody>>, Error>> + Send + use<S, ReqBody, ResBody>,
+    Error,
+>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    ReqBody: Send + 'static,
+    ResBody: HttpBody + Send + 'static,
+    ResBody::Data: Buf + Send,
+    ResBody::Error: Into<BoxError>,
+{
+    let join = || {
+        state.lanes.join(asked.key.clone()).map_err(|error| {
+            telemetry::refused(&asked.key, asked.kind, &error);
+            Error::from(error)
+        })
+    };
+    let Entrance { exchange, watcher, place } = state.repeats.enter(identity, join)?;
+    // An attached request is kept: a stream has one reader, and whoever else waits must ask anew.
+    let kept = match place {
+        Some(place) => {
+            turn::run(&state, inner, exchange, place, asked.clone(), request);
+            None
+        }
+        None => Some((inner, request)),
+    };
+    Ok(async move {
+        let deadline = asked.at.checked_add(state.config.answer_within);
+        if let Some(answer) = in_time(&asked, deadline, watcher).await? {
+            return into_response(answer);
+        }
+        let (Some((inner, request)), Ok(ticket)) = (kept, state.lanes.join(asked.key.clone())) else {
+            return Err(Error::new(ErrorKind::LaneFull));
+        };
+        let (exchange, watcher) = Exchange::new(None);
+        turn::run(&state, inner, exchange, (ticket, None), asked.clone(), request);
+        let answer = in_time(&asked, deadline, watcher).await?;
+        answer.map_or(Err(Error::new(ErrorKind::Panicked)), into_response)
+    })
+}
+
+/// Waits for an answer until the player's time is up; `None` when the answer is a stream that another has.
+async fn in_time(
+    asked: &turn::Asked,
+    deadline: Option<Instant>,
+    watcher: Watcher,
+) -> Result<Option<Answer>, Error> {
+    let Some(deadline) = deadline else {
+        return watcher.answer().await.transpose();
+    };
+    timeout_at(deadline, watcher.answer())
+        .await
+        .unwrap_or_else(|_| {
+            telemetry::timed_out(&asked.key, asked.kind, asked.at.elapsed());
+            Some(Err(Error::new(ErrorKind::TimedOut)))
+        })
+        .transpose()
+}
+
+fn into_response<B>(answer: Answer) -> Result<Response<Body<B>>, Error> {
+    match answer {
+        Answer::Whole(response) => Ok(response.map(Body::whole)),
+        Answer::Streamed(Some(response)) => Ok(response.map(Body::streamed)),
+        Answer::Streamed(None) => Err(Error::new(ErrorKind::Panicked)),
+    }
+}

@@ -1,0 +1,291 @@
+use std::{collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, response};
+use http_body::{Body as HttpBody, Frame};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+use tower::{BoxError, ServiceExt as _};
+use tower_service::Service;
+
+use super::{
+    Error, ErrorKind,
+    body::{Part, Whole, in_bytes},
+    exchange::{Answer, Audience, Exchange},
+    layer::State,
+    repeats::Open,
+};
+use crate::{
+    lane::{Ticket, Turn},
+    session::{Kind, SessionKey},
+    telemetry,
+};
+
+/// Who asked for what, and when.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub(super) key: SessionKey,
+    pub(super) kind: Kind,
+    pub(super) at: Instant,
+}
+
+/// The players' side of a running exchange: whatever becomes of it, they get an answer.
+struct Players {
+    exchange: Arc<Exchange>,
+    open: Option<Open>,
+    asked: Asked,
+    uri: Uri,
+    /// When the turn came.
+    sent: Option<Instant>,
+    outcome: Option<Outcome>,
+}
+
+/// How an exchange ended, for its log line.
+struct Outcome {
+    status: Option<StatusCode>,
+    request_id: Option<HeaderValue>,
+    error: Option<Error>,
+    audience: Audience,
+}
+
+/// What was read of a response's body.
+enum Collected {
+    Whole(Whole),
+    /// It is larger than the cap: what came so far.
+    TooLarge(VecDeque<Bytes>),
+}
+
+/// Starts an exchange in a task of its own, which its players cannot take down.
+pub(super) fn run<S, ReqBody, ResBody>(
+    state: &State,
+    inner: S,
+    exchange: Arc<Exchange>,
+    (ticket, open): (Ticket<SessionKey>, Option<Open>),
+    asked: Asked,
+    request: Request<ReqBody>,
+) where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    ReqBody: Send + 'static,
+    ResBody: HttpBody + Send + 'static,
+    ResBody::Data: Buf + Send,
+    ResBody::Error: Into<BoxError>,
+{
+    let uri = request.uri().clone();
+    let players = Players { exchange, open, asked, uri, sent: None, outcome: None };
+    let (max_hold, collect_up_to) = (state.config.max_hold, state.config.collect_up_to);
+    state.exchanges.spawn(one_exchange(inner, request, ticket, players, max_hold, collect_up_to));
+}
+
+/// The story of one exchange, from its place in line to its answer.
+async fn one_exchange<S, ReqBody, ResBody>(
+    inner: S,
+    request: Request<ReqBody>,
+    ticket: Ticket<SessionKey>,
+    mut players: Players,
+    max_hold: Duration,
+    collect_up_to: usize,
+) where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S::Error: Into<BoxError>,
+    ResBody: HttpBody,
+    ResBody::Data: Buf,
+    ResBody::Error: Into<BoxError>,
+{
+    // The players bound the wait: when the last has gone or run out of time, so has the reason to wait.
+    let turn = tokio::select! {
+        biased;
+        () = players.exchange.deserted() => return players.left(),
+        turn = ticket.turn_within(Duration::MAX) => turn,
+    };
+    let turn = match turn {
+        Ok(turn) => turn,
+        Err(closed) => return players.answer(Err(closed.into())),
+    };
+    if !players.send() {
+        return players.left();
+    }
+    // From here on it is not the players that end it, only its own time.
+    let exchange = converse(inner, request, turn, &mut players, collect_up_to);
+    if timeout(max_hold, exchange).await.is_err() {
+        players.answer(Err(Error::new(ErrorKind::HeldTooLong)));
+    }
+}
+
+/// Asks the upstream and answers the players. The turn is held until the upstream's last byte.
+async fn converse<S, ReqBody, ResBody>(
+    inner: S,
+    request: Request<ReqBody>,
+    turn: Turn<SessionKey>,
+    players: &mut Players,
+    collect_up_to: usize,
+) where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S::Error: Into<BoxError>,
+    ResBody: HttpBody,
+    ResBody::Data: Buf,
+    ResBody::Error: Into<BoxError>,
+{
+    let response = match inner.oneshot(request).await {
+        Ok(response) => response,
+        Err(error) => return players.hand_on_and_answer(turn, Err(Error::upstream(error))),
+    };
+    let (head, body) = response.into_parts();
+    let mut body = std::pin::pin!(body);
+    match collect(body.as_mut(), collect_up_to).await {
+        Ok(Collected::Whole(whole)) => {
+            players.hand_on_and_answer(turn, Ok(Answer::Whole(Response::from_parts(head, whole))));
+        }
+        Ok(Collected::TooLarge(read)) => {
+            stream(head, read, body, players).await;
+            drop(turn);
+        }
+        Err(error) => players.hand_on_and_answer(turn, Err(error)),
+    }
+}
+
+/// Reads a body to its end, or until it is larger than the cap.
+async fn collect<B>(mut body: Pin<&mut B>, up_to: usize) -> Result<Collected, Error>
+where
+    B: HttpBody,
+    B::Data: Buf,
+    B::Error: Into<BoxError>,
+{
+    let mut read = VecDeque::new();
+    let mut size = 0;
+    let mut trailers: Option<HeaderMap> = None;
+    while let Some(frame) = next_frame(body.as_mut()).await {
+        match frame?.into_data() {
+            Ok(data) => {
+                size += data.len();
+                read.push_back(data);
+            }
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+        if size > up_to {
+            return Ok(Collected::TooLarge(read));
+        }
+    }
+    if read.len() < 2 {
+        // The common case: nothing is copied.
+        return Ok(Collected::Whole(Whole { data: read.pop_front().unwrap_or_default(), trailers }));
+    }
+    let mut data = BytesMut::with_capacity(size);
+    read.iter().for_each(|part| data.extend_from_slice(part));
+    Ok(Collected::Whole(Whole { data: data.freeze(), trailers }))
+}
+
+/// Passes a body on as it comes. When the player goes away, reads the rest for nobody: the upstream is at work
+/// until it has sent it.
+async fn stream<B>(head: response::Parts, read: VecDeque<Bytes>, mut rest: Pin<&mut B>, players: &mut Players)
+where
+    B: HttpBody,
+    B::Data: Buf,
+    B::Error: Into<BoxError>,
+{
+    let (player, parts) = mpsc::channel(1);
+    players.answer(Ok(Answer::Streamed(Some(Response::from_parts(head, parts)))));
+    for data in read {
+        let _gone = player.send(Part::Frame(Frame::data(data))).await;
+    }
+    while let Some(frame) = next_frame(rest.as_mut()).await {
+        match frame {
+            Ok(frame) => {
+                let _gone = player.send(Part::Frame(frame)).await;
+            }
+            Err(error) => {
+                players.failed(&error);
+                let _gone = player.send(Part::Failed(error)).await;
+                return;
+            }
+        }
+    }
+    let _gone = player.send(Part::End).await;
+}
+
+async fn next_frame<B>(mut body: Pin<&mut B>) -> Option<Result<Frame<Bytes>, Error>>
+where
+    B: HttpBody,
+    B::Data: Buf,
+    B::Error: Into<BoxError>,
+{
+    let frame = poll_fn(|cx| body.as_mut().poll_frame(cx)).await?;
+    Some(frame.map(in_bytes).map_err(Error::upstream))
+}
+
+// === impl Players ===
+
+impl Players {
+    /// The turn has come. `false` when there is nobody left to send for.
+    fn send(&mut self) -> bool {
+        self.sent = Some(Instant::now());
+        self.exchange.send()
+    }
+
+    /// Everybody left while it waited.
+    fn left(self) {
+        telemetry::left(&self.asked.key, self.asked.kind, self.asked.at.elapsed());
+    }
+
+    /// In this order: a repeat that comes once the exchange is closed to it stands in line like any other, and
+    /// the next in line need not wait until the players were told.
+    fn hand_on_and_answer(&mut self, turn: Turn<SessionKey>, answer: Result<Answer, Error>) {
+        self.open = None;
+        drop(turn);
+        self.answer(answer);
+    }
+
+    /// Answers all players. A second answer is one that came too late; it only says how the exchange ended.
+    fn answer(&mut self, answer: Result<Answer, Error>) {
+        self.open = None;
+        if self.outcome.is_some() {
+            if let Err(error) = answer {
+                self.failed(&error);
+            }
+            return;
+        }
+        let (head, error) = match &answer {
+            Ok(answer) => (answer.head(), None),
+            Err(error) => (None, Some(error.clone())),
+        };
+        let (status, request_id) = head.unzip();
+        let audience = self.exchange.answer(answer);
+        self.outcome = Some(Outcome { status, request_id: request_id.flatten(), error, audience });
+    }
+
+    /// The exchange failed after its players had the beginning of the answer.
+    fn failed(&mut self, error: &Error) {
+        if let Some(outcome) = &mut self.outcome {
+            outcome.error = Some(error.clone());
+        }
+    }
+}
+
+impl Drop for Players {
+    /// The end of the exchange, by whatever way: a panic of the inner service and the end of the runtime come
+    /// by here as well.
+    fn drop(&mut self) {
+        if self.outcome.is_none() {
+            self.answer(Err(Error::new(ErrorKind::Panicked)));
+        }
+        let (Some(sent), Some(outcome)) = (self.sent, &self.outcome) else {
+            return;
+        };
+        telemetry::Exchange {
+            key: &self.asked.key,
+            kind: self.asked.kind,
+            uri: &self.uri,
+            waited: sent - self.asked.at,
+            upstream: sent.elapsed(),
+            status: outcome.status,
+            request_id: outcome.request_id.as_ref(),
+            attached: outcome.audience.attached,
+            abandoned: outcome.audience.abandoned,
+            error: outcome.error.as_ref().map(|error| error as _),
+        }
+        .log();
+    }
+}
