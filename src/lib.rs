@@ -6,3 +6,5 @@ pub mod telemetry;
 
 #[cfg(feature = "emulator")]
 pub mod emulator;
+#[cfg(feature = "sidecar")]
+pub mod sidecar;

@@ -1,22 +1,78 @@
 //! The `onelane` command: parse, run, exit code.
 
+mod logs;
+
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, error::ErrorKind};
 
-/// One lane per MediaTailor session.
+use self::logs::Logs;
+
+/// The exit code for a command line that makes no sense (`EX_USAGE` of sysexits.h).
+const USAGE: u8 = 64;
+
+/// One lane per MediaTailor session: HLS playlists, one at a time.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
+    #[command(flatten)]
+    logs: Logs,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    /// Proxy players' requests to MediaTailor, every session in one lane
+    #[cfg(feature = "sidecar")]
+    Serve(onelane::sidecar::Config),
+}
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let Cli { command } = Cli::parse();
-    match command {}
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let _flushed_at_the_end = match cli.logs.start() {
+        Ok(flush) => flush,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    let code = runtime.block_on(run(cli.command));
+    // What is still in flight by now has had its time.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(command: Command) -> ExitCode {
+    match command {
+        #[cfg(feature = "sidecar")]
+        Command::Serve(config) => onelane::sidecar::run(config).await,
+    }
+}
+
+/// Help as it is, and an error in one line that says what to do.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        print!("{}", error.render().ansi());
+        return ExitCode::SUCCESS;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        eprint!("{}", error.render().ansi());
+        return ExitCode::from(USAGE);
+    }
+    let rendered = error.render().to_string();
+    let said = rendered.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let said: Vec<_> = said.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
+    eprintln!("{}; see --help", said.join(" "));
+    ExitCode::from(USAGE)
 }

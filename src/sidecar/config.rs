@@ -1,0 +1,317 @@
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+
+use bytesize::ByteSize;
+use clap::ValueEnum;
+use http::{Uri, uri::Authority, uri::Scheme};
+
+use crate::{lane::Limits, serialize};
+
+/// How the sidecar runs; the flags of `onelane serve`.
+#[derive(Debug, Clone, clap::Args)]
+#[non_exhaustive]
+pub struct Config {
+    /// MediaTailor's endpoint, scheme and host alone: the ManifestEndpointPrefix of the playback configuration
+    #[arg(long, env = "ONELANE_UPSTREAM", value_name = "URL")]
+    pub upstream: Upstream,
+
+    /// Where players or their CDN connect; HTTP/1.1 and h2c
+    #[arg(long, env = "ONELANE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// Where /healthz and /readyz are; keep it off the public network
+    #[arg(long, env = "ONELANE_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    pub admin: SocketAddr,
+
+    /// The Host header upstream: its own name, as a configuration's endpoint wants it, or the viewer's, as
+    /// the regional manifests host does
+    #[arg(long, env = "ONELANE_HOST", value_name = "MODE", default_value = "rewrite")]
+    pub host: HostHeader,
+
+    /// HTTP version upstream: auto negotiates HTTP/2 over TLS
+    #[arg(long, env = "ONELANE_UPSTREAM_HTTP", value_name = "VERSION", default_value = "auto")]
+    pub upstream_http: UpstreamHttp,
+
+    /// How long a player waits for its answer, lane and upstream together; past it 504, and the exchange goes
+    /// on
+    #[arg(long, env = "ONELANE_ANSWER_WITHIN", value_name = "TIME", default_value = "6s", value_parser = time)]
+    pub answer_within: Duration,
+
+    /// How long one exchange may hold its turn; past it the call is dropped and the next is sent
+    #[arg(long, env = "ONELANE_MAX_HOLD", value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub max_hold: Duration,
+
+    /// The largest playlist that is collected before it is answered; a larger one streams and keeps its turn
+    #[arg(long, env = "ONELANE_COLLECT_UP_TO", value_name = "SIZE", default_value = "2MiB")]
+    pub collect_up_to: ByteSize,
+
+    /// The most requests of one session in its lane, the one in flight included
+    #[arg(long, env = "ONELANE_DEPTH", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
+    pub depth: u32,
+
+    /// The most requests that wait in all lanes together
+    #[arg(long, env = "ONELANE_WAITING", value_name = "N", default_value_t = 100_000)]
+    pub waiting: usize,
+
+    /// Let tracking requests take turns as well
+    #[arg(long, env = "ONELANE_SERIALIZE_TRACKING")]
+    pub serialize_tracking: bool,
+
+    /// Let DASH manifests take turns as well
+    #[arg(long, env = "ONELANE_SERIALIZE_DASH")]
+    pub serialize_dash: bool,
+
+    /// The most client connections; more wait to be accepted
+    #[arg(long, env = "ONELANE_CONNECTIONS", value_name = "N", default_value_t = 20_000, value_parser = at_least_one)]
+    pub connections: usize,
+
+    /// How long a client connection may be idle, or take for the head of a request
+    #[arg(long, env = "ONELANE_IDLE", value_name = "TIME", default_value = "75s", value_parser = time)]
+    pub idle: Duration,
+
+    /// How long a connection to the upstream may take to come about
+    #[arg(long, env = "ONELANE_CONNECT_WITHIN", value_name = "TIME", default_value = "3s", value_parser = time)]
+    pub connect_within: Duration,
+
+    /// How long an idle connection to the upstream is kept; below the upstream's own limit
+    #[arg(long, env = "ONELANE_UPSTREAM_IDLE", value_name = "TIME", default_value = "30s", value_parser = time)]
+    pub upstream_idle: Duration,
+
+    /// How long to finish what waits and what is in flight after SIGTERM or SIGINT
+    #[arg(long, env = "ONELANE_DRAIN", value_name = "TIME", default_value = "15s", value_parser = duration)]
+    pub drain: Duration,
+}
+
+/// Where requests go: a scheme and an authority, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    scheme: Scheme,
+    authority: Authority,
+}
+
+/// Why a text is no [`Upstream`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadUpstream(String);
+
+/// Which `Host` the upstream sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[non_exhaustive]
+pub enum HostHeader {
+    /// The upstream's own name: the endpoint of a playback configuration answers 403 to any other.
+    Rewrite,
+    /// The viewer's: the regional `manifests.mediatailor.<region>` host wants it. Speaks HTTP/1.1 upstream.
+    Preserve,
+}
+
+/// Which HTTP the upstream is spoken to with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[non_exhaustive]
+pub enum UpstreamHttp {
+    /// HTTP/2 where TLS negotiates it, HTTP/1.1 elsewhere.
+    Auto,
+    /// HTTP/1.1 alone.
+    #[value(name = "1.1")]
+    Http1,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// The defaults of the flags, for one upstream.
+    pub fn new(upstream: Upstream) -> Self {
+        Self {
+            upstream,
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            host: HostHeader::Rewrite,
+            upstream_http: UpstreamHttp::Auto,
+            answer_within: Duration::from_secs(6),
+            max_hold: Duration::from_secs(10),
+            collect_up_to: ByteSize::mib(2),
+            depth: 16,
+            waiting: 100_000,
+            serialize_tracking: false,
+            serialize_dash: false,
+            connections: 20_000,
+            idle: Duration::from_secs(75),
+            connect_within: Duration::from_secs(3),
+            upstream_idle: Duration::from_secs(30),
+            drain: Duration::from_secs(15),
+        }
+    }
+
+    pub(super) fn serialize(&self) -> serialize::Config {
+        serialize::Config::default()
+            .answer_within(self.answer_within)
+            .max_hold(self.max_hold)
+            .collect_up_to(usize::try_from(self.collect_up_to.as_u64()).unwrap_or(usize::MAX))
+            .tracking(self.serialize_tracking)
+            .dash(self.serialize_dash)
+            .limits(Limits::default().depth(self.depth).waiting(self.waiting))
+    }
+}
+
+/// A duration as people write it, `6s` or `1m 30s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 500ms, 6s or 2m"))
+}
+
+/// A duration of more than nothing.
+fn time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it must be more than zero; write it like 500ms, 6s or 2m".to_owned()),
+        time => Ok(time),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "it must be a whole number above zero".to_owned())
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// The scheme, `http` or `https`.
+    pub fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
+    /// The host and, if it was given, the port.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Whether this is the given address, written as numbers or as `localhost`.
+    pub(super) fn is(&self, address: SocketAddr) -> bool {
+        let port = self.authority.port_u16().unwrap_or(if self.scheme == Scheme::HTTPS { 443 } else { 80 });
+        let host = self.authority.host().trim_matches(['[', ']']);
+        let same_host = host.parse() == Ok(address.ip())
+            || host == "localhost" && (address.ip().is_loopback() || address.ip().is_unspecified())
+            || address.ip().is_unspecified()
+                && host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+        same_host && port == address.port()
+    }
+}
+
+impl FromStr for Upstream {
+    type Err = BadUpstream;
+
+    fn from_str(text: &str) -> Result<Self, BadUpstream> {
+        let bad = |why: &str, remedy: String| Err(BadUpstream(format!("{why}; write {remedy}")));
+        let example = || "https://<endpoint>.mediatailor.<region>.amazonaws.com".to_owned();
+        if !text.contains("://") {
+            let host = text.split('/').next().unwrap_or_default();
+            return bad(
+                "it has no scheme",
+                if host.is_empty() { example() } else { format!("https://{host}") },
+            );
+        }
+        let Ok(uri) = text.parse::<Uri>() else {
+            return bad("it is no URL", example());
+        };
+        let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
+            return bad("it has no host", example());
+        };
+        if *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS {
+            return bad("its scheme is neither http nor https", format!("https://{authority}"));
+        }
+        if authority.as_str().contains('@') {
+            return bad("it has user information, which is never sent", example());
+        }
+        if authority.host().is_empty() {
+            return bad("its host is empty", example());
+        }
+        let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+        if !port.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
+            return bad("its port is none", format!("{scheme}://{}", authority.host()));
+        }
+        if uri.path() != "/" || uri.query().is_some() {
+            return bad(
+                "it has a path, which players' requests bring themselves",
+                format!("{scheme}://{authority}"),
+            );
+        }
+        Ok(Self { scheme: scheme.clone(), authority: authority.clone() })
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.authority)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    #[test]
+    fn the_defaults_of_flags_and_code_are_the_same() {
+        let cli = Cli::try_parse_from(["serve", "--upstream", "http://a.example"]).expect("valid flags");
+        let code = Config::new("http://a.example".parse().expect("an upstream"));
+        assert_eq!(format!("{:?}", cli.config), format!("{code:?}"));
+    }
+
+    #[test]
+    fn an_upstream_is_a_scheme_and_a_host() {
+        for good in ["http://127.0.0.1:8081", "https://a.example", "https://a.example/", "http://[::1]:80"] {
+            let upstream: Upstream = good.parse().expect(good);
+            assert_eq!(upstream.to_string(), good.trim_end_matches('/'));
+        }
+        for (bad, why) in [
+            ("a.example", "no scheme; write https://a.example"),
+            ("a.example/v1", "no scheme; write https://a.example"),
+            ("localhost:8081", "no scheme"),
+            ("", "no scheme"),
+            ("ftp://a.example", "neither http nor https"),
+            ("https://a.example/v1", "has a path"),
+            ("https://a.example?x=1", "has a path"),
+            ("https://user@a.example", "user information"),
+            ("https://", "no URL"),
+            ("https://a b", "no URL"),
+            ("https://a.example:99999", "port"),
+            ("https://a.example:", "port"),
+        ] {
+            let error = bad.parse::<Upstream>().expect_err(bad).to_string();
+            assert!(error.contains(why), "{bad}: {error}");
+            assert!(error.contains("write http"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_upstream_that_is_here_is_known() {
+        let upstream = |text: &str| text.parse::<Upstream>().expect("an upstream");
+        let here: SocketAddr = "127.0.0.1:8080".parse().expect("an address");
+        let everywhere: SocketAddr = "0.0.0.0:8080".parse().expect("an address");
+        for own in ["http://127.0.0.1:8080", "http://localhost:8080"] {
+            assert!(upstream(own).is(here), "{own}");
+            assert!(upstream(own).is(everywhere), "{own}");
+        }
+        assert!(!upstream("http://127.0.0.1:8081").is(here));
+        assert!(!upstream("http://a.example:8080").is(everywhere));
+    }
+
+    #[test]
+    fn bad_flags_are_named() {
+        for (flag, value, why) in [
+            ("--answer-within", "0s", "more than zero"),
+            ("--answer-within", "6", "write it like"),
+            ("--depth", "0", "--depth"),
+            ("--connections", "0", "above zero"),
+            ("--collect-up-to", "lots", "--collect-up-to"),
+            ("--host", "keep", "rewrite"),
+        ] {
+            let arguments = ["serve", "--upstream", "http://a.example", flag, value];
+            let error = Cli::try_parse_from(arguments).expect_err(flag).to_string();
+            assert!(error.contains(flag) && error.contains(why), "{error}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+use std::net::IpAddr;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
+    header::{self, Entry},
+    uri::PathAndQuery,
+};
+use http_body_util::{Either, Empty};
+use hyper::body::Incoming;
+
+use super::{Config, HostHeader, Upstream};
+use crate::session::{Kind, Route};
+
+/// The body that goes upstream.
+pub(super) type Body = Either<Incoming, Empty<bytes::Bytes>>;
+
+/// Makes a player's request the upstream's; what may not cross a proxy stays behind (RFC 9110 section 7.6).
+#[derive(Debug, Clone)]
+pub(super) struct Forward {
+    upstream: Upstream,
+    host: HostHeader,
+    host_value: HeaderValue,
+}
+
+/// Why a request cannot be passed on: what is wrong with it, and the remedy.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unpassable(pub(super) &'static str, pub(super) &'static str);
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Hop-by-hop by name, whether `Connection` lists them or not.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// A playlist is whole or nothing: players probe it with `Range: bytes=0-`, and some ask for Icecast titles.
+const NOT_FOR_PLAYLISTS: [HeaderName; 3] =
+    [header::RANGE, header::IF_RANGE, HeaderName::from_static("icy-metadata")];
+
+// === impl Forward ===
+
+impl Forward {
+    pub(super) fn new(config: &Config) -> Self {
+        let upstream = config.upstream.clone();
+        let host_value = HeaderValue::from_str(upstream.authority().as_str())
+            .expect("an authority is made of characters that a header may hold");
+        Self { upstream, host: config.host, host_value }
+    }
+
+    /// The request as it goes upstream. Path and query stay as they are, byte for byte.
+    pub(super) fn request(
+        &self,
+        request: Request<Incoming>,
+        viewer: IpAddr,
+    ) -> Result<Request<Body>, Unpassable> {
+        let (mut head, body) = request.into_parts();
+        let path = path(&head.method, &head.uri)?;
+
+        let viewers_host = match self.host {
+            HostHeader::Rewrite => None,
+            HostHeader::Preserve => Some(viewers_host(&head.headers, &head.uri)?),
+        };
+        strip_hop_by_hop(&mut head.headers);
+        // The server has answered it itself when it is due.
+        head.headers.remove(header::EXPECT);
+        if matches!(Route::of(path.path(), path.query()).kind, Kind::Media | Kind::Multivariant) {
+            for name in &NOT_FOR_PLAYLISTS {
+                head.headers.remove(name);
+            }
+        }
+        append_viewer(&mut head.headers, viewer);
+        head.headers.insert(header::HOST, viewers_host.unwrap_or_else(|| self.host_value.clone()));
+
+        let body = if matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+            // Content there has no meaning (RFC 9110 section 9.3.1) and would hold the turn while it comes.
+            head.headers.remove(header::CONTENT_LENGTH);
+            Either::Right(Empty::new())
+        } else {
+            Either::Left(body)
+        };
+        let mut uri = http::uri::Parts::default();
+        uri.scheme = Some(self.upstream.scheme().clone());
+        uri.authority = Some(self.upstream.authority().clone());
+        uri.path_and_query = Some(path);
+        head.uri = Uri::from_parts(uri).map_err(|_| NO_PATH)?;
+        // The client puts in the version that the connection speaks.
+        head.version = Version::HTTP_11;
+        Ok(Request::from_parts(head, body))
+    }
+}
+
+/// Takes off what belongs to one connection: the fixed list, and what `Connection` names.
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+const NO_PATH: Unpassable = Unpassable(
+    "the request's target has no path that the upstream could serve",
+    "request a path that begins with a slash",
+);
+
+fn path(method: &Method, uri: &Uri) -> Result<PathAndQuery, Unpassable> {
+    if *method == Method::CONNECT {
+        return Err(Unpassable(
+            "CONNECT is for forward proxies",
+            "request MediaTailor's paths from this proxy directly",
+        ));
+    }
+    match uri.path_and_query() {
+        Some(path) if path.as_str().starts_with('/') => Ok(path.clone()),
+        _ => Err(NO_PATH),
+    }
+}
+
+fn viewers_host(headers: &HeaderMap, uri: &Uri) -> Result<HeaderValue, Unpassable> {
+    // The target's own authority goes before the header (RFC 9112 section 3.2.2).
+    let host = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    host.or_else(|| headers.get(header::HOST).cloned()).ok_or(Unpassable(
+        "the request has no Host header, which --host preserve passes on",
+        "send the Host header that the CDN was asked for",
+    ))
+}
+
+/// MediaTailor takes the first entry for the viewer ("Session variables" in its user guide), so one that is
+/// there stays there.
+fn append_viewer(headers: &mut HeaderMap, viewer: IpAddr) {
+    let viewer = viewer.to_canonical().to_string();
+    match headers.entry(X_FORWARDED_FOR) {
+        Entry::Vacant(vacant) => {
+            if let Ok(value) = HeaderValue::from_str(&viewer) {
+                vacant.insert(value);
+            }
+        }
+        Entry::Occupied(mut occupied) => {
+            let mut all: Vec<u8> = Vec::new();
+            for value in occupied.iter() {
+                all.extend_from_slice(value.as_bytes());
+                all.extend_from_slice(b", ");
+            }
+            all.extend_from_slice(viewer.as_bytes());
+            if let Ok(value) = HeaderValue::from_bytes(&all) {
+                occupied.insert(value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hop_by_hop_headers_go_by_list_and_by_connection() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Private"),
+            ("connection", "x-other"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("proxy-authorization", "basic"),
+            ("x-private", "1"),
+            ("x-other", "2"),
+            ("user-agent", "player"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["user-agent"]);
+    }
+
+    #[test]
+    fn the_viewer_is_appended_to_those_before() {
+        let viewer = "::ffff:192.0.2.7".parse().expect("an address");
+        let mut headers = HeaderMap::new();
+        append_viewer(&mut headers, viewer);
+        assert_eq!(headers[X_FORWARDED_FOR], "192.0.2.7");
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_static("198.51.100.1"));
+        append_viewer(&mut headers, viewer);
+        assert_eq!(headers[X_FORWARDED_FOR], "192.0.2.7, 198.51.100.1, 192.0.2.7");
+        assert_eq!(headers.get_all(X_FORWARDED_FOR).iter().count(), 1);
+    }
+
+    #[test]
+    fn only_paths_are_passed_on() {
+        let path = |method: &Method, uri: &'static str| path(method, &Uri::from_static(uri));
+        assert_eq!(path(&Method::GET, "/v1/a%2Fb//c?x=%20&y").expect("a path"), "/v1/a%2Fb//c?x=%20&y");
+        assert_eq!(path(&Method::GET, "http://elsewhere.example/v1/x").expect("a path"), "/v1/x");
+        assert_eq!(path(&Method::OPTIONS, "*"), Err(NO_PATH));
+        assert!(path(&Method::CONNECT, "a.example:443").is_err());
+    }
+}

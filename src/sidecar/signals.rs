@@ -1,0 +1,40 @@
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Error;
+
+/// SIGTERM and SIGINT, listened for from the start so that none is missed.
+#[derive(Debug)]
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+// === impl Signals ===
+
+impl Signals {
+    pub(super) fn listen() -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(Error::signals);
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// One future for the first signal, and one for the second.
+    pub(super) fn split(mut self) -> (impl Future<Output = ()>, impl Future<Output = ()>) {
+        let (first_came, first) = tokio::sync::oneshot::channel::<()>();
+        let second = async move {
+            self.next().await;
+            let _nobody_waits = first_came.send(());
+            self.next().await;
+        };
+        let first = async move {
+            let _came = first.await;
+        };
+        (first, second)
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
