@@ -1,8 +1,13 @@
-use std::io::{BufWriter, IsTerminal as _, stdout};
+//! How the command logs.
+
+mod sink;
+
+use std::io::{IsTerminal as _, stdout};
 
 use clap::ValueEnum;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt};
+
+use self::sink::{Flush, Sink};
 
 /// How the command logs, to standard output.
 #[derive(Debug, clap::Args)]
@@ -25,19 +30,18 @@ enum Format {
 // === impl Logs ===
 
 impl Logs {
-    /// Starts to log. Lines are written by a thread of their own and lost, not waited for, when whoever reads
-    /// them falls far behind: a full pipe must not stop playback. Dropping the guard writes what is left.
-    pub(crate) fn start(&self) -> Result<WorkerGuard, String> {
+    /// Starts to log. Dropping the guard writes what is left.
+    pub(crate) fn start(&self) -> Result<Flush, String> {
         let filter = EnvFilter::try_new(&self.log).map_err(|error| {
             format!("--log {:?}: {error}; write a level such as info, or target=level", self.log)
         })?;
         let colour = self.log_format == Format::Text && stdout().is_terminal();
-        let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(BufWriter::new(stdout()));
-        let subscriber = fmt().with_env_filter(filter).with_writer(writer).with_ansi(colour);
+        let (sink, flush) = Sink::start(stdout());
+        let subscriber = fmt().with_env_filter(filter).with_writer(sink).with_ansi(colour);
         match self.log_format {
             Format::Text => subscriber.init(),
             Format::Json => subscriber.json().flatten_event(true).with_current_span(false).init(),
         }
-        Ok(guard)
+        Ok(flush)
     }
 }
