@@ -1,31 +1,26 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use super::{Config, Error, proxy::Proxy};
-
-/// The largest head of a request, in bytes. MediaTailor takes ad-server URLs of 25,000 characters.
-const HEAD: usize = 64 * 1024;
-
-/// The most requests that one HTTP/2 connection may have open.
-const STREAMS: u32 = 256;
+use super::{
+    Config, Error,
+    connection::{self, Manners},
+    proxy::Proxy,
+};
 
 /// After the system has refused a connection for want of descriptors or memory, the pause before the next try.
 const BREATH: Duration = Duration::from_millis(50);
 
 /// Where connections come in.
 pub(super) struct Door {
-    connections: Arc<Semaphore>,
-    http: auto::Builder<TokioExecutor>,
-    open: GracefulShutdown,
+    places: Arc<Semaphore>,
+    open: TaskTracker,
+    manners: Manners,
 }
 
 pub(super) async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Error> {
@@ -40,31 +35,20 @@ pub(super) fn address(listener: &TcpListener) -> SocketAddr {
 
 impl Door {
     pub(super) fn new(config: &Config) -> Self {
-        let mut http = auto::Builder::new(TokioExecutor::new());
-        http.http1().timer(TokioTimer::new()).header_read_timeout(config.idle).max_buf_size(HEAD);
-        http.http2()
-            .timer(TokioTimer::new())
-            .keep_alive_interval(config.idle)
-            .max_concurrent_streams(STREAMS)
-            .max_header_list_size(HEAD as u32);
-        Self {
-            connections: Arc::new(Semaphore::new(config.connections.min(Semaphore::MAX_PERMITS))),
-            http,
-            open: GracefulShutdown::new(),
-        }
+        let places = Semaphore::new(config.connections.min(Semaphore::MAX_PERMITS));
+        let manners = Manners { idle: config.idle, stop: CancellationToken::new() };
+        Self { places: Arc::new(places), open: TaskTracker::new(), manners }
     }
 
     /// Takes connections and serves each in a task of its own.
     pub(super) async fn serve(&self, listener: &TcpListener, proxy: &Proxy) {
         loop {
-            let Ok(place) = Arc::clone(&self.connections).acquire_owned().await else {
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
                 return;
             };
-            let (connection, peer) = accept(listener).await;
-            let io = TokioIo::new(connection);
-            let serving = self.http.serve_connection(io, proxy.for_connection(peer.ip())).into_owned();
-            let serving = self.open.watch(serving);
-            tokio::spawn(async move {
+            let (socket, peer) = accept(listener).await;
+            let serving = connection::serve(socket, proxy.clone(), self.manners.clone());
+            self.open.spawn(async move {
                 if let Err(error) = serving.await {
                     debug!(%peer, %error, "connection ended");
                 }
@@ -75,17 +59,19 @@ impl Door {
 
     /// Ends idle connections, lets the others finish, and resolves when the last has ended.
     pub(super) async fn closed(self) {
-        self.open.shutdown().await;
+        self.manners.stop.cancel();
+        self.open.close();
+        self.open.wait().await;
     }
 }
 
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((connection, peer)) => {
+            Ok((socket, peer)) => {
                 // A playlist is a few packets: none should wait for an acknowledgement.
-                if connection.set_nodelay(true).is_ok() {
-                    return (connection, peer);
+                if socket.set_nodelay(true).is_ok() {
+                    return (socket, peer);
                 }
             }
             Err(error) if is_the_peers(&error) => debug!(%error, "a connection went before it was taken"),

@@ -19,12 +19,14 @@
 mod admin;
 mod answer;
 mod config;
+mod connection;
 mod error;
 mod forward;
 mod listen;
 mod proxy;
 mod signals;
 mod upstream;
+mod wire;
 
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 

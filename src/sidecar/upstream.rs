@@ -1,48 +1,77 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{self, Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::{ClientConfig, crypto::ring};
 use rustls_platform_verifier::BuilderVerifierExt;
+use tower_service::Service;
 
 use super::{Config, Error, HostHeader, UpstreamHttp, forward};
 
-/// The client that speaks to the upstream.
-pub(super) type Upstreams = Client<HttpsConnector<HttpConnector>, forward::Body>;
+/// The client that speaks to the upstream; a clone shares the connections.
+#[derive(Debug, Clone)]
+pub(super) struct Upstreams(Arc<Pool>);
+
+type Pool = Client<HttpsConnector<HttpConnector>, forward::Body>;
 
 /// How often an HTTP/2 connection to the upstream is asked whether it still lives.
 const PING: Duration = Duration::from_secs(10);
 
-/// A pool of connections kept alive, over TLS with the system's roots where the upstream's scheme says so.
-pub(super) fn client(config: &Config) -> Result<Upstreams, Error> {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(config.connect_within));
-    tcp.set_keepalive(Some(config.upstream_idle));
+// === impl Upstreams ===
 
-    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(BuilderVerifierExt::with_platform_verifier)
-        .map_err(Error::certificates)?
-        .with_no_client_auth();
-    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-    // Over HTTP/2 the viewer's host would have to be the connection's own name.
-    let http1_only = config.upstream_http == UpstreamHttp::Http1 || config.host == HostHeader::Preserve;
-    let connector = match http1_only {
-        true => connector.enable_http1().wrap_connector(tcp),
-        false => connector.enable_all_versions().wrap_connector(tcp),
-    };
-    Ok(Client::builder(TokioExecutor::new())
-        // Without a timer the idle time-out does nothing.
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(config.upstream_idle)
-        .timer(TokioTimer::new())
-        .http2_keep_alive_interval(PING)
-        .http2_keep_alive_timeout(PING)
-        .set_host(false)
-        .build(connector))
+impl Upstreams {
+    /// A pool of connections kept alive, over TLS with the system's roots where the upstream's scheme says so.
+    pub(super) fn new(config: &Config) -> Result<Self, Error> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(config.connect_within));
+        tcp.set_keepalive(Some(config.upstream_idle));
+
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(BuilderVerifierExt::with_platform_verifier)
+            .map_err(Error::certificates)?
+            .with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        // Over HTTP/2 the viewer's host would have to be the connection's own name.
+        let http1_only = config.upstream_http == UpstreamHttp::Http1 || config.host == HostHeader::Preserve;
+        let connector = match http1_only {
+            true => connector.enable_http1().wrap_connector(tcp),
+            false => connector.enable_all_versions().wrap_connector(tcp),
+        };
+        let pool = Client::builder(TokioExecutor::new())
+            // Without a timer the idle time-out does nothing.
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(config.upstream_idle)
+            .timer(TokioTimer::new())
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(PING)
+            .set_host(false)
+            .build(connector);
+        Ok(Self(Arc::new(pool)))
+    }
+}
+
+impl Service<Request<forward::Body>> for Upstreams {
+    type Response = Response<Incoming>;
+    type Error = legacy::Error;
+    type Future = legacy::ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<forward::Body>) -> Self::Future {
+        self.0.request(request)
+    }
 }

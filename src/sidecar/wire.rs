@@ -1,0 +1,173 @@
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::{io::AsyncReadExt as _, net::TcpStream};
+
+/// What an HTTP/2 client says first (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A client's socket, with what was read of it before somebody took over.
+#[derive(Debug)]
+pub(super) struct Wire {
+    read: Bytes,
+    socket: TokioIo<TcpStream>,
+    activity: Activity,
+}
+
+/// What goes on over a connection, to tell an idle one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Activity(Arc<Shared>);
+
+/// One request that is not answered to its last byte.
+#[derive(Debug)]
+pub(super) struct Busy(Activity);
+
+/// Which HTTP a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speaks {
+    Http1,
+    Http2,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Requests that came, wrapping.
+    requests: AtomicU32,
+    busy: AtomicU32,
+    /// The socket took no more of what was to be written.
+    stuck: AtomicBool,
+}
+
+// === impl Wire ===
+
+impl Wire {
+    pub(super) fn new(socket: TcpStream, activity: Activity) -> Self {
+        Self { read: Bytes::new(), socket: TokioIo::new(socket), activity }
+    }
+
+    /// Puts back what was read too much.
+    pub(super) fn put_back(mut self, read: Bytes) -> Self {
+        debug_assert!(self.read.is_empty(), "what was put back before is read first");
+        self.read = read;
+        self
+    }
+
+    /// Reads as much as it takes to tell the version; it can be read again.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket, and `UnexpectedEof` when the client says nothing.
+    pub(super) async fn listen_in(&mut self) -> io::Result<Speaks> {
+        let mut read = BytesMut::with_capacity(PREFACE.len());
+        loop {
+            if self.socket.inner_mut().read_buf(&mut read).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let speaks = match PREFACE.starts_with(&read) {
+                true if read.len() < PREFACE.len() => continue,
+                true => Speaks::Http2,
+                false => Speaks::Http1,
+            };
+            self.read = read.freeze();
+            return Ok(speaks);
+        }
+    }
+
+    /// Resolves when there is something to read, or nothing will ever come.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        self.socket.inner().readable().await
+    }
+}
+
+impl Read for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.read.is_empty() {
+            return Pin::new(&mut self.socket).poll_read(cx, buffer);
+        }
+        let taken = self.read.len().min(buffer.remaining());
+        buffer.put_slice(&self.read[..taken]);
+        self.read.advance(taken);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write(cx, data);
+        self.activity.stuck(written.is_pending());
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, data);
+        self.activity.stuck(written.is_pending());
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+// === impl Activity ===
+
+impl Activity {
+    /// A request has come; it is answered when the returned guard is dropped.
+    pub(super) fn begin(&self) -> Busy {
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        self.0.busy.fetch_add(1, Ordering::Relaxed);
+        Busy(self.clone())
+    }
+
+    /// How many requests have come; it wraps.
+    pub(super) fn requests(&self) -> u32 {
+        self.0.requests.load(Ordering::Relaxed)
+    }
+
+    /// Whether every request is answered and the socket has taken it all.
+    pub(super) fn is_idle(&self) -> bool {
+        self.0.busy.load(Ordering::Relaxed) == 0 && !self.0.stuck.load(Ordering::Relaxed)
+    }
+
+    fn stuck(&self, stuck: bool) {
+        self.0.stuck.store(stuck, Ordering::Relaxed);
+    }
+}
+
+// === impl Busy ===
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
