@@ -13,10 +13,17 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    /// A local MediaTailor that conflicts like the real one.
+    #[cfg(feature = "emulator")]
+    Emulate(Box<onelane::emulator::Args>),
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
-    match command {}
+    match command {
+        #[cfg(feature = "emulator")]
+        Command::Emulate(args) => onelane::emulator::run(*args).await,
+    }
 }

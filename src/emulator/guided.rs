@@ -1,0 +1,93 @@
+//! Server-guided ads: playlists that are the same for everyone, with ads beside them.
+
+use std::{fmt::Write as _, sync::Arc, time::Duration};
+
+use http::{HeaderValue, Uri, header};
+use serde_json::json;
+
+use super::{
+    answer::{Answer, Exception, JSON, PLAYLIST, ok},
+    args::Mode,
+    playlist::{self, Ads},
+    service::Service,
+    timeline::{Shape, Timeline},
+};
+
+/// Where the playlists of an ad are, under `/tm/`.
+const AD: &str = "guided/";
+
+/// A media playlist with its breaks as interstitials. It may be cached for half a segment and takes part in no
+/// conflict, as it is nobody's own.
+pub(super) fn media(service: &Service, number: usize) -> Answer {
+    let timeline = &service.unbroken;
+    if number >= timeline.content.parts().len() {
+        return Exception::NotFound.answer("there is no playlist of this number");
+    }
+    let window = timeline.window();
+    let mut text = playlist::media(timeline, &window, number, Ads::Direct);
+    let (Some(first), Some(last)) = (window.slots.first(), window.slots.last()) else {
+        return Exception::NotFound.answer("there is nothing to play");
+    };
+    if service.timeline.ads.is_some() {
+        text.push_str(&breaks(service, first.start, last.start + last.duration));
+    }
+    let mut answer = ok(PLAYLIST, text);
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=1"));
+    answer
+}
+
+/// The ads of a break.
+pub(super) fn asset_list(service: &Service, number: u64, uri: &Uri) -> Answer {
+    if service.timeline.ads.is_none() {
+        return Exception::NotFound.answer("there are no breaks");
+    }
+    let length = service.args.ad_length.as_secs_f64();
+    let mut list =
+        json!({ "ASSETS": [{ "DURATION": length, "URI": format!("/tm/{AD}{number}/index.m3u8") }] });
+    let client_side = uri.query().is_some_and(|query| {
+        super::route::pairs(query)
+            .any(|(key, value)| key == "aws.reportingMode" && value.eq_ignore_ascii_case("client"))
+    });
+    if client_side {
+        list["TRACKING"] = json!({ "version": 3, "payload": [] });
+    }
+    ok(JSON, list.to_string())
+}
+
+/// A playlist of an ad, if the path is one's.
+pub(super) fn ad_playlist(service: &Service, path: &str) -> Option<Answer> {
+    let (_, file) = path.strip_prefix(AD)?.split_once('/')?;
+    let ads = service.timeline.ads.as_ref()?;
+    if file == "index.m3u8" {
+        return Some(ok(PLAYLIST, ads.template().fill("", "")));
+    }
+    let number: usize = file.strip_suffix(".m3u8")?.parse().ok()?;
+    if number >= ads.parts().len() {
+        return None;
+    }
+    let whole = Timeline::new(Arc::clone(ads), None, Shape::whole(service.args.ad_length));
+    Some(ok(PLAYLIST, playlist::media(&whole, &whole.window(), number, Ads::Direct)))
+}
+
+/// Date ranges of the breaks within a stretch of the timeline, and of the next one, so that players can prepare.
+fn breaks(service: &Service, start: Duration, end: Duration) -> String {
+    let (every, length) = (service.args.ad_every, service.args.ad_length);
+    let mut text = String::new();
+    let period = if service.args.mode == Mode::Live { every + length } else { every };
+    let first = (start.as_secs_f64() / period.as_secs_f64()).floor() as u64;
+    for number in first.. {
+        let at = period * u32::try_from(number).unwrap_or(u32::MAX) + every;
+        if at > end + length {
+            break;
+        }
+        let time = humantime::format_rfc3339_millis(service.unbroken.time_of(at));
+        let seconds = length.as_secs_f64();
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "#EXT-X-DATERANGE:ID=\"break-{number}\",CLASS=\"com.apple.hls.interstitial\",START-DATE=\"{time}\",\
+             DURATION={seconds:.3},X-ASSET-LIST=\"/v1/interstitials/emulator/emulator/{number}.json\"",
+        );
+    }
+    text
+}
