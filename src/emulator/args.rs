@@ -84,7 +84,7 @@ pub struct Args {
 
     /// A packaged HLS asset for the ad breaks, of the same shape as `--origin`.
     ///
-    /// Without it, breaks play the content's own beginning.
+    /// Without it, breaks that `--ad-every` asks for play the content's own beginning.
     #[arg(long, value_name = "DIR", requires = "origin", help_heading = "Content")]
     pub ads: Option<PathBuf>,
 
@@ -114,10 +114,10 @@ pub struct Args {
 
     /// Content between two ad breaks. 0s: no breaks.
     ///
-    /// Documented: ads replace content in live and are inserted in VOD, with discontinuities around them and
-    /// relative segment links.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration, help_heading = "Content")]
-    pub ad_every: Duration,
+    /// The default is 30s, and no breaks for an `--origin` without `--ads`. Documented: ads replace content in live
+    /// and are inserted in VOD, with discontinuities around them and relative segment links.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Content")]
+    pub ad_every: Option<Duration>,
 
     /// Length of an ad break, up to whole segments.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Content")]
@@ -178,6 +178,18 @@ pub struct Args {
     /// Status of an ad segment's redirect: 301 or 302. AWS's documents show both.
     #[arg(long, value_name = "STATUS", default_value = "302", value_parser = redirect, help_heading = "Answers")]
     pub segment_redirect: StatusCode,
+
+    /// Extension of ad segment links, such as `ts`. MediaTailor's have none.
+    ///
+    /// FFmpeg of late refuses links without one, unless it is told `-extension_picky 0`.
+    #[arg(
+        long,
+        value_name = "EXTENSION",
+        default_value = "",
+        hide_default_value = true,
+        help_heading = "Answers"
+    )]
+    pub segment_extension: String,
 
     /// Whether errors carry CORS headers as successes do.
     ///
@@ -244,6 +256,15 @@ pub enum Unknown {
 }
 
 // === impl Args ===
+
+impl Args {
+    /// Content between two ad breaks, zero for none: as given, else as fits the content.
+    pub(super) fn breaks_every(&self) -> Duration {
+        let fitting = if self.origin.is_none() || self.ads.is_some() { 30 } else { 0 };
+        let every = self.ad_every.unwrap_or(Duration::from_secs(fitting));
+        if self.ad_length.is_zero() { Duration::ZERO } else { every }
+    }
+}
 
 impl Default for Args {
     /// The defaults of the flags, with none given.

@@ -164,9 +164,13 @@ impl Service {
                 let up = up_from_media(configuration);
                 let configuration = configuration.unwrap_or(&session.terms.configuration);
                 let before = format!("{up}segment/{account}/{configuration}/{}", session.id);
+                let extension = match &*self.args.segment_extension {
+                    "" => String::new(),
+                    extension => format!(".{extension}"),
+                };
                 let ads = match session.terms.client_side {
                     true => Ads::Direct,
-                    false => Ads::Stitched { before: &before, after: &after },
+                    false => Ads::Stitched { before: &before, after: &format!("{extension}{after}") },
                 };
                 ok(PLAYLIST, playlist::media(&self.timeline, &self.timeline.window(), number, ads))
             }

@@ -71,7 +71,7 @@ pub(super) fn ad_playlist(service: &Service, path: &str) -> Option<Answer> {
 
 /// Date ranges of the breaks within a stretch of the timeline, and of the next one, so that players can prepare.
 fn breaks(service: &Service, start: Duration, end: Duration) -> String {
-    let (every, length) = (service.args.ad_every, service.args.ad_length);
+    let (every, length) = (service.args.breaks_every(), service.args.ad_length);
     let mut text = String::new();
     let period = if service.args.mode == Mode::Live { every + length } else { every };
     let first = (start.as_secs_f64() / period.as_secs_f64()).floor() as u64;

@@ -125,6 +125,7 @@ impl<'a> Route<'a> {
         let ([_, _, session, number, sequence] | [_, session, number, sequence]) = parts[..] else {
             return None;
         };
+        let sequence = sequence.split_once('.').map_or(sequence, |(sequence, _)| sequence);
         Some(Self::Segment { session, number: number.parse().ok()?, sequence: sequence.parse().ok()? })
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn timelines(args: &Args) -> Result<(Timeline, Timeline), Error> {
         None => synthetic("/content", args, content_slots(args)),
     });
     let ads = match (&args.ads, &args.origin) {
-        _ if args.ad_every.is_zero() || args.ad_length.is_zero() => None,
+        _ if args.breaks_every().is_zero() => None,
         (Some(folder), _) => Some(packaged("--ads", folder, "/tm")?),
         (None, Some(folder)) => Some(packaged("--origin", folder, "/tm")?),
         (None, None) => Some(synthetic("/tm", args, None)),
@@ -28,7 +28,7 @@ pub(super) fn timelines(args: &Args) -> Result<(Timeline, Timeline), Error> {
         fit(ads, &content)?;
     }
     let window = (args.mode == Mode::Live).then_some(args.window);
-    let shape = Shape { window, every: args.ad_every, length: args.ad_length };
+    let shape = Shape { window, every: args.breaks_every(), length: args.ad_length };
     let unbroken = Timeline::new(Arc::clone(&content), None, shape);
     Ok((Timeline::new(content, ads.map(Arc::new), shape), unbroken))
 }
@@ -47,6 +47,9 @@ fn check(args: &Args) -> Result<(), Error> {
         _ if args.variants == 0 => fail("--variants: a stream has at least one; write 1 or more"),
         _ if args.variants.max(args.audio).max(args.subtitles) > 1000 => {
             fail("--variants, --audio, --subtitles: at most 1000 each")
+        }
+        _ if !args.segment_extension.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            fail("--segment-extension: write letters and digits alone, such as ts")
         }
         _ if args.max_sessions == 0 => fail("--max-sessions: nothing could be played; write 1 or more"),
         _ => Ok(()),
