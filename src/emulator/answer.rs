@@ -26,6 +26,13 @@ pub(super) enum Exception {
     Throttling,
 }
 
+/// A request that gets an exception in place of what it asked for.
+#[derive(Debug)]
+pub(super) struct Refused {
+    exception: Exception,
+    message: String,
+}
+
 // === impl Exception ===
 
 impl Exception {
@@ -42,7 +49,16 @@ impl Exception {
         }
     }
 
-    fn status(self) -> StatusCode {
+    /// The one with a status that a lost session may have: both are documented.
+    pub(super) fn of_lost(status: StatusCode) -> Self {
+        if status == StatusCode::NOT_FOUND { Self::NotFound } else { Self::BadRequest }
+    }
+
+    pub(super) fn refuse(self, message: impl Into<String>) -> Refused {
+        Refused { exception: self, message: message.into() }
+    }
+
+    pub(super) fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::AccessDenied => StatusCode::FORBIDDEN,
@@ -68,11 +84,11 @@ impl Exception {
     }
 }
 
-/// A session that is lost: both statuses are documented.
-pub(super) fn lost(status: StatusCode, message: &str) -> Answer {
-    match status {
-        StatusCode::NOT_FOUND => Exception::NotFound.answer(message),
-        _ => Exception::BadRequest.answer(message),
+// === impl Refused ===
+
+impl Refused {
+    pub(super) fn answer(&self) -> Answer {
+        self.exception.answer(&self.message)
     }
 }
 
@@ -157,4 +173,55 @@ pub(super) fn wants_gzip(asked: &HeaderMap) -> bool {
         let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
         name.trim().eq_ignore_ascii_case("gzip") && !refused(parameters)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    fn asked(value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn gzip_is_for_those_who_take_it() {
+        for value in ["gzip", "deflate, GZIP;q=0.5", "br, gzip; q=1"] {
+            assert!(wants_gzip(&asked(value)), "{value}");
+        }
+        for value in ["", "br", "gzip;q=0", "gzip; q=0.0", "identity"] {
+            assert!(!wants_gzip(&asked(value)), "{value}");
+        }
+        assert!(!wants_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_playlist_is_packed_and_media_is_not() {
+        let packed = finish(ok(PLAYLIST, "#EXTM3U\n"), Uuid::nil(), (Method::GET, true), true);
+        assert_eq!(packed.headers()[header::CONTENT_ENCODING], "gzip");
+        let mut plain = String::new();
+        flate2::read::GzDecoder::new(&packed.body()[..]).read_to_string(&mut plain).expect("gzip");
+        assert_eq!(plain, "#EXTM3U\n");
+        let media = finish(ok("video/mp2t", "x"), Uuid::nil(), (Method::GET, true), true);
+        assert!(media.headers().get(header::CONTENT_ENCODING).is_none());
+    }
+
+    #[test]
+    fn head_has_the_length_and_no_body() {
+        let answer = finish(ok(PLAYLIST, "12345"), Uuid::nil(), (Method::HEAD, false), true);
+        assert_eq!(answer.headers()[header::CONTENT_LENGTH], "5");
+        assert!(answer.body().is_empty());
+    }
+
+    #[test]
+    fn errors_are_written_as_the_service_writes_them() {
+        let answer = finish(Exception::Conflict.answer("a \"b\""), Uuid::nil(), (Method::GET, false), false);
+        assert_eq!(answer.status(), StatusCode::CONFLICT);
+        let name = answer.headers()["x-amzn-errortype"].to_str().expect("text");
+        assert!(name.starts_with("ConflictException:http://internal.amazon.com/coral/"), "{name}");
+        assert_eq!(answer.body(), &Bytes::from(r#"{"message":"a \"b\""}"#));
+        assert!(answer.headers().contains_key("x-amzn-requestid"));
+        assert!(!answer.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+    }
 }

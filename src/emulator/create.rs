@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::{
-    answer::{Answer, Exception, JSON, ok},
+    answer::{Answer, Exception, JSON, Refused, ok},
     route::{Home, pairs},
     service::Service,
     session::{Session, Terms},
@@ -25,17 +25,17 @@ pub(super) async fn session<B: Body>(
     asset: &str,
     head: &Parts,
     body: B,
-) -> Answer {
+) -> Result<Answer, Refused> {
     let carry = service.args.manifest_params;
     let mut terms = terms_of_query(home, head.uri.query().unwrap_or_default(), carry);
     if head.method == Method::POST {
         let Some(body) = small(body).await else {
-            return Exception::BadRequest.answer("the body cannot be read, or is longer than 64 KiB");
+            return Err(Exception::BadRequest.refuse("the body cannot be read, or is longer than 64 KiB"));
         };
         // An empty one sets nothing; its type is not looked at, since samples send the wrong one.
         match serde_json::from_slice(if body.is_empty() { b"{}" } else { &body }) {
             Ok(Value::Object(body)) => terms.read(&body, carry),
-            _ => return Exception::BadRequest.answer("the body is no JSON object"),
+            _ => return Err(Exception::BadRequest.refuse("the body is no JSON object")),
         }
     }
     let delay = service.args.latency.sample(&mut service.chance.draw());
@@ -44,7 +44,7 @@ pub(super) async fn session<B: Body>(
     }
     let session = service.create(terms);
     // It is the session's first sign of life, not a request of it.
-    ok(JSON, urls(&session, home, asset).to_string())
+    Ok(ok(JSON, urls(&session, home, asset).to_string()))
 }
 
 /// What a query asks of the session that it makes.

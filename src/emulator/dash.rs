@@ -1,7 +1,7 @@
 use http::{StatusCode, request::Parts};
 
 use super::{
-    answer::{Answer, ok, redirect},
+    answer::{Answer, Refused, ok, redirect},
     create::terms_of_query,
     route::{Home, session_in},
     service::{Service, host_of},
@@ -13,31 +13,28 @@ const MPD: &str = "application/dash+xml";
 /// A DASH manifest: a redirect to one with a session, or the manifest with its `Location`.
 ///
 /// It is a manifest in form only. AWS limits conflicts to HLS, and so does this.
-pub(super) fn answer(service: &Service, home: Home<'_>, asset: &str, head: &Parts) -> Answer {
+pub(super) fn answer(
+    service: &Service,
+    home: Home<'_>,
+    asset: &str,
+    head: &Parts,
+) -> Result<Answer, Refused> {
     let query = head.uri.query().unwrap_or_default();
     let Some(id) = session_in(query) else {
         let session = service.create(terms_of_query(home, query, service.args.manifest_params));
         let more = if query.is_empty() { String::new() } else { format!("&{query}") };
-        return redirect(
-            StatusCode::FOUND,
-            &format!("{}?aws.sessionId={}{more}", head.uri.path(), session.id),
-        );
+        let target = format!("{}?aws.sessionId={}{more}", head.uri.path(), session.id);
+        return Ok(redirect(StatusCode::FOUND, &target));
     };
-    let session = match service.session(&id, Some(home)) {
-        Ok(session) => session,
-        Err(answer) => return answer,
-    };
-    let number = match service.arrive(&session, head) {
-        Ok(number) => number,
-        Err(answer) => return answer,
-    };
+    let session = service.session(&id, home)?;
+    let number = service.arrive(&session, head)?;
     let host = host_of(head).unwrap_or("localhost");
     let Home { account, configuration } = home;
     let location =
         format!("http://{host}/v1/dash/{account}/{configuration}/{asset}?aws.sessionId={}", session.id);
     let text = text(service, &escaped(&location));
     session.answered(number, StatusCode::OK, &service.limits, service.now());
-    ok(MPD, text)
+    Ok(ok(MPD, text))
 }
 
 fn text(service: &Service, location: &str) -> String {

@@ -10,11 +10,11 @@ use rand::{RngExt as _, rngs::SmallRng};
 use tokio::sync::oneshot;
 
 use super::{
-    answer::{Answer, Exception, JSON, PLAYLIST, ok},
-    args::Conflict,
+    answer::{Answer, Exception, JSON, PLAYLIST, Refused, ok},
+    choices::Conflict,
     playlist::{self, Ads},
     route::{Home, Route, up_from_master, up_from_media},
-    service::{Service, Token},
+    service::Service,
     session::{Flight, Session, Terms},
     tracking,
 };
@@ -50,33 +50,30 @@ impl Service {
     pub(super) async fn in_session(
         self: &Arc<Self>,
         id: &str,
-        home: Option<Home<'_>>,
+        home: Home<'_>,
         head: Parts,
-    ) -> Answer {
-        let session = match self.session(id, home) {
-            Ok(session) => session,
-            Err(answer) => return answer,
-        };
-        self.exchange(session, head).await
+    ) -> Result<Answer, Refused> {
+        self.exchange(self.session(id, home)?, head).await
     }
 
     /// Makes a session and answers with its multivariant playlist. Nobody knows its id yet, so nothing conflicts.
-    pub(super) async fn in_new_session(self: &Arc<Self>, terms: Terms, head: Parts) -> Answer {
+    pub(super) async fn in_new_session(
+        self: &Arc<Self>,
+        terms: Terms,
+        head: Parts,
+    ) -> Result<Answer, Refused> {
         self.exchange(self.create(terms), head).await
     }
 
     /// The work is done in a task of its own, to its end, whether or not the player still waits: what the real
     /// service does is unknown, and this is the harder case.
-    async fn exchange(self: &Arc<Self>, session: Arc<Session>, head: Parts) -> Answer {
-        let number = match self.arrive(&session, &head) {
-            Ok(number) => number,
-            Err(answer) => return answer,
-        };
+    async fn exchange(self: &Arc<Self>, session: Arc<Session>, head: Parts) -> Result<Answer, Refused> {
+        let number = self.arrive(&session, &head)?;
         let (rule, times) = self.terms_of(&Route::of(head.uri.path()));
         let (with_it, flight) = session.take_off(rule);
         let Some(flight) = flight else {
             self.tally.took_off(with_it);
-            return self.conflict(&session, number);
+            return Ok(self.conflict(&session, number));
         };
         if rule.is_some() {
             self.tally.took_off(with_it);
@@ -95,7 +92,7 @@ impl Service {
         if delay.is_zero() && settle.is_zero() {
             let answer = work.land();
             work.settle(false);
-            return answer;
+            return Ok(answer);
         }
         let (tell, told) = oneshot::channel();
         tokio::spawn(async move {
@@ -110,7 +107,7 @@ impl Service {
         let mut player = Player { service: self, session: &session, number, waits: true };
         let answer = told.await;
         player.waits = false;
-        answer.unwrap_or_else(|_| Exception::Internal.answer("the work was cut short"))
+        answer.map_err(|_| Exception::Internal.refuse("the work was cut short"))
     }
 
     /// Whether a request takes part in conflicts, and what of the latencies is its own.
@@ -175,7 +172,7 @@ impl Service {
                 ok(PLAYLIST, playlist::media(&self.timeline, &self.timeline.window(), number, ads))
             }
             Route::Tracking { .. } => {
-                let token = head.extensions.get::<Token>().and_then(|token| token.0.as_deref());
+                let token = head.extensions.get::<tracking::Token>().and_then(|token| token.0.as_deref());
                 let id = session.id.to_string();
                 let avails = tracking::avails(&self.timeline, &id, self.args.tracking_page, token);
                 ok(JSON, avails.to_string())

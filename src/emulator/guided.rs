@@ -1,14 +1,15 @@
 //! Server-guided ads: playlists that are the same for everyone, with ads beside them.
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt::Write as _, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Uri, header};
+use http::{HeaderValue, header};
 use serde_json::json;
 
 use super::{
-    answer::{Answer, Exception, JSON, PLAYLIST, ok},
-    args::Mode,
+    answer::{Answer, Exception, JSON, PLAYLIST, Refused, ok},
+    choices::Mode,
     playlist::{self, Ads},
+    route::pairs,
     service::Service,
     timeline::{Shape, Timeline},
 };
@@ -18,40 +19,39 @@ const AD: &str = "guided/";
 
 /// A media playlist with its breaks as interstitials. It may be cached for half a segment and takes part in no
 /// conflict, as it is nobody's own.
-pub(super) fn media(service: &Service, number: usize) -> Answer {
+pub(super) fn media(service: &Service, number: usize) -> Result<Answer, Refused> {
     let timeline = &service.unbroken;
     if number >= timeline.content.parts().len() {
-        return Exception::NotFound.answer("there is no playlist of this number");
+        return Err(Exception::NotFound.refuse("there is no playlist of this number"));
     }
     let window = timeline.window();
     let mut text = playlist::media(timeline, &window, number, Ads::Direct);
     let (Some(first), Some(last)) = (window.slots.first(), window.slots.last()) else {
-        return Exception::NotFound.answer("there is nothing to play");
+        return Err(Exception::NotFound.refuse("there is nothing to play"));
     };
     if service.timeline.ads.is_some() {
         text.push_str(&breaks(service, first.start, last.start + last.duration));
     }
     let mut answer = ok(PLAYLIST, text);
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=1"));
-    answer
+    Ok(answer)
 }
 
 /// The ads of a break.
-pub(super) fn asset_list(service: &Service, number: u64, uri: &Uri) -> Answer {
+pub(super) fn asset_list(service: &Service, number: u64, query: &str) -> Result<Answer, Refused> {
     if service.timeline.ads.is_none() {
-        return Exception::NotFound.answer("there are no breaks");
+        return Err(Exception::NotFound.refuse("there are no breaks"));
     }
     let length = service.args.ad_length.as_secs_f64();
     let mut list =
         json!({ "ASSETS": [{ "DURATION": length, "URI": format!("/tm/{AD}{number}/index.m3u8") }] });
-    let client_side = uri.query().is_some_and(|query| {
-        super::route::pairs(query)
-            .any(|(key, value)| key == "aws.reportingMode" && value.eq_ignore_ascii_case("client"))
-    });
-    if client_side {
+    let reports = |(key, value): (Cow<'_, str>, Cow<'_, str>)| {
+        key == "aws.reportingMode" && value.eq_ignore_ascii_case("client")
+    };
+    if pairs(query).any(reports) {
         list["TRACKING"] = json!({ "version": 3, "payload": [] });
     }
-    ok(JSON, list.to_string())
+    Ok(ok(JSON, list.to_string()))
 }
 
 /// A playlist of an ad, if the path is one's.

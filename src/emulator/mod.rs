@@ -1,12 +1,17 @@
 //! A local MediaTailor that conflicts like the real one.
 
+mod admission;
 mod answer;
 mod args;
 mod chance;
+mod choices;
 mod create;
+mod cutter;
 mod dash;
 mod debug;
 mod exchange;
+#[cfg(test)]
+mod fixture;
 mod guided;
 mod latency;
 mod media;
@@ -14,6 +19,7 @@ mod origin;
 mod playlist;
 mod reel;
 mod route;
+mod segments;
 mod server;
 mod service;
 mod session;
@@ -29,7 +35,8 @@ mod tracking;
 use std::process::ExitCode;
 
 pub use self::{
-    args::{Args, Conflict, Loser, Mode, Unknown},
+    args::Args,
+    choices::{Conflict, Loser, Mode, Unknown},
     debug::{RequestReport, SessionReport},
     latency::{Latency, MalformedLatency},
     server::Emulator,

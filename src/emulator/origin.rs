@@ -82,8 +82,9 @@ impl Packaged {
             let apart = footage.length().abs_diff(whole);
             if *part != Part::Subtitles && apart > longest.max(SLACK) {
                 let why = format!(
-                    "it lasts {:.3?} and the first variant {whole:.3?}; package all renditions from one source",
-                    footage.length()
+                    "it lasts {:.3} s and the first variant {:.3} s; package all renditions from one source",
+                    footage.length().as_secs_f64(),
+                    whole.as_secs_f64(),
                 );
                 return Err(Unplayable::at(playlist, why));
             }
@@ -279,5 +280,101 @@ impl Files {
 impl Unplayable {
     pub(super) fn at(path: &Path, why: String) -> Self {
         Self { path: path.to_owned(), why }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::fixture::{Folder, Rendition},
+        *,
+    };
+
+    fn error(folder: &Folder) -> String {
+        Packaged::read(folder.path(), "/content").expect_err("it is no asset").to_string()
+    }
+
+    #[test]
+    fn reads_variants_audio_and_captions() {
+        let folder = Folder::asset("m4s");
+        let asset = Packaged::read(folder.path(), "/content").expect("an asset");
+        assert_eq!(asset.parts(), [Part::Variant, Part::Variant, Part::Audio, Part::Subtitles]);
+        assert_eq!((asset.slots(), asset.is_fragmented()), (5, true));
+        // The sliver that only audio has is left out; captions are there all along.
+        for rendition in 0..4 {
+            assert!((0..5).all(|slot| asset.count(rendition, slot) == 1), "{rendition}");
+        }
+        let piece = &asset.pieces(2, 8)[0];
+        assert_eq!(piece.uri, "/content/a/seg3.m4s");
+        assert_eq!(piece.map.map(|map| map.uri.as_str()), Some("/content/a/init.mp4"));
+        assert_eq!(asset.pieces(3, 4)[0].uri, "/content/s/seg0.vtt");
+        let file = asset.file("a/seg3.m4s").expect("it is named in a playlist");
+        assert_eq!(fs::read_to_string(file).expect("a file"), "a 3");
+    }
+
+    #[test]
+    fn serves_only_what_playlists_name() {
+        let folder = Folder::asset("ts");
+        folder.write("secret.txt", "");
+        let asset = Packaged::read(folder.path(), "/content").expect("an asset");
+        for path in
+            ["secret.txt", "master.m3u8", "../secret.txt", "v0/../secret.txt", "v0/seg0.ts/", "", "%2e%2e/x"]
+        {
+            assert!(asset.file(path).is_none(), "{path}");
+        }
+        assert!(asset.file("v0/seg%30.ts").is_some(), "escapes are another spelling");
+    }
+
+    #[test]
+    fn ranges_and_keys_are_spelt_out() {
+        let folder = Folder::new();
+        folder.write("all.ts", "0123456789");
+        folder.write("k", "key");
+        folder.write(
+            "one.m3u8",
+            "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:7\n\
+             #EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n\
+             #EXTINF:2.0,\n#EXT-X-BYTERANGE:4@1\nall.ts\n#EXTINF:2.0,\n#EXT-X-BYTERANGE:3\nall.ts\n#EXT-X-ENDLIST\n",
+        );
+        let asset = Packaged::read(folder.path(), "/content").expect("a playlist alone is an asset");
+        let second = &asset.pieces(0, 1)[0];
+        assert_eq!(second.range.map(|range| (range.length, range.offset)), Some((3, 5)));
+        let key = "METHOD=AES-128,URI=\"/content/k\",IV=0x00000000000000000000000000000008";
+        assert_eq!(second.key, Some(key));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let folder = Folder::new();
+        assert!(error(&folder).contains("no multivariant playlist"));
+
+        let folder = Folder::asset("ts");
+        fs::remove_file(folder.path().join("v1/seg3.ts")).expect("it was there");
+        let text = error(&folder);
+        assert!(
+            text.contains("v1/index.m3u8") && text.contains("seg3.ts") && text.contains("missing"),
+            "{text}"
+        );
+
+        let folder = Folder::asset("ts");
+        folder.rendition(Rendition { name: "v1", lengths: &[2.0], extension: "ts" });
+        let text = error(&folder);
+        assert!(text.contains("v1/index.m3u8") && text.contains("lasts 2.000 s"), "{text}");
+
+        let folder = Folder::asset("ts");
+        folder.write("a/index.m3u8", "#EXTM3U\n#EXTINF:2.0,\n../../../../etc/hostname\n");
+        assert!(error(&folder).contains("a/index.m3u8"));
+
+        let folder = Folder::asset("ts");
+        folder.write("a/index.m3u8", "#EXTM3U\n#EXTINF:2.0,\nhttps://elsewhere.example/a.ts\n");
+        assert!(error(&folder).contains("relative"));
+
+        let folder = Folder::asset("ts");
+        folder.write("v0/index.m3u8", "no playlist at all");
+        assert!(error(&folder).contains("no media playlist"));
+
+        let folder = Folder::asset("ts");
+        folder.write("v0/index.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-ENDLIST\n");
+        assert!(error(&folder).contains("no segments"));
     }
 }

@@ -132,7 +132,7 @@ impl Reel {
         let place = other.parts()[..rendition].iter().filter(|&&before| before == part).count();
         let same =
             || self.parts().iter().enumerate().filter(|(_, own)| **own == part).map(|(number, _)| number);
-        same().nth(place).or_else(|| same().last())
+        same().nth(place).or_else(|| same().next_back())
     }
 }
 
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_template_fills_its_links() {
-        let template = Template::new("#A:URI=\"\0002\0\"\n#B\n\0000\0\n");
+        let template = Template::new(&format!("#A:URI=\"{MARK}2{MARK}\"\n#B\n{MARK}0{MARK}\n"));
         assert_eq!(template.fill("../x/", "?t=1"), "#A:URI=\"../x/2.m3u8?t=1\"\n#B\n../x/0.m3u8?t=1\n");
     }
 

@@ -1,6 +1,6 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
 
 use http::{Method, Request, Uri, header, request::Parts};
@@ -9,16 +9,19 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    answer::{self, Answer, Exception, ok, redirect},
-    args::{Args, Unknown},
+    admission::Quota,
+    answer::{self, Answer, Exception, Refused, ok},
+    args::Args,
     chance::{Chance, uuid},
+    choices::Unknown,
     create, dash, debug, guided, media,
-    reel::{NO_CAPTIONS, Reel},
-    route::{Home, Route, pairs, session_in},
+    route::{Home, Route, session_in},
+    segments,
     session::{Limits, Over, Session, Terms},
     sessions::Sessions,
     tally::{Kind, Stats, Tally},
-    timeline::{Source, Timeline},
+    timeline::Timeline,
+    tracking,
 };
 
 /// The emulated service: everything that requests share.
@@ -35,8 +38,7 @@ pub(super) struct Service {
     /// Playlists that were given a latency, for every so manieth to be slow.
     pub(super) delayed: AtomicU64,
     started: Instant,
-    /// Requests in a second: its number above, their count below.
-    throttled: AtomicU64,
+    quota: Quota,
 }
 
 // === impl Service ===
@@ -46,8 +48,8 @@ impl Service {
         let window = timeline.window();
         let length = window.slots.iter().map(|slot| slot.duration).sum();
         // Ten times the playlist, as documented.
-        let idle = args.expire_after.unwrap_or(10 * std::time::Duration::max(length, args.segment));
-        let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let idle = args.expire_after.unwrap_or(10 * Duration::max(length, args.segment));
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let limits =
             Limits { idle: millis(idle), errors: args.block_after, errors_within: millis(args.block_window) };
         Self {
@@ -57,7 +59,7 @@ impl Service {
             limits,
             delayed: AtomicU64::new(0),
             started: Instant::now(),
-            throttled: AtomicU64::new(0),
+            quota: Quota::new(),
             timeline,
             unbroken,
             args,
@@ -101,63 +103,65 @@ impl Service {
             }
             _ => {}
         }
-        if let Err(answer) = self.admit(&head) {
-            return answer;
+        if let Err(refused) = self.quota.admit(&self.args, &head) {
+            return refused.answer();
         }
-        self.serve_v1(route, head, body).await
+        self.serve_v1(route, head, body).await.unwrap_or_else(|refused| refused.answer())
     }
 
-    async fn serve_v1<B: Body>(self: &Arc<Self>, route: Route<'_>, head: Parts, body: B) -> Answer {
-        let query = head.uri.query().unwrap_or_default().to_owned();
+    async fn serve_v1<B: Body>(
+        self: &Arc<Self>,
+        route: Route<'_>,
+        mut head: Parts,
+        body: B,
+    ) -> Result<Answer, Refused> {
+        let uri = head.uri.clone();
+        let query = uri.query().unwrap_or_default();
         match route {
-            Route::Master { home, .. } => match session_in(&query) {
-                Some(session) => self.in_session(&session, Some(home), head).await,
+            Route::Master { home, .. } => match session_in(query) {
+                Some(session) => self.in_session(&session, home, head).await,
                 None => {
-                    let terms = create::terms_of_query(home, &query, self.args.manifest_params);
+                    let terms = create::terms_of_query(home, query, self.args.manifest_params);
                     self.in_new_session(terms, head).await
                 }
             },
             Route::Media { account, configuration, session, .. } => {
                 let home = Home { account, configuration: configuration.unwrap_or_default() };
-                self.in_session(session, Some(home), head).await
+                self.in_session(session, home, head).await
             }
             Route::Tracking { home, session } => {
-                let (session, home) = (session.to_owned(), home);
-                let token = tracking_token(&query, body).await;
-                let mut head = head;
-                head.extensions.insert(token);
-                self.in_session(&session, Some(home), head).await
+                head.extensions.insert(tracking::Token::of(query, body).await);
+                self.in_session(session, home, head).await
             }
             Route::Create { home, asset } => create::session(self, home, asset, &head, body).await,
             Route::Segment { session, number, sequence } => {
-                self.segment(session, number as usize, sequence, &head)
+                segments::redirect_to_ad(self, session, number as usize, sequence, &head)
             }
             Route::Dash { home, asset } => dash::answer(self, home, asset, &head),
             Route::Guided { number } => guided::media(self, number as usize),
-            Route::AssetList { number } => guided::asset_list(self, number, &head.uri),
-            Route::Captions => ok("text/vtt", "WEBVTT\n\n"),
+            Route::AssetList { number } => guided::asset_list(self, number, query),
+            Route::Captions => Ok(ok("text/vtt", "WEBVTT\n\n")),
             Route::Content(_) | Route::Ad(_) | Route::Own(_) | Route::Nothing => {
-                Exception::NotFound.answer("the URL does not map to any resource")
+                Err(Exception::NotFound.refuse("the URL does not map to any resource"))
             }
         }
     }
 
-    /// The session of an id, if it is one that lives.
-    pub(super) fn session(&self, id: &str, home: Option<Home<'_>>) -> Result<Arc<Session>, Answer> {
+    /// The session of an id, if there is one.
+    pub(super) fn session(&self, id: &str, home: Home<'_>) -> Result<Arc<Session>, Refused> {
         let Some(uuid) = Uuid::try_parse(id).ok().filter(|_| id.len() == 36) else {
-            return Err(Exception::BadRequest.answer("the session ID is not valid"));
+            return Err(Exception::BadRequest.refuse("the session ID is not valid"));
         };
         if let Some(session) = self.sessions.get(&uuid) {
             return Ok(session);
         }
-        let message = || format!("the session is not available, sessionId:[{id}]");
+        let refuse = |exception: Exception| {
+            Err(exception.refuse(format!("the session is not available, sessionId:[{id}]")))
+        };
         match self.args.unknown {
-            Unknown::BadRequest => Err(Exception::BadRequest.answer(&message())),
-            Unknown::NotFound => Err(Exception::NotFound.answer(&message())),
-            Unknown::Adopt => {
-                let home = home.unwrap_or(Home { account: "", configuration: "" });
-                Ok(self.sessions.get_or_create(uuid, Terms::of(home), self.now()))
-            }
+            Unknown::BadRequest => refuse(Exception::BadRequest),
+            Unknown::NotFound => refuse(Exception::NotFound),
+            Unknown::Adopt => Ok(self.sessions.get_or_create(uuid, Terms::of(home), self.now())),
         }
     }
 
@@ -166,26 +170,19 @@ impl Service {
         self.sessions.get_or_create(uuid(&mut self.chance.draw()), terms, self.now())
     }
 
-    /// Notes a request of a session; its number, or the answer that a session which is over gives.
-    pub(super) fn arrive(&self, session: &Session, head: &Parts) -> Result<u64, Answer> {
+    /// Notes a request of a session; its number, unless the session is over.
+    pub(super) fn arrive(&self, session: &Session, head: &Parts) -> Result<u64, Refused> {
         let now = self.now();
         let target = head.uri.path_and_query().map_or("", |target| target.as_str());
         session.heard_from(&head.headers, host_of(head));
         let (number, over) = session.arrive(target, self.args.trace, &self.limits, now);
-        let Some(over) = over else {
-            return Ok(number);
+        let (exception, why) = match over {
+            None => return Ok(number),
+            Some(Over::Expired) => (Exception::of_lost(self.args.expired), "has expired"),
+            Some(Over::Blocked) => (Exception::Gone, "is blocked"),
         };
-        let answer = match over {
-            Over::Expired => answer::lost(
-                self.args.expired,
-                &format!("the session has expired, sessionId:[{}]", session.id),
-            ),
-            Over::Blocked => {
-                Exception::Gone.answer(&format!("the session is blocked, sessionId:[{}]", session.id))
-            }
-        };
-        session.answered(number, answer.status(), &self.limits, now);
-        Err(answer)
+        session.answered(number, exception.status(), &self.limits, now);
+        Err(exception.refuse(format!("the session {why}, sessionId:[{}]", session.id)))
     }
 
     /// Milliseconds since the start.
@@ -204,81 +201,6 @@ impl Service {
         self.sessions.reset_numbers();
         self.sessions.all().for_each(|session| session.reset(now));
     }
-
-    /// What is checked before anything else: the account's quota and the endpoint's name.
-    fn admit(&self, head: &Parts) -> Result<(), Answer> {
-        if self.args.throttle > 0 && !self.within_quota() {
-            return Err(Exception::Throttling.answer("the account's quota of requests per second is used up"));
-        }
-        let Some(name) = &self.args.host else {
-            return Ok(());
-        };
-        let host = host_of(head).unwrap_or_default();
-        let bare = host.rsplit_once(':').map_or(host, |(bare, _)| bare);
-        if name.eq_ignore_ascii_case(host) || name.eq_ignore_ascii_case(bare) {
-            return Ok(());
-        }
-        Err(Exception::AccessDenied.answer("the Host header is not the name of this endpoint"))
-    }
-
-    fn within_quota(&self) -> bool {
-        let second = self.started.elapsed().as_secs() << 32;
-        let count = |known: u64| if known & !0xffff_ffff == second { known + 1 } else { second + 1 };
-        let update =
-            self.throttled.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |known| Some(count(known)));
-        let known = update.unwrap_or_else(|known| known);
-        count(known) - second <= self.args.throttle
-    }
-
-    /// Redirects to an ad segment. Never a conflict: it fires a beacon and touches no playlist.
-    fn segment(&self, session: &str, rendition: usize, sequence: u64, head: &Parts) -> Answer {
-        let session = match self.session(session, None) {
-            Ok(session) => session,
-            Err(answer) => return answer,
-        };
-        let number = match self.arrive(&session, head) {
-            Ok(number) => number,
-            Err(answer) => return answer,
-        };
-        let answer = match self.ad_at(rendition, sequence) {
-            Some(uri) => redirect(self.args.segment_redirect, &uri),
-            None => Exception::NotFound.answer("no ad has this segment, or it is long gone"),
-        };
-        session.answered(number, answer.status(), &self.limits, self.now());
-        answer
-    }
-
-    fn ad_at(&self, rendition: usize, sequence: u64) -> Option<String> {
-        self.timeline.content.parts().get(rendition)?;
-        let (slot, inside) = self.timeline.find(rendition, sequence)?;
-        if !matches!(slot.source, Source::Ad { .. }) {
-            return None;
-        }
-        let (reel, own, place): (&Reel, _, _) = self.timeline.reel_of(&slot, rendition);
-        match own {
-            Some(own) => reel.pieces(own, place).get(inside).map(|piece| piece.uri.to_string()),
-            None => Some(NO_CAPTIONS.to_owned()),
-        }
-    }
-}
-
-/// Where a page of tracking begins.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Token(pub(super) Option<String>);
-
-async fn tracking_token<B: Body>(query: &str, body: B) -> Token {
-    let in_query = pairs(query).find(|(key, _)| key == "nextToken").map(|(_, value)| value.into_owned());
-    if in_query.is_some() {
-        return Token(in_query);
-    }
-    let body = create::small(body).await.unwrap_or_default();
-    let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    Token(
-        body.get("nextToken")
-            .or_else(|| body.get("NextToken"))
-            .and_then(|token| token.as_str())
-            .map(Into::into),
-    )
 }
 
 /// The name that a request was sent to: in its target with HTTP/2, in `Host` otherwise.

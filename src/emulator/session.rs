@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use uuid::Uuid;
 
 use super::{
-    args::{Conflict, Loser},
+    choices::{Conflict, Loser},
     trace::{Target, Trace},
 };
 

@@ -96,7 +96,7 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::args::Conflict, *};
+    use super::{super::choices::Conflict, *};
 
     #[test]
     fn forgets_the_oldest_that_is_idle() {

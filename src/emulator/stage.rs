@@ -4,7 +4,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{
     Error,
-    args::{Args, Mode},
+    args::Args,
+    choices::Mode,
     origin::Packaged,
     reel::{Part, Reel},
     synthetic::{Counts, Synthetic},

@@ -6,7 +6,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::reel::Reel;
+use super::{
+    cutter::{Cutter, place},
+    reel::Reel,
+};
 
 /// What is on at any moment: content and ads in one line of slots, cut by one clock for all renditions and
 /// all sessions.
@@ -16,6 +19,8 @@ pub(super) struct Timeline {
     /// What plays in breaks, if there are any.
     pub(super) ads: Option<Arc<Reel>>,
     epoch: Instant,
+    /// What was out when it began.
+    lead: Duration,
     wall: SystemTime,
     live: bool,
     state: Mutex<State>,
@@ -73,23 +78,6 @@ struct State {
     width: usize,
 }
 
-/// Cuts one slot after the other.
-#[derive(Debug)]
-struct Cutter {
-    content: Arc<Reel>,
-    ads: Option<Arc<Reel>>,
-    shape: Shape,
-    start: Duration,
-    slot: u64,
-    sequence: Box<[u64]>,
-    discontinuities: u64,
-    last: Option<Source>,
-    since_break: Duration,
-    /// Of the break that is on: its number, its next slot, and its time so far.
-    in_break: Option<(u64, u64, Duration)>,
-    breaks: u64,
-}
-
 /// How many windows a slot is remembered after it has left: players ask for segments that they saw a while ago.
 const REMEMBERED: usize = 10;
 
@@ -108,19 +96,7 @@ impl Timeline {
     /// A timeline that begins now, its window already full.
     pub(super) fn new(content: Arc<Reel>, ads: Option<Arc<Reel>>, shape: Shape) -> Self {
         let ads = ads.filter(|_| !shape.every.is_zero() && !shape.length.is_zero());
-        let mut cutter = Cutter {
-            sequence: vec![0; content.parts().len()].into(),
-            content: Arc::clone(&content),
-            ads: ads.clone(),
-            shape,
-            start: Duration::ZERO,
-            slot: 0,
-            discontinuities: 0,
-            last: None,
-            since_break: Duration::ZERO,
-            in_break: None,
-            breaks: 0,
-        };
+        let mut cutter = Cutter::new(Arc::clone(&content), ads.clone(), shape);
         let mut out = VecDeque::new();
         match shape.window {
             Some(width) => out.extend((0..width).map(|_| Arc::new(cutter.cut()))),
@@ -128,20 +104,19 @@ impl Timeline {
                 let slot = content.duration(0).max(Duration::from_millis(1));
                 let end =
                     content.slots().unwrap_or_else(|| shape.length.div_duration_f64(slot).ceil() as u64);
-                while cutter.slot < end {
+                while cutter.content_slot() < end {
                     out.push_back(Arc::new(cutter.cut()));
                 }
             }
         }
-        let lead = cutter.start;
+        let lead = cutter.position();
         let width = out.len();
         let next = Arc::new(cutter.cut());
         let window = Window { slots: out.iter().cloned().collect(), ended: shape.window.is_none() };
         let epoch = Instant::now();
         let wall = SystemTime::now() - lead;
         let state = State { cutter, out, next, window, width };
-        let epoch = epoch.checked_sub(lead).unwrap_or(epoch);
-        Self { content, ads, epoch, wall, live: shape.window.is_some(), state: Mutex::new(state) }
+        Self { content, ads, epoch, lead, wall, live: shape.window.is_some(), state: Mutex::new(state) }
     }
 
     /// What a playlist shows now.
@@ -183,25 +158,12 @@ impl Timeline {
     }
 
     fn now(&self) -> std::sync::MutexGuard<'_, State> {
-        let now = self.epoch.elapsed();
+        let now = self.lead + self.epoch.elapsed();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if self.live {
             state.advance(now);
         }
         state
-    }
-}
-
-fn place<'a>(
-    content: &'a Arc<Reel>,
-    ads: Option<&'a Arc<Reel>>,
-    source: Source,
-    rendition: usize,
-) -> (&'a Reel, Option<usize>, u64) {
-    match (source, ads) {
-        (Source::Content { slot }, _) => (content, Some(rendition), slot),
-        (Source::Ad { slot, .. }, Some(ads)) => (ads, ads.counterpart(content, rendition), slot),
-        (Source::Ad { slot, .. }, None) => (content, None, slot),
     }
 }
 
@@ -222,79 +184,5 @@ impl State {
         }
         let first = self.out.len() - self.width;
         self.window.slots = self.out.range(first..).cloned().collect();
-    }
-}
-
-// === impl Cutter ===
-
-impl Cutter {
-    fn cut(&mut self) -> Slot {
-        let source = self.source();
-        let (reel, _, slot) = place(&self.content, self.ads.as_ref(), source, 0);
-        let (duration, seam) = (reel.duration(slot), self.seam(reel, slot, source));
-        self.discontinuities += u64::from(seam);
-        let cut = Slot {
-            start: self.start,
-            duration,
-            source,
-            discontinuity: seam,
-            discontinuities: self.discontinuities,
-            sequence: self.sequence.clone(),
-        };
-        for rendition in 0..self.sequence.len() {
-            let (reel, number, slot) = place(&self.content, self.ads.as_ref(), source, rendition);
-            // A rendition that the ads lack has one segment of filler.
-            self.sequence[rendition] += number.map_or(1, |number| reel.count(number, slot));
-        }
-        self.go_on(source, duration);
-        cut
-    }
-
-    /// What comes next.
-    fn source(&mut self) -> Source {
-        let due = self.in_break.is_none() && self.since_break >= self.shape.every;
-        if due && self.ads.is_some() {
-            self.in_break = Some((self.breaks, 0, Duration::ZERO));
-            self.breaks += 1;
-        }
-        match self.in_break {
-            Some((number, slot, _)) => Source::Ad { number, slot },
-            None => Source::Content { slot: self.slot },
-        }
-    }
-
-    fn seam(&self, reel: &Reel, slot: u64, source: Source) -> bool {
-        let Some(last) = self.last else {
-            return false;
-        };
-        let begins_anew = slot > 0 && reel.slots().is_some_and(|slots| slot.is_multiple_of(slots));
-        let switches = matches!(
-            (last, source),
-            (Source::Content { .. }, Source::Ad { .. }) | (Source::Ad { .. }, Source::Content { .. })
-        );
-        switches || begins_anew || reel.breaks_before(slot)
-    }
-
-    fn go_on(&mut self, source: Source, duration: Duration) {
-        self.start += duration;
-        self.last = Some(source);
-        let Some((number, slot, played)) = self.in_break else {
-            self.slot += 1;
-            self.since_break += duration;
-            return;
-        };
-        // In live an ad replaces content; in VOD it is put in between.
-        let played = played + duration;
-        if played < self.shape.length {
-            self.in_break = Some((number, slot + 1, played));
-            return;
-        }
-        self.in_break = None;
-        self.since_break = Duration::ZERO;
-        let mut replaced = Duration::ZERO;
-        while self.shape.window.is_some() && replaced < played {
-            replaced += self.content.duration(self.slot);
-            self.slot += 1;
-        }
     }
 }

@@ -1,8 +1,17 @@
 use std::time::Duration;
 
+use http_body::Body;
 use serde_json::{Value, json};
 
-use super::timeline::{Slot, Source, Timeline};
+use super::{
+    create::small,
+    route::pairs,
+    timeline::{Slot, Source, Timeline},
+};
+
+/// Where a page begins, as the request says.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Token(pub(super) Option<String>);
 
 /// A break that is on the timeline.
 struct Avail {
@@ -10,6 +19,21 @@ struct Avail {
     start: Duration,
     duration: Duration,
     ended: bool,
+}
+
+// === impl Token ===
+
+impl Token {
+    /// The token of a query, or of a JSON body: how it is sent is not documented.
+    pub(super) async fn of<B: Body>(query: &str, body: B) -> Self {
+        let in_query = pairs(query).find(|(key, _)| key == "nextToken").map(|(_, value)| value.into_owned());
+        if in_query.is_some() {
+            return Self(in_query);
+        }
+        let body: Value = serde_json::from_slice(&small(body).await.unwrap_or_default()).unwrap_or_default();
+        let in_body = body.get("nextToken").or_else(|| body.get("NextToken"));
+        Self(in_body.and_then(Value::as_str).map(Into::into))
+    }
 }
 
 /// The ad breaks of a session, as a client that fires its own beacons reads them.
