@@ -15,6 +15,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// A local MediaTailor that conflicts like the real one.
+    ///
+    /// Of each flag its help says what AWS documents and what is inferred: for the conflict itself, that it exists and
+    /// that one playlist at a time avoids it is documented, and no more. Counters: GET /__emulator/stats,
+    /// /__emulator/sessions, /__emulator/sessions/ID; POST /__emulator/reset.
     #[cfg(feature = "emulator")]
     Emulate(Box<onelane::emulator::Args>),
 }

@@ -40,7 +40,6 @@ struct Work {
     head: Parts,
     number: u64,
     flight: Flight,
-    dice: SmallRng,
 }
 
 // === impl Service ===
@@ -87,22 +86,21 @@ impl Service {
             }
         };
         self.tally.flies();
-        let mut work =
-            Work { service: Arc::clone(self), session: Arc::clone(&session), head, number, flight, dice };
-        if delay.is_zero() && settle.is_zero() {
-            let answer = work.land();
-            work.settle(false);
-            return Ok(answer);
+        let work = Work { service: Arc::clone(self), session: Arc::clone(&session), head, number, flight };
+        let (heads, settles) = (dice.random(), !settle.is_zero());
+        if delay.is_zero() && !settles {
+            return Ok(work.land(settles, heads).0);
         }
         let (tell, told) = oneshot::channel();
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
+            let (answer, won) = work.land(settles, heads);
             // The player may be gone.
-            let _ = tell.send(work.land());
-            if !settle.is_zero() {
+            let _ = tell.send(answer);
+            if settles {
                 tokio::time::sleep(settle).await;
+                work.session.settle(work.flight, won);
             }
-            work.settle(!settle.is_zero());
         });
         let mut player = Player { service: self, session: &session, number, waits: true };
         let answer = told.await;
@@ -185,21 +183,17 @@ impl Service {
 // === impl Work ===
 
 impl Work {
-    /// Ends the work and makes the answer.
-    fn land(&mut self) -> Answer {
-        let Self { service, session, head, number, flight, dice } = self;
-        let landed = session.land(flight, service.args.loser, dice.random());
+    /// Ends the work and makes the answer; says whether it is one that the session was written for.
+    fn land(&self, settles: bool, heads: bool) -> (Answer, bool) {
+        let Self { service, session, head, number, flight } = self;
+        let won = session.land(*flight, settles, service.args.loser, heads);
         service.tally.landed();
-        if landed.is_err() {
-            return service.conflict(session, *number);
+        if !won {
+            return (service.conflict(session, *number), false);
         }
         let answer = service.produce(session, head);
         session.answered(*number, answer.status(), &service.limits, service.now());
-        answer
-    }
-
-    fn settle(self, settled: bool) {
-        self.session.settle(self.flight, settled);
+        (answer, true)
     }
 }
 

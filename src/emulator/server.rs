@@ -22,8 +22,9 @@ use super::{
     tally::Stats,
 };
 
-/// How long a connection may take to send a request's head.
-const HEAD_WITHIN: Duration = Duration::from_secs(30);
+/// How long a connection may take to send a request's head, idle time before it included: longer than clients keep
+/// idle connections, so that none is closed while a request is on its way.
+const HEAD_WITHIN: Duration = Duration::from_secs(120);
 
 /// A local MediaTailor, from [`Emulator::bind`] until it is dropped or [`Emulator::shutdown`].
 #[derive(Debug)]

@@ -52,7 +52,6 @@ pub(super) enum Over {
 pub(super) struct Flight {
     rule: Option<Conflict>,
     version: u64,
-    won: bool,
 }
 
 /// The counters of a session.
@@ -133,7 +132,7 @@ impl Session {
     /// counts a refused one. Without a rule it takes no part: nobody conflicts with it, and it counts for nobody.
     pub(super) fn take_off(&self, rule: Option<Conflict>) -> (u32, Option<Flight>) {
         let Some(rule) = rule else {
-            return (0, Some(Flight { rule, version: 0, won: false }));
+            return (0, Some(Flight { rule, version: 0 }));
         };
         let mut state = self.state();
         state.counts.playlists += 1;
@@ -145,39 +144,39 @@ impl Session {
         }
         state.counts.in_flight += 1;
         state.busy += 1;
-        (with_it, Some(Flight { rule: Some(rule), version: state.version, won: false }))
+        (with_it, Some(Flight { rule: Some(rule), version: state.version }))
     }
 
-    /// Ends the work of an exchange: `Err` if it lost to another one. The session stays busy until
-    /// [`Session::settle`].
+    /// Ends the work of an exchange, and says whether it won. One that settles keeps the session busy until
+    /// [`Session::settle`]; any other frees it in the same step, so that whoever has its answer meets a free session.
     ///
     /// With [`Loser::Random`], `heads` decides whether the exchange gives way to those that are in flight with it.
-    pub(super) fn land(&self, flight: &mut Flight, loser: Loser, heads: bool) -> Result<(), ()> {
-        if flight.rule.is_none() {
-            return Ok(());
-        }
+    pub(super) fn land(&self, flight: Flight, settles: bool, loser: Loser, heads: bool) -> bool {
+        let Some(rule) = flight.rule else {
+            return true;
+        };
         let mut state = self.state();
         state.counts.in_flight -= 1;
+        state.busy -= u32::from(!settles);
         let beaten = state.version != flight.version;
-        let gives_way = loser == Loser::Random && heads && state.busy > 1;
-        if flight.rule == Some(Conflict::Optimistic) && (beaten || gives_way) {
+        let gives_way = loser == Loser::Random && heads && state.counts.in_flight > 0;
+        if rule == Conflict::Optimistic && (beaten || gives_way) {
             state.counts.conflicts += 1;
-            return Err(());
+            return false;
         }
-        flight.won = true;
         state.version += 1;
-        Ok(())
+        true
     }
 
-    /// Frees the session of an exchange that has landed.
-    pub(super) fn settle(&self, flight: Flight, settled: bool) {
+    /// Frees the session of an exchange that has landed and settled.
+    pub(super) fn settle(&self, flight: Flight, won: bool) {
         if flight.rule.is_none() {
             return;
         }
         let mut state = self.state();
         state.busy -= 1;
         // Whoever began while it settled meets what it wrote last.
-        state.version += u64::from(settled && flight.won);
+        state.version += u64::from(won);
     }
 
     /// Whether this is the session's first media playlist.
@@ -278,67 +277,68 @@ mod tests {
         session.state().counts.conflicts
     }
 
+    fn take_off(session: &Session, rule: Conflict) -> Flight {
+        session.take_off(Some(rule)).1.expect("nothing refuses it at once")
+    }
+
     #[test]
     fn rejects_the_second_while_the_first_is_busy() {
         let session = session();
-        let (_, first) = session.take_off(Some(Conflict::Reject));
-        let mut first = first.expect("nobody else is there");
+        let first = take_off(&session, Conflict::Reject);
         assert_eq!(session.take_off(Some(Conflict::Reject)), (2, None));
-        session.land(&mut first, Loser::Last, false).expect("the first wins");
+        assert!(session.land(first, false, Loser::Last, false));
+        let second = take_off(&session, Conflict::Reject);
+        assert!(session.land(second, true, Loser::Last, false));
         // Answered, and still busy: it settles.
         assert_eq!(session.take_off(Some(Conflict::Reject)), (1, None));
-        session.settle(first, true);
-        assert!(session.take_off(Some(Conflict::Reject)).1.is_some());
+        session.settle(second, true);
+        take_off(&session, Conflict::Reject);
         assert_eq!((conflicts(&session), session.state().counts.max_in_flight), (2, 2));
     }
 
     #[test]
     fn the_last_to_end_loses_when_both_run() {
         let session = session();
-        let mut first = session.take_off(Some(Conflict::Optimistic)).1.expect("both run");
-        let mut second = session.take_off(Some(Conflict::Optimistic)).1.expect("both run");
-        session.land(&mut second, Loser::Last, false).expect("it ends first");
-        session.settle(second, false);
+        let first = take_off(&session, Conflict::Optimistic);
+        let second = take_off(&session, Conflict::Optimistic);
+        assert!(session.land(second, false, Loser::Last, false), "it ends first");
         // Begins after the winner and overlaps the loser alone.
-        let mut third = session.take_off(Some(Conflict::Optimistic)).1.expect("both run");
-        session.land(&mut first, Loser::Last, false).expect_err("it ends last");
-        session.settle(first, false);
-        session.land(&mut third, Loser::Last, false).expect("a loser writes nothing");
+        let third = take_off(&session, Conflict::Optimistic);
+        assert!(!session.land(first, false, Loser::Last, false), "it ends last");
+        assert!(session.land(third, false, Loser::Last, false), "a loser writes nothing");
         assert_eq!(conflicts(&session), 1);
     }
 
     #[test]
     fn a_random_loser_gives_way_once() {
         let session = session();
-        let mut first = session.take_off(Some(Conflict::Optimistic)).1.expect("both run");
-        let mut second = session.take_off(Some(Conflict::Optimistic)).1.expect("both run");
-        session.land(&mut first, Loser::Random, true).expect_err("it gives way");
-        session.settle(first, false);
-        session.land(&mut second, Loser::Random, true).expect("nobody is left to give way to");
+        let first = take_off(&session, Conflict::Optimistic);
+        let second = take_off(&session, Conflict::Optimistic);
+        assert!(!session.land(first, false, Loser::Random, true), "it gives way");
+        assert!(session.land(second, false, Loser::Random, true), "nobody is left to give way to");
         assert_eq!(conflicts(&session), 1);
     }
 
     #[test]
     fn whoever_begins_while_another_settles_loses() {
         let session = session();
-        let mut first = session.take_off(Some(Conflict::Optimistic)).1.expect("alone");
-        session.land(&mut first, Loser::Last, false).expect("alone");
-        let mut second = session.take_off(Some(Conflict::Optimistic)).1.expect("both run");
+        let first = take_off(&session, Conflict::Optimistic);
+        assert!(session.land(first, true, Loser::Last, false));
+        let second = take_off(&session, Conflict::Optimistic);
         session.settle(first, true);
-        session.land(&mut second, Loser::Last, false).expect_err("it met the settling");
+        assert!(!session.land(second, false, Loser::Last, false), "it met the settling");
     }
 
     #[test]
     fn without_a_rule_nothing_conflicts_and_all_is_counted() {
         let session = session();
-        let mut first = session.take_off(Some(Conflict::None)).1.expect("no rule");
-        let mut second = session.take_off(Some(Conflict::None)).1.expect("no rule");
-        for flight in [&mut first, &mut second] {
-            session.land(flight, Loser::Last, false).expect("no rule");
-            session.settle(*flight, false);
+        let first = take_off(&session, Conflict::None);
+        let second = take_off(&session, Conflict::None);
+        for flight in [first, second] {
+            assert!(session.land(flight, false, Loser::Last, false));
         }
         assert_eq!((conflicts(&session), session.state().counts.max_in_flight), (0, 2));
-        assert_eq!(session.state().counts.in_flight, 0);
+        assert!(session.is_idle());
     }
 
     #[test]
