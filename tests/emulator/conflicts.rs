@@ -15,7 +15,7 @@ async fn three(lab: &Lab) -> (String, String, String) {
 #[tokio::test]
 async fn reject_refuses_the_second_at_once() {
     let mut args = args();
-    args.latency = "300ms".parse().expect("a latency");
+    args.latency = "500ms".parse().expect("a latency");
     let lab = Lab::new(args).await;
     let (video, audio, _) = three(&lab).await;
     let flight = async {
@@ -74,7 +74,7 @@ async fn a_multivariant_playlist_with_a_session_takes_part_by_switch() {
     for (takes_part, expected) in [(true, StatusCode::CONFLICT), (false, StatusCode::OK)] {
         let mut args = args();
         args.conflict_multivariant = takes_part;
-        args.latency = "200ms".parse().expect("a latency");
+        args.latency = "500ms".parse().expect("a latency");
         let lab = Lab::new(args).await;
         let (video, _, master) = three(&lab).await;
         let flight = async {
@@ -91,7 +91,7 @@ async fn tracking_takes_part_by_switch() {
     for (takes_part, expected) in [(true, StatusCode::CONFLICT), (false, StatusCode::OK)] {
         let mut args = args();
         args.conflict_tracking = takes_part;
-        args.latency = "200ms".parse().expect("a latency");
+        args.latency = "500ms".parse().expect("a latency");
         let lab = Lab::new(args).await;
         let (video, ..) = three(&lab).await;
         let tracking = format!("/v1/tracking/9f3c/News/{}", session_of(&video));
@@ -107,7 +107,7 @@ async fn tracking_takes_part_by_switch() {
 #[tokio::test]
 async fn work_goes_on_after_its_player_left() {
     let mut args = args();
-    args.latency = "400ms".parse().expect("a latency");
+    args.latency = "1s".parse().expect("a latency");
     let lab = Lab::new(args).await;
     let (video, audio, _) = three(&lab).await;
     {
@@ -142,13 +142,11 @@ async fn work_goes_on_after_its_player_left() {
 #[tokio::test]
 async fn a_session_may_stay_busy_after_its_answer() {
     let mut args = args();
-    args.settle = "300ms".parse().expect("a latency");
+    args.settle = "500ms".parse().expect("a latency");
     let lab = Lab::new(args).await;
-    let (video, audio, _) = {
-        let playlists = lab.playlists().await;
-        tokio::time::sleep(Duration::from_millis(350)).await;
-        (playlists[0].clone(), playlists[1].clone(), ())
-    };
+    let (video, audio, _) = three(&lab).await;
+    // Until the multivariant playlist that made the session has settled as well.
+    tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(lab.get(&video).await.status, StatusCode::OK);
     assert_eq!(lab.get(&audio).await.status, StatusCode::CONFLICT);
     assert_eq!(lab.emulator.stats().max_in_flight, 1, "the proxy before it did nothing wrong");
