@@ -25,7 +25,15 @@ struct Cli {
 enum Command {
     /// Proxy players' requests to MediaTailor, every session in one lane
     #[cfg(feature = "sidecar")]
-    Serve(onelane::sidecar::Config),
+    Serve(Box<onelane::sidecar::Config>),
+
+    /// Emulate MediaTailor, conflicts and all, to test players and proxies against
+    ///
+    /// Of each flag its help says what AWS documents and what is inferred: for the conflict itself, that it
+    /// exists and that one playlist at a time avoids it is documented, and no more. Counters: GET
+    /// /__emulator/stats, /__emulator/sessions, /__emulator/sessions/ID; POST /__emulator/reset.
+    #[cfg(feature = "emulator")]
+    Emulate(Box<onelane::emulator::Args>),
 }
 
 fn main() -> ExitCode {
@@ -56,7 +64,9 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> ExitCode {
     match command {
         #[cfg(feature = "sidecar")]
-        Command::Serve(config) => onelane::sidecar::run(config).await,
+        Command::Serve(config) => onelane::sidecar::run(*config).await,
+        #[cfg(feature = "emulator")]
+        Command::Emulate(args) => onelane::emulator::run(*args).await,
     }
 }
 

@@ -1,0 +1,266 @@
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Parser};
+use http::StatusCode;
+
+use super::{
+    choices::{Conflict, Loser, Mode, Unknown},
+    latency::Latency,
+};
+
+/// What the emulator does: the flags of `onelane emulate`.
+///
+/// From Rust, begin with [`Args::default`] and set the fields that differ:
+///
+/// ```
+/// let mut args = onelane::emulator::Args::default();
+/// args.listen = "127.0.0.1:0".parse()?;
+/// args.latency = "20ms..60ms".parse()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(clap::Args, Debug, Clone)]
+#[non_exhaustive]
+pub struct Args {
+    /// Address to listen on, HTTP/1.1 and h2c. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    pub listen: SocketAddr,
+
+    /// How two playlist requests of one session conflict.
+    ///
+    /// AWS documents the 409 ConflictException and its cure (one playlist at a time) and no more. Which of the
+    /// two loses, and when, is unknown: both models are inferred, so a cure must pass both.
+    #[arg(long, value_enum, default_value_t, help_heading = "Conflicts")]
+    pub conflict: Conflict,
+
+    /// Who loses under `--conflict optimistic`. Inferred.
+    #[arg(long, value_enum, default_value_t, help_heading = "Conflicts")]
+    pub loser: Loser,
+
+    /// Whether a multivariant playlist with a session takes part in conflicts.
+    ///
+    /// Inferred: AWS speaks of "multiple playlists" and does not name kinds.
+    #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL", help_heading = "Conflicts")]
+    pub conflict_multivariant: bool,
+
+    /// Tracking requests take part in conflicts.
+    ///
+    /// Off, as inferred from players that poll tracking right after each playlist, with no conflict known.
+    #[arg(long, help_heading = "Conflicts")]
+    pub conflict_tracking: bool,
+
+    /// How long a session stays busy after its answer was sent. Inferred.
+    ///
+    /// A record that is written in the background would behave so: a request that follows an answer at once
+    /// still conflicts.
+    #[arg(long, value_name = "TIME[..TIME]", default_value = "0s", help_heading = "Conflicts")]
+    pub settle: Latency,
+
+    /// How long a playlist or the creation of a session takes, evenly spread.
+    ///
+    /// AWS named less than 100 ms usual (2018), plus up to 2 s for the origin and 3 s for the ad server.
+    #[arg(long, value_name = "TIME[..TIME]", default_value = "20ms..60ms", help_heading = "Latency")]
+    pub latency: Latency,
+
+    /// Every Nth playlist request is slow, as at an ad break. 0: none.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Latency")]
+    pub slow_every: u64,
+
+    /// How long a slow request takes, in place of `--latency`.
+    #[arg(long, value_name = "TIME[..TIME]", default_value = "2s..3s", help_heading = "Latency")]
+    pub slow_for: Latency,
+
+    /// How long the first media playlist of a session takes on top, as with a live pre-roll or a VOD with many
+    /// breaks. Inferred from documented calls to the ad server.
+    #[arg(long, value_name = "TIME[..TIME]", default_value = "0s", help_heading = "Latency")]
+    pub first: Latency,
+
+    /// A live window that slides, or the whole with its end.
+    #[arg(long, value_enum, default_value_t, help_heading = "Content")]
+    pub mode: Mode,
+
+    /// A packaged HLS asset to serve, as ffmpeg writes it: a folder with a multivariant playlist.
+    ///
+    /// TS or fMP4, alternate audio, WebVTT subtitles. In live mode it loops for ever, with a discontinuity at
+    /// each seam. Without it playlists are synthetic: right in form, with a few bytes for each segment.
+    #[arg(long, value_name = "DIR", help_heading = "Content")]
+    pub origin: Option<PathBuf>,
+
+    /// A packaged HLS asset for the ad breaks, of the same shape as `--origin`.
+    ///
+    /// Without it, breaks that `--ad-every` asks for play the content's own beginning.
+    #[arg(long, value_name = "DIR", requires = "origin", help_heading = "Content")]
+    pub ads: Option<PathBuf>,
+
+    /// Segments in the live window, at least 3.
+    #[arg(long, value_name = "N", default_value_t = 6, help_heading = "Content")]
+    pub window: usize,
+
+    /// Length of a synthetic segment.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration, help_heading = "Content")]
+    pub segment: Duration,
+
+    /// Length of the synthetic content in `--mode vod`.
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = humantime::parse_duration, help_heading = "Content")]
+    pub vod_length: Duration,
+
+    /// Synthetic variants, at least 1.
+    #[arg(long, value_name = "N", default_value_t = 2, help_heading = "Content")]
+    pub variants: u32,
+
+    /// Synthetic audio renditions.
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Content")]
+    pub audio: u32,
+
+    /// Synthetic subtitle renditions.
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Content")]
+    pub subtitles: u32,
+
+    /// Content between two ad breaks. 0s: no breaks.
+    ///
+    /// The default is 30s, and no breaks for an `--origin` without `--ads`. Documented: ads replace content in live
+    /// and are inserted in VOD, with discontinuities around them and relative segment links.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Content")]
+    pub ad_every: Option<Duration>,
+
+    /// Length of an ad break, up to whole segments.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Content")]
+    pub ad_length: Duration,
+
+    /// Idle time after which a session is expired.
+    ///
+    /// The default is ten times the playlist's length, as documented. 0s: never.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Sessions")]
+    pub expire_after: Option<Duration>,
+
+    /// Status of an expired session: 400 (documented) or 404.
+    #[arg(long, value_name = "STATUS", default_value = "400", value_parser = lost, help_heading = "Sessions")]
+    pub expired: StatusCode,
+
+    /// What a session id gets that the emulator did not make.
+    ///
+    /// 400 and 404 are both documented for a session that is invalid or unavailable; which of them an unknown
+    /// id gets is not. `adopt` takes any UUID for a session, for load tests that make up their own.
+    #[arg(long, value_enum, default_value_t, help_heading = "Sessions")]
+    pub unknown: Unknown,
+
+    /// Blocks a session with 410 after so many 4xx within `--block-window`. 0: never.
+    ///
+    /// Documented as done by operators of AWS at a very high volume of 4xx; neither number nor automation is.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Sessions")]
+    pub block_after: u32,
+
+    /// Time in which `--block-after` counts.
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration, help_heading = "Sessions")]
+    pub block_window: Duration,
+
+    /// Appends `manifest.*` and `manifestParams` to child links. Documented, once AWS Support enabled it.
+    #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL", help_heading = "Sessions")]
+    pub manifest_params: bool,
+
+    /// Sessions held at most; beyond it the oldest idle one is forgotten.
+    #[arg(long, value_name = "N", default_value_t = 200_000, help_heading = "Sessions")]
+    pub max_sessions: usize,
+
+    /// Requests that a session's record remembers, for `/__emulator/sessions/ID`.
+    #[arg(long, value_name = "N", default_value_t = 16, help_heading = "Sessions")]
+    pub trace: usize,
+
+    /// The only `Host` that is let in; another gets 403 AccessDeniedException.
+    ///
+    /// Documented for the endpoint of a playback configuration. Without it any host will do, as at the regional
+    /// endpoint (inferred).
+    #[arg(long, value_name = "NAME", help_heading = "Answers")]
+    pub host: Option<String>,
+
+    /// Requests per second beyond which 503 ThrottlingException is answered. 0: no limit.
+    ///
+    /// Documented: 10,000 for an account by default.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Answers")]
+    pub throttle: u64,
+
+    /// Status of an ad segment's redirect: 301 or 302. AWS's documents show both.
+    #[arg(long, value_name = "STATUS", default_value = "302", value_parser = redirect, help_heading = "Answers")]
+    pub segment_redirect: StatusCode,
+
+    /// Extension of ad segment links, such as `ts`. MediaTailor's have none.
+    ///
+    /// FFmpeg of late refuses links without one, unless it is told `-extension_picky 0`.
+    #[arg(
+        long,
+        value_name = "EXTENSION",
+        default_value = "",
+        hide_default_value = true,
+        help_heading = "Answers"
+    )]
+    pub segment_extension: String,
+
+    /// Whether errors carry CORS headers as successes do.
+    ///
+    /// Unknown of MediaTailor. With `false`, players in a browser see a network error in place of a status.
+    #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL", help_heading = "Answers")]
+    pub cors_on_errors: bool,
+
+    /// Avails on one page of a tracking answer, the rest behind `nextToken`. 0: all on one.
+    ///
+    /// Paging is documented, how the token is sent back is not: it is taken from the query `nextToken` or a
+    /// JSON body's.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Answers")]
+    pub tracking_page: usize,
+
+    /// Seed of all that is random: latencies, losers, ids. A fresh one each start if not given.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+// === impl Args ===
+
+impl Args {
+    /// Content between two ad breaks, zero for none: as given, else as fits the content.
+    pub(super) fn breaks_every(&self) -> Duration {
+        let fitting = if self.origin.is_none() || self.ads.is_some() { 30 } else { 0 };
+        let every = self.ad_every.unwrap_or(Duration::from_secs(fitting));
+        if self.ad_length.is_zero() { Duration::ZERO } else { every }
+    }
+}
+
+impl Default for Args {
+    /// The defaults of the flags, with none given.
+    fn default() -> Self {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
+        }
+        Line::parse_from(["emulate"]).args
+    }
+}
+
+fn lost(text: &str) -> Result<StatusCode, &'static str> {
+    match text {
+        "400" => Ok(StatusCode::BAD_REQUEST),
+        "404" => Ok(StatusCode::NOT_FOUND),
+        _ => Err("write 400 or 404"),
+    }
+}
+
+fn redirect(text: &str) -> Result<StatusCode, &'static str> {
+    match text {
+        "301" => Ok(StatusCode::MOVED_PERMANENTLY),
+        "302" => Ok(StatusCode::FOUND),
+        _ => Err("write 301 or 302"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_flags() {
+        let args = Args::default();
+        assert_eq!(args.latency.to_string(), "20ms..60ms");
+        assert_eq!((args.conflict, args.loser, args.mode), (Conflict::Reject, Loser::Last, Mode::Live));
+        assert!(args.conflict_multivariant && !args.conflict_tracking);
+        assert_eq!((args.expired, args.unknown), (StatusCode::BAD_REQUEST, Unknown::NotFound));
+    }
+}

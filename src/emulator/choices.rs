@@ -1,0 +1,47 @@
+use clap::ValueEnum;
+
+/// How two playlist requests of one session conflict. Both models are inferred.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Conflict {
+    /// A second request gets 409 at once while another of the session is in flight, as with a lock.
+    #[default]
+    Reject,
+    /// Both run; one of them gets 409 at its end, as with a record that is checked when it is written.
+    Optimistic,
+    /// Never.
+    None,
+}
+
+/// Who gets the 409 of [`Conflict::Optimistic`].
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Loser {
+    /// The one that ends last.
+    #[default]
+    Last,
+    /// Any of them.
+    Random,
+}
+
+/// What kind of stream is played.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// A window that slides with the clock; ads replace content.
+    #[default]
+    Live,
+    /// All of it, and an end; ads are inserted.
+    Vod,
+}
+
+/// What a session id gets that the emulator did not make.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unknown {
+    /// 400 BadRequestException.
+    #[value(name = "400")]
+    BadRequest,
+    /// 404 NotFoundException.
+    #[default]
+    #[value(name = "404")]
+    NotFound,
+    /// A session, from its first request on.
+    Adopt,
+}

@@ -1,0 +1,140 @@
+use std::sync::Arc;
+
+use http::{Method, request::Parts};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{
+    answer::{Answer, Exception, JSON, ok},
+    route::{Route, pairs},
+    service::Service,
+    session::{Over, Session},
+    trace::Entry,
+};
+
+/// What the emulator has seen of one session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SessionReport {
+    /// Its id.
+    pub id: String,
+    /// The playback configuration it was created under.
+    pub configuration: String,
+    /// `alive`, `expired` or `blocked`.
+    pub state: &'static str,
+    /// Requests of all kinds that named it.
+    pub requests: u64,
+    /// Exchanges among them: those that may conflict, and tracking.
+    pub playlists: u64,
+    /// Exchanges being worked on.
+    pub in_flight: u32,
+    /// The most that were at once, refused ones among them.
+    pub max_in_flight: u32,
+    /// 409s.
+    pub conflicts: u64,
+    /// Requests whose client went away while they were worked on.
+    pub abandoned: u64,
+    /// `User-Agent` of its last request.
+    pub user_agent: Option<String>,
+    /// `X-Forwarded-For` of its last request.
+    pub x_forwarded_for: Option<String>,
+    /// `Host` of its last request.
+    pub host: Option<String>,
+    /// Its last requests, in order of arrival.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recent: Vec<RequestReport>,
+}
+
+/// What the emulator has seen of one request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RequestReport {
+    /// Its place in the session's order of arrival, from nought.
+    pub arrival: u64,
+    /// When it arrived, in milliseconds since the emulator's start.
+    pub at_ms: u64,
+    /// Path and query.
+    pub target: String,
+    /// Exchanges of the session in flight when it came.
+    pub in_flight_before: u32,
+    /// The status that was made for it, or none while it is worked on.
+    pub status: Option<u16>,
+    /// Whether its client went away while it was worked on.
+    pub abandoned: bool,
+}
+
+/// Sessions on one page, unless `?limit=` says otherwise.
+const PAGE: usize = 10_000;
+
+/// The emulator's own pages, which never conflict and are not counted.
+pub(super) fn page(service: &Service, head: &Parts) -> Answer {
+    let Route::Own(path) = Route::of(head.uri.path()) else {
+        return Exception::NotFound.answer("no such page");
+    };
+    let query = head.uri.query().unwrap_or_default();
+    match (path, head.method == Method::POST) {
+        ("reset", true) => {
+            service.reset();
+            ok(JSON, "{}")
+        }
+        ("reset", false) => Exception::MethodNotAllowed.answer("reset wants POST"),
+        ("stats", false) => json(&service.stats()),
+        ("sessions", false) => {
+            let limit =
+                pairs(query).find(|(key, _)| key == "limit").and_then(|(_, value)| value.parse().ok());
+            let sessions = service.sessions.all().take(limit.unwrap_or(PAGE));
+            json(&sessions.map(|session| report(&session, false)).collect::<Vec<_>>())
+        }
+        (path, false) => {
+            let session = path.strip_prefix("sessions/").and_then(|id| Uuid::try_parse(id).ok());
+            match session.and_then(|id| service.sessions.get(&id)) {
+                Some(session) => json(&report(&session, true)),
+                None => Exception::NotFound.answer(
+                    "no such page; there are sessions, sessions/ID, stats, and POST reset, under /__emulator/",
+                ),
+            }
+        }
+        _ => Exception::MethodNotAllowed.answer("only reset wants POST"),
+    }
+}
+
+/// A session's report, with its last requests if they are asked for.
+pub(super) fn report(session: &Arc<Session>, detailed: bool) -> SessionReport {
+    let state = session.state();
+    let counts = state.counts;
+    let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+    let request = |(arrival, entry): (u64, &Entry)| RequestReport {
+        arrival,
+        at_ms: entry.at,
+        target: session.text_of(&entry.target),
+        in_flight_before: entry.with,
+        status: Some(entry.status).filter(|status| *status > 0),
+        abandoned: entry.left,
+    };
+    SessionReport {
+        id: session.id.to_string(),
+        configuration: session.terms.configuration.to_string(),
+        state: match state.over {
+            None => "alive",
+            Some(Over::Expired) => "expired",
+            Some(Over::Blocked) => "blocked",
+        },
+        requests: counts.requests,
+        playlists: counts.playlists,
+        in_flight: counts.in_flight,
+        max_in_flight: counts.max_in_flight,
+        conflicts: counts.conflicts,
+        abandoned: counts.abandoned,
+        user_agent: text(&state.client.user_agent),
+        x_forwarded_for: text(&state.client.forwarded_for),
+        host: text(&state.client.host),
+        recent: if detailed { state.trace.entries().map(request).collect() } else { Vec::new() },
+    }
+}
+
+fn json(value: &impl Serialize) -> Answer {
+    match serde_json::to_vec_pretty(value) {
+        Ok(body) => ok(JSON, body),
+        Err(error) => Exception::Internal.answer(&error.to_string()),
+    }
+}

@@ -1,0 +1,11 @@
+//! The emulator over real sockets, as players and proxies meet it.
+#![cfg(feature = "emulator")]
+
+#[path = "../../src/emulator/fixture.rs"]
+mod fixture;
+
+mod client;
+mod conflicts;
+mod content;
+mod service;
+mod sessions;
