@@ -1,4 +1,6 @@
-//! One lane per MediaTailor session.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod lane;
 pub mod serialize;
 pub mod session;
@@ -6,5 +8,6 @@ pub mod telemetry;
 
 #[cfg(feature = "emulator")]
 pub mod emulator;
+
 #[cfg(feature = "sidecar")]
 pub mod sidecar;
