@@ -8,9 +8,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{Config, Error, proxy::Proxy};
+use super::{Config, Error, activity::Activity, proxy::Proxy};
 
 /// The largest head of a request, in bytes. MediaTailor takes ad-server URLs of 25,000 characters.
 const HEAD: usize = 64 * 1024;
@@ -21,11 +22,16 @@ const STREAMS: u32 = 256;
 /// After the system has refused a connection for want of descriptors or memory, the pause before the next try.
 const BREATH: Duration = Duration::from_millis(50);
 
+/// Once no more requests are taken, how long a connection without an open one has for its last bytes.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Where connections come in.
 pub(super) struct Door {
     connections: Arc<Semaphore>,
     http: auto::Builder<TokioExecutor>,
     open: GracefulShutdown,
+    idle: Duration,
+    closing: CancellationToken,
 }
 
 pub(super) async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Error> {
@@ -41,7 +47,8 @@ pub(super) fn address(listener: &TcpListener) -> SocketAddr {
 impl Door {
     pub(super) fn new(config: &Config) -> Self {
         let mut http = auto::Builder::new(TokioExecutor::new());
-        http.http1().timer(TokioTimer::new()).header_read_timeout(config.idle).max_buf_size(HEAD);
+        // Idle time is measured by `Activity`.
+        http.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD);
         http.http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(config.idle)
@@ -51,6 +58,8 @@ impl Door {
             connections: Arc::new(Semaphore::new(config.connections.min(Semaphore::MAX_PERMITS))),
             http,
             open: GracefulShutdown::new(),
+            idle: config.idle,
+            closing: CancellationToken::new(),
         }
     }
 
@@ -62,11 +71,18 @@ impl Door {
             };
             let (connection, peer) = accept(listener).await;
             let io = TokioIo::new(connection);
-            let serving = self.http.serve_connection(io, proxy.for_connection(peer.ip())).into_owned();
-            let serving = self.open.watch(serving);
+            let activity = Activity::new();
+            let service = proxy.for_connection(peer.ip(), activity.clone());
+            // Boxed, since a task has room for what it is given and for what it waits on: twice the same.
+            let serving = Box::pin(self.open.watch(self.http.serve_connection(io, service).into_owned()));
+            let idle = idle(activity, self.idle, self.closing.clone());
             tokio::spawn(async move {
-                if let Err(error) = serving.await {
-                    debug!(%peer, %error, "connection ended");
+                tokio::select! {
+                    biased;
+                    ended = serving => if let Err(error) = ended {
+                        debug!(%peer, %error, "connection ended");
+                    },
+                    () = idle => debug!(%peer, "connection idle for too long"),
                 }
                 drop(place);
             });
@@ -75,7 +91,22 @@ impl Door {
 
     /// Ends idle connections, lets the others finish, and resolves when the last has ended.
     pub(super) async fn closed(self) {
-        self.open.shutdown().await;
+        let closing = async {
+            self.closing.cancel();
+        };
+        // In this order: connections say goodbye before they are idle.
+        tokio::join!(biased; self.open.shutdown(), closing);
+    }
+}
+
+async fn idle(activity: Activity, limit: Duration, closing: CancellationToken) {
+    let last_words = async {
+        closing.cancelled().await;
+        activity.idle(LAST_WORDS).await;
+    };
+    tokio::select! {
+        () = activity.idle(limit) => {}
+        () = last_words => {}
     }
 }
 

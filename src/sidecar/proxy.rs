@@ -1,16 +1,17 @@
-use std::{convert::Infallible, net::IpAddr, pin::Pin};
+use std::{convert::Infallible, net::IpAddr, pin::Pin, time::Duration};
 
 use http::{Request, Response};
-use http_body_util::Either;
 use hyper::{body::Incoming, service::Service};
+use tokio::time::timeout;
 use tower_layer::Layer as _;
 use tower_service::Service as _;
 use tracing::warn;
 
 use super::{
     Config, Error,
+    activity::{Activity, BusyBody},
     answer::{self, Body},
-    forward::{Forward, Unpassable, strip_hop_by_hop},
+    forward::{Forward, Unpassable},
     upstream::{self, Upstreams},
 };
 use crate::{
@@ -24,6 +25,7 @@ pub(super) struct Proxy {
     layer: SerializeLayer,
     lanes: Serialize<Upstreams>,
     forward: Forward,
+    answer_within: Duration,
 }
 
 /// The proxy for one connection.
@@ -31,6 +33,7 @@ pub(super) struct Proxy {
 pub(super) struct PerConnection {
     proxy: Proxy,
     viewer: IpAddr,
+    activity: Activity,
 }
 
 // === impl Proxy ===
@@ -40,50 +43,49 @@ impl Proxy {
         let extract = MediaTailor::new().upstream(config.upstream.authority());
         let layer = SerializeLayer::with(config.serialize()).extract_with(extract);
         let lanes = layer.layer(upstream::client(config)?);
-        Ok(Self { layer, lanes, forward: Forward::new(config) })
+        Ok(Self { layer, lanes, forward: Forward::new(config), answer_within: config.answer_within })
     }
 
     pub(super) fn layer(&self) -> &SerializeLayer {
         &self.layer
     }
 
-    pub(super) fn for_connection(&self, viewer: IpAddr) -> PerConnection {
-        PerConnection { proxy: self.clone(), viewer }
+    pub(super) fn for_connection(&self, viewer: IpAddr, activity: Activity) -> PerConnection {
+        PerConnection { proxy: self.clone(), viewer, activity }
     }
 }
 
 // === impl PerConnection ===
 
 impl Service<Request<Incoming>> for PerConnection {
-    type Response = Response<Body>;
+    type Response = Response<BusyBody<Body>>;
     type Error = Infallible;
     // Boxed, so that a connection holds room for a pointer and not for the largest request.
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let busy = self.activity.busy();
         let request = match self.proxy.forward.request(request, self.viewer) {
             Ok(request) => request,
             Err(Unpassable(detail, remedy)) => {
-                let refusal = answer::bad_request(detail, remedy);
+                let refusal = answer::bad_request(detail, remedy).map(|body| busy.body(body));
                 return Box::pin(std::future::ready(Ok(refusal)));
             }
         };
-        let answer = self.proxy.lanes.clone().call(request);
+        // The lanes keep the time of those in them, and say so first; this is for the others.
+        let answer = timeout(self.proxy.answer_within, self.proxy.lanes.clone().call(request));
         Box::pin(async move {
-            Ok(match answer.await {
-                Ok(response) => {
-                    let (mut head, body) = response.into_parts();
-                    strip_hop_by_hop(&mut head.headers);
-                    head.version = http::Version::HTTP_11;
-                    Response::from_parts(head, Either::Left(body))
-                }
-                Err(error) => {
+            let response = match answer.await {
+                Ok(Ok(response)) => answer::of_upstream(response),
+                Ok(Err(error)) => {
                     if error.kind() == ErrorKind::MalformedSession {
                         warn!(error = %error, "refused");
                     }
                     answer::of_error(&error)
                 }
-            })
+                Err(_) => answer::too_late(),
+            };
+            Ok(response.map(|body| busy.body(body)))
         })
     }
 }
