@@ -72,17 +72,15 @@ async fn run(command: Command) -> ExitCode {
 
 /// Help as it is, and an error in one line that says what to do.
 fn usage(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() {
-        print!("{}", error.render().ansi());
-        return ExitCode::SUCCESS;
-    }
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        eprint!("{}", error.render().ansi());
-        return ExitCode::from(USAGE);
+    let code = if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Whoever reads it may have read enough.
+        let _cut_off = error.print();
+        return code;
     }
     let rendered = error.render().to_string();
     let said = rendered.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let said: Vec<_> = said.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
     eprintln!("{}; see --help", said.join(" "));
-    ExitCode::from(USAGE)
+    code
 }

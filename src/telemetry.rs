@@ -8,7 +8,8 @@ use tracing::{debug, info, warn};
 
 use crate::session::{Kind, SessionKey};
 
-/// The target of the lines on exchanges: one for each that was sent.
+/// The target of the lines on exchanges: one for each that was sent. Segments and requests that are not
+/// MediaTailor's have theirs at debug level, unless they fail.
 pub const EXCHANGE: &str = "onelane::exchange";
 
 /// The target of the lines on requests that were not sent, or not answered in time.
@@ -20,7 +21,8 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// What is logged of one exchange once it has ended.
 #[derive(Debug)]
 pub(crate) struct Exchange<'a> {
-    pub(crate) key: &'a SessionKey,
+    /// `None` where the request names no session.
+    pub(crate) key: Option<&'a SessionKey>,
     pub(crate) kind: Kind,
     pub(crate) uri: &'a Uri,
     pub(crate) waited: Duration,
@@ -33,6 +35,9 @@ pub(crate) struct Exchange<'a> {
     pub(crate) abandoned: bool,
     pub(crate) error: Option<&'a (dyn StdError + 'static)>,
 }
+
+/// The longest part of a path that is logged, in characters.
+const SHOWN: usize = 64;
 
 /// An error with all its causes, in one line.
 struct Chain<'a>(&'a (dyn StdError + 'static));
@@ -48,12 +53,13 @@ impl Exchange<'_> {
     pub(crate) fn log(&self) {
         let request_id = self.request_id.and_then(|id| id.to_str().ok());
         let status = self.status.map(|status| status.as_u16());
-        let playlist = self.uri.path().rsplit('/').next();
+        let playlist = self.playlist();
+        let session = self.key.map(tracing::field::display);
         macro_rules! line {
             ($level:ident, $($rest:tt)*) => {
                 $level!(
                     target: EXCHANGE,
-                    session = %self.key,
+                    session,
                     kind = self.kind.as_str(),
                     playlist,
                     wait_ms = ms(self.waited),
@@ -67,9 +73,18 @@ impl Exchange<'_> {
             };
         }
         match self.error {
+            None if matches!(self.kind, Kind::Segment | Kind::Other) => line!(debug, "exchange"),
             None => line!(info, "exchange"),
             Some(error) => line!(warn, error = %Chain(error), "exchange failed"),
         }
+    }
+
+    /// The last part of the path, unless that may be a secret or another's words.
+    fn playlist(&self) -> Option<&str> {
+        if matches!(self.kind, Kind::Tracking | Kind::Segment | Kind::Other) {
+            return None;
+        }
+        self.uri.path().rsplit('/').next().and_then(|name| name.get(..name.len().min(SHOWN)))
     }
 }
 

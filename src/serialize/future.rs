@@ -5,14 +5,20 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 use tower::{BoxError, util::Oneshot};
 use tower_service::Service;
 
 use super::{Body, Error};
+use crate::{
+    session::{Kind, SessionKey},
+    telemetry,
+};
 
 pin_project! {
     /// The future of [`Serialize`](super::Serialize).
@@ -36,10 +42,20 @@ pin_project! {
     where
         S: Service<Request<ReqBody>>,
     {
-        Direct { #[pin] call: Oneshot<S, Request<ReqBody>> },
+        Direct { #[pin] call: Oneshot<S, Request<ReqBody>>, passing: Passing },
         Lane { answer: Answering<ResBody> },
         Refused { error: Option<Error> },
     }
+}
+
+/// What is logged of a request that needs no lane.
+#[derive(Debug)]
+pub(super) struct Passing {
+    pub(super) key: Option<SessionKey>,
+    pub(super) kind: Kind,
+    pub(super) uri: Uri,
+    pub(super) at: Instant,
+    pub(super) answered: bool,
 }
 
 type Answering<B> = Pin<Box<dyn Future<Output = Result<Response<Body<B>>, Error>> + Send>>;
@@ -50,8 +66,8 @@ impl<S, ReqBody, ResBody> ResponseFuture<S, ReqBody, ResBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    pub(super) fn direct(call: Oneshot<S, Request<ReqBody>>) -> Self {
-        Self { way: Way::Direct { call } }
+    pub(super) fn direct(call: Oneshot<S, Request<ReqBody>>, passing: Passing) -> Self {
+        Self { way: Way::Direct { call, passing } }
     }
 
     pub(super) fn lane(answer: Answering<ResBody>) -> Self {
@@ -72,8 +88,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match self.project().way.project() {
-            WayProjection::Direct { call } => {
-                ready!(call.poll(cx)).map(|response| response.map(Body::direct)).map_err(Error::upstream)
+            WayProjection::Direct { call, passing } => {
+                let answer = ready!(call.poll(cx)).map_err(Error::upstream);
+                passing.answered = true;
+                passing.log(Some(answer.as_ref()));
+                answer.map(|response| response.map(Body::direct))
             }
             WayProjection::Lane { answer } => ready!(answer.as_mut().poll(cx)),
             WayProjection::Refused { error } => {
@@ -94,5 +113,36 @@ where
             Way::Refused { .. } => "refused",
         };
         f.debug_tuple("ResponseFuture").field(&way).finish()
+    }
+}
+
+// === impl Passing ===
+
+impl Passing {
+    /// Its upstream time is that to the answer's head: the body is the player's to read.
+    fn log<B>(&self, answer: Option<Result<&Response<B>, &Error>>) {
+        let (response, error) = (answer.and_then(Result::ok), answer.and_then(Result::err));
+        telemetry::Exchange {
+            key: self.key.as_ref(),
+            kind: self.kind,
+            uri: &self.uri,
+            waited: Duration::ZERO,
+            upstream: self.at.elapsed(),
+            status: response.map(Response::status),
+            request_id: response.and_then(|response| response.headers().get(telemetry::REQUEST_ID)),
+            attached: 0,
+            abandoned: answer.is_none(),
+            error: error.map(|error| error as _),
+        }
+        .log();
+    }
+}
+
+impl Drop for Passing {
+    /// The player left, or its time was up.
+    fn drop(&mut self) {
+        if !self.answered {
+            self.log::<()>(None);
+        }
     }
 }

@@ -15,12 +15,13 @@ use tower_service::Service;
 use super::{
     Body, Error, ErrorKind, ResponseFuture,
     exchange::{Answer, Exchange, Watcher},
+    future::Passing,
     layer::State,
     repeats::{Entrance, Identity},
     turn,
 };
 use crate::{
-    session::{Extract, MediaTailor},
+    session::{Extract, Extracted, Kind, MediaTailor},
     telemetry,
 };
 
@@ -86,21 +87,26 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        if request.method() == Method::OPTIONS {
-            return ResponseFuture::direct(self.inner.clone().oneshot(request));
-        }
+        let at = Instant::now();
         let (head, body) = request.into_parts();
-        let extracted = self.extract.extract(&head);
-        let key = match extracted.session {
-            _ if !self.state.config.serializes(extracted.kind) => None,
-            Ok(key) => key,
-            Err(malformed) => return ResponseFuture::refused(malformed.into()),
+        let Extracted { kind, session } = match head.method {
+            Method::OPTIONS => Extracted { kind: Kind::Other, session: Ok(None) },
+            _ => self.extract.extract(&head),
         };
-        let Some(key) = key else {
-            return ResponseFuture::direct(self.inner.clone().oneshot(Request::from_parts(head, body)));
+        let key = match session {
+            Ok(Some(key)) if self.state.config.serializes(kind) => key,
+            Err(malformed) if self.state.config.serializes(kind) => {
+                return ResponseFuture::refused(malformed.into());
+            }
+            session => {
+                let key = session.ok().flatten();
+                let passing = Passing { key, kind, uri: head.uri.clone(), at, answered: false };
+                let request = Request::from_parts(head, body);
+                return ResponseFuture::direct(self.inner.clone().oneshot(request), passing);
+            }
         };
         let identity = if body.is_end_stream() { Identity::of(&key, &head) } else { None };
-        let asked = turn::Asked { key, kind: extracted.kind, at: Instant::now() };
+        let asked = turn::Asked { key, kind, at };
         let request = Request::from_parts(head, body);
         match begin(Arc::clone(&self.state), self.inner.clone(), asked, identity, request) {
             Ok(answer) => ResponseFuture::lane(Box::pin(answer)),

@@ -275,7 +275,7 @@ impl Drop for Players {
             return;
         };
         telemetry::Exchange {
-            key: &self.asked.key,
+            key: Some(&self.asked.key),
             kind: self.asked.kind,
             uri: &self.uri,
             waited: sent - self.asked.at,

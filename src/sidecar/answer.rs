@@ -1,12 +1,59 @@
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode, Version,
+    header::{self, Entry},
+};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 
+use super::forward::strip_hop_by_hop;
 use crate::serialize::{self, ErrorKind};
 
 /// The body of what a player gets: an answer through the lanes, or one made here.
 pub(super) type Body = Either<serialize::Body<Incoming>, Full<Bytes>>;
+
+/// Makes an upstream's answer the player's: what belongs to the connection it came on stays behind.
+pub(super) fn of_upstream(response: Response<serialize::Body<Incoming>>) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
+    if head.status.is_informational() {
+        // No upgrade was asked for, so there is none to pass on.
+        return made_here(
+            StatusCode::BAD_GATEWAY,
+            "the upstream switched to another protocol, which nobody asked for",
+            "load the playlist again; operators: see what --upstream names",
+        );
+    }
+    one_length(&mut head.headers);
+    strip_hop_by_hop(&mut head.headers);
+    head.version = Version::HTTP_11;
+    Response::from_parts(head, Either::Left(body))
+}
+
+/// Leaves one `Content-Length` at most, and none that the body was not framed by: what reads the answer next
+/// could take its rest for another one (RFC 9112 section 6.3).
+fn one_length(headers: &mut HeaderMap) {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    let Entry::Occupied(mut lengths) = headers.entry(header::CONTENT_LENGTH) else {
+        return;
+    };
+    // The client has made sure that all are the same.
+    let first = lengths.get().to_str().ok().and_then(|all| all.split(',').next());
+    match first.and_then(|first| HeaderValue::from_str(first.trim()).ok()) {
+        Some(first) => drop(lengths.insert_mult(first)),
+        None => drop(lengths.remove_entry_mult()),
+    }
+}
+
+/// No answer in time.
+pub(super) fn too_late() -> Response<Body> {
+    made_here(
+        StatusCode::GATEWAY_TIMEOUT,
+        "the upstream did not answer in time",
+        "load the playlist again; operators: see --answer-within and --max-hold",
+    )
+}
 
 /// Turns an error into an answer that a player's page can read and a person understands.
 pub(super) fn of_error(error: &serialize::Error) -> Response<Body> {
@@ -19,10 +66,7 @@ pub(super) fn of_error(error: &serialize::Error) -> Response<Body> {
             "too many requests of this session, or of all, wait for their turn",
             "load a session's playlists one at a time; operators: see --depth and --waiting",
         ),
-        ErrorKind::TimedOut | ErrorKind::HeldTooLong => (
-            "the upstream did not answer in time",
-            "load the playlist again; operators: see --answer-within and --max-hold",
-        ),
+        ErrorKind::TimedOut | ErrorKind::HeldTooLong => return too_late(),
         ErrorKind::Closed => ("the proxy is shutting down", "load the playlist again"),
         _ => ("the upstream's answer failed", "load the playlist again"),
     };

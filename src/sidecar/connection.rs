@@ -1,16 +1,20 @@
-use std::{future::poll_fn, io, pin::Pin, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::{
-    net::TcpStream,
-    time::{Instant, Sleep, sleep, timeout, timeout_at},
-};
+use tokio::{net::TcpStream, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    activity::Activity,
     proxy::{PerConnection, Proxy},
-    wire::{Activity, Speaks, Wire},
+    wire::{Speaks, Wire},
 };
 
 /// The largest head of a request, in bytes. MediaTailor takes ad-server URLs of 25,000 characters.
@@ -21,6 +25,9 @@ const STREAMS: u32 = 256;
 
 /// After how much idle time a connection is parked.
 const PARK_AFTER: Duration = Duration::from_millis(200);
+
+/// Once no more requests are wanted, how long a connection without an open one has for its last bytes.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How connections are spoken with.
 #[derive(Debug, Clone)]
@@ -38,7 +45,13 @@ enum Served {
     Quiet(Wire),
 }
 
-type Http1 = http1::Connection<Wire, PerConnection>;
+/// Why a connection is served no longer, other than by its own end.
+enum Lull {
+    /// Nothing is to be done for now.
+    Park,
+    /// It had its time.
+    Cut,
+}
 
 /// Serves one client until it goes, is idle for too long, or is told to stop.
 ///
@@ -46,34 +59,33 @@ type Http1 = http1::Connection<Wire, PerConnection>;
 /// some 20 KiB, are given back, and what is left is a socket and this small task.
 pub(super) async fn serve(socket: TcpStream, proxy: Proxy, manners: Manners) -> Result<(), hyper::Error> {
     let Ok(peer) = socket.peer_addr() else { return Ok(()) };
-    let activity = Activity::default();
+    let activity = Activity::new();
     let service = PerConnection::new(proxy, peer.ip(), activity.clone());
     let mut wire = Wire::new(socket, activity.clone());
     let first = tokio::select! {
-        first = timeout(manners.idle, wire.listen_in()) => first,
-        () = manners.stop.cancelled() => return Ok(()),
+        biased;
+        first = wire.listen_in() => first,
+        () = activity.idle(manners.idle) => return Ok(()),
+        () = last_words(&activity, &manners.stop) => return Ok(()),
     };
     match first {
-        Ok(Ok(Speaks::Http1)) => {}
-        Ok(Ok(Speaks::Http2)) => return Box::pin(http2(wire, service, activity, manners)).await,
-        _ => return Ok(()),
+        Ok(Speaks::Http1) => {}
+        Ok(Speaks::Http2) => return Box::pin(http2(wire, service, activity, manners)).await,
+        Err(_) => return Ok(()),
     }
-    let mut requests = activity.requests();
-    let mut deadline = Instant::now() + manners.idle;
     loop {
         let Served::Quiet(quiet) = Box::pin(http1(wire, service.clone(), &activity, &manners)).await? else {
             return Ok(());
         };
-        if activity.requests() != requests {
-            requests = activity.requests();
-            deadline = Instant::now() + manners.idle;
-        }
-        // A head that drips in byte by byte wakes it, and the deadline stays.
-        let readable = tokio::select! {
-            readable = timeout_at(deadline, quiet.readable()) => readable,
+        tokio::select! {
+            biased;
+            // A head that drips in byte by byte wakes it, and does not move the limit.
+            readable = quiet.readable() => if readable.is_err() {
+                return Ok(());
+            },
+            () = activity.idle(manners.idle) => return Ok(()),
             () = manners.stop.cancelled() => return Ok(()),
-        };
-        let Ok(Ok(())) = readable else { return Ok(()) };
+        }
         wire = quiet;
     }
 }
@@ -85,31 +97,52 @@ async fn http1(
     manners: &Manners,
 ) -> Result<Served, hyper::Error> {
     let mut connection = http1::Builder::new().max_buf_size(HEAD).serve_connection(wire, service);
-    let stopped = manners.stop.cancelled();
-    tokio::pin!(stopped);
-    let went_quiet = {
-        let mut quiet = std::pin::pin!(Quiet::new(activity));
+    let lull = {
+        let mut lull = pin!(lull(activity, manners));
+        let mut stopped = pin!(manners.stop.cancelled());
         let mut stopping = false;
         poll_fn(|cx| {
             if !stopping && stopped.as_mut().poll(cx).is_ready() {
                 stopping = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
-            if let Poll::Ready(ended) = connection.poll_without_shutdown(cx) {
-                return Poll::Ready(ended.map(|()| false));
+            match connection.poll_without_shutdown(cx) {
+                Poll::Ready(ended) => Poll::Ready(ended.map(|()| None)),
+                Poll::Pending => lull.as_mut().poll(cx).map(|lull| Ok(Some(lull))),
             }
-            quiet.as_mut().poll(cx).map(|()| Ok(true))
         })
         .await?
     };
-    let parts = Http1::into_parts(connection);
-    if went_quiet {
-        return Ok(Served::Quiet(parts.io.put_back(parts.read_buf)));
+    let parts = connection.into_parts();
+    match lull {
+        Some(Lull::Park) => return Ok(Served::Quiet(parts.io.put_back(parts.read_buf))),
+        Some(Lull::Cut) => {}
+        None => {
+            let mut wire = parts.io;
+            let _closed: io::Result<()> =
+                poll_fn(|cx| hyper::rt::Write::poll_shutdown(Pin::new(&mut wire), cx)).await;
+        }
     }
-    let mut wire = parts.io;
-    let _closed: io::Result<()> =
-        poll_fn(|cx| hyper::rt::Write::poll_shutdown(Pin::new(&mut wire), cx)).await;
     Ok(Served::Ended)
+}
+
+/// Resolves when a connection does nothing any more, or has done nothing for too long.
+///
+/// Its timer is not moved with every request, but looks now and then: a busy connection must not pay for it.
+async fn lull(activity: &Activity, manners: &Manners) -> Lull {
+    loop {
+        sleep(PARK_AFTER).await;
+        let Some(idle) = activity.idle_since().map(|since| since.elapsed()) else {
+            continue;
+        };
+        if idle >= PARK_AFTER && !activity.is_stuck() {
+            return Lull::Park;
+        }
+        let limit = if manners.stop.is_cancelled() { LAST_WORDS } else { manners.idle };
+        if idle >= limit {
+            return Lull::Cut;
+        }
+    }
 }
 
 async fn http2(
@@ -124,56 +157,23 @@ async fn http2(
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEAD as u32)
         .serve_connection(wire, service);
-    tokio::pin!(connection);
-    let mut requests = activity.requests();
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => return ended,
-            () = manners.stop.cancelled() => break,
-            () = sleep(manners.idle) => {
-                if activity.is_idle() && activity.requests() == requests {
-                    break;
-                }
-                requests = activity.requests();
-            }
-        }
+    let mut connection = pin!(connection);
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => return ended,
+        () = manners.stop.cancelled() => {}
+        () = activity.idle(manners.idle) => {}
     }
     connection.as_mut().graceful_shutdown();
-    connection.await
-}
-
-/// Resolves once a connection has been idle for [`PARK_AFTER`].
-///
-/// Its timer is set once and looked at when it rings, not moved with every request: a busy connection must not
-/// pay for it.
-struct Quiet<'a> {
-    activity: &'a Activity,
-    /// Rings after a while, with the number of requests when it was set.
-    alarm: Option<(Pin<Box<Sleep>>, u32)>,
-}
-
-// === impl Quiet ===
-
-impl<'a> Quiet<'a> {
-    fn new(activity: &'a Activity) -> Self {
-        Self { activity, alarm: None }
+    tokio::select! {
+        biased;
+        ended = connection => ended,
+        () = activity.idle(LAST_WORDS) => Ok(()),
     }
 }
 
-impl Future for Quiet<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<()> {
-        let activity = self.activity;
-        let (alarm, requests) =
-            self.alarm.get_or_insert_with(|| (Box::pin(sleep(PARK_AFTER)), activity.requests()));
-        while alarm.as_mut().poll(cx).is_ready() {
-            if activity.is_idle() && activity.requests() == *requests {
-                return Poll::Ready(());
-            }
-            *requests = activity.requests();
-            alarm.as_mut().reset(Instant::now() + PARK_AFTER);
-        }
-        Poll::Pending
-    }
+/// Once no more requests are wanted: resolves when there is none for a while.
+async fn last_words(activity: &Activity, stop: &CancellationToken) {
+    stop.cancelled().await;
+    activity.idle(LAST_WORDS).await;
 }

@@ -19,7 +19,6 @@ pub(super) type Body = Either<Incoming, Empty<bytes::Bytes>>;
 pub(super) struct Forward {
     upstream: Upstream,
     host: HostHeader,
-    host_value: HeaderValue,
 }
 
 /// Why a request cannot be passed on: what is wrong with it, and the remedy.
@@ -49,10 +48,7 @@ const NOT_FOR_PLAYLISTS: [HeaderName; 3] =
 
 impl Forward {
     pub(super) fn new(config: &Config) -> Self {
-        let upstream = config.upstream.clone();
-        let host_value = HeaderValue::from_str(upstream.authority().as_str())
-            .expect("an authority is made of characters that a header may hold");
-        Self { upstream, host: config.host, host_value }
+        Self { upstream: config.upstream.clone(), host: config.host }
     }
 
     /// The request as it goes upstream. Path and query stay as they are, byte for byte.
@@ -76,8 +72,13 @@ impl Forward {
                 head.headers.remove(name);
             }
         }
+        join(&mut head.headers, header::COOKIE, b"; ");
         append_viewer(&mut head.headers, viewer);
-        head.headers.insert(header::HOST, viewers_host.unwrap_or_else(|| self.host_value.clone()));
+        match viewers_host {
+            Some(host) => drop(head.headers.insert(header::HOST, host)),
+            // The client names the upstream, in the way of the version that it comes to speak.
+            None => drop(head.headers.remove(header::HOST)),
+        }
 
         let body = if matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) {
             // Content there has no meaning (RFC 9110 section 9.3.1) and would hold the turn while it comes.
@@ -137,8 +138,9 @@ fn path(method: &Method, uri: &Uri) -> Result<PathAndQuery, Unpassable> {
 fn viewers_host(headers: &HeaderMap, uri: &Uri) -> Result<HeaderValue, Unpassable> {
     // The target's own authority goes before the header (RFC 9112 section 3.2.2).
     let host = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-    host.or_else(|| headers.get(header::HOST).cloned()).ok_or(Unpassable(
-        "the request has no Host header, which --host preserve passes on",
+    let mut hosts = headers.get_all(header::HOST).iter();
+    host.or_else(|| hosts.next().filter(|_| hosts.next().is_none()).cloned()).ok_or(Unpassable(
+        "the request has no Host header, or several; --host preserve passes on one",
         "send the Host header that the CDN was asked for",
     ))
 }
@@ -147,23 +149,20 @@ fn viewers_host(headers: &HeaderMap, uri: &Uri) -> Result<HeaderValue, Unpassabl
 /// there stays there.
 fn append_viewer(headers: &mut HeaderMap, viewer: IpAddr) {
     let viewer = viewer.to_canonical().to_string();
-    match headers.entry(X_FORWARDED_FOR) {
-        Entry::Vacant(vacant) => {
-            if let Ok(value) = HeaderValue::from_str(&viewer) {
-                vacant.insert(value);
-            }
-        }
-        Entry::Occupied(mut occupied) => {
-            let mut all: Vec<u8> = Vec::new();
-            for value in occupied.iter() {
-                all.extend_from_slice(value.as_bytes());
-                all.extend_from_slice(b", ");
-            }
-            all.extend_from_slice(viewer.as_bytes());
-            if let Ok(value) = HeaderValue::from_bytes(&all) {
-                occupied.insert(value);
-            }
-        }
+    headers.append(X_FORWARDED_FOR, HeaderValue::from_str(&viewer).expect("an address is visible ASCII"));
+    join(headers, X_FORWARDED_FOR, b", ");
+}
+
+/// Makes several lines of one header a single one. A cookie that came over HTTP/2 may be in pieces, which an
+/// HTTP/1.1 server need not know (RFC 9113 section 8.2.3).
+fn join(headers: &mut HeaderMap, name: HeaderName, by: &[u8]) {
+    let Entry::Occupied(mut lines) = headers.entry(name) else {
+        return;
+    };
+    let all: Vec<&[u8]> = lines.iter().map(HeaderValue::as_bytes).collect();
+    if all.len() > 1 {
+        let line = HeaderValue::from_bytes(&all.join(by)).expect("values and separators are a value");
+        lines.insert(line);
     }
 }
 

@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+mod activity;
 mod admin;
 mod answer;
 mod config;
@@ -24,6 +25,7 @@ mod error;
 mod forward;
 mod listen;
 mod proxy;
+mod reuse;
 mod signals;
 mod upstream;
 mod wire;

@@ -1,30 +1,21 @@
-use std::{
-    convert::Infallible,
-    net::IpAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{convert::Infallible, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{Request, Response, Version};
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::Either;
+use http::{Request, Response};
 use hyper::{body::Incoming, service::Service};
-use pin_project_lite::pin_project;
+use tokio::time::timeout;
 use tower_layer::Layer as _;
 use tower_service::Service as _;
 use tracing::warn;
 
 use super::{
     Config, Error,
+    activity::{Activity, BusyBody},
     answer::{self, Body},
-    forward::{Forward, Unpassable, strip_hop_by_hop},
-    upstream::Upstreams,
-    wire::{Activity, Busy},
+    forward::{Forward, Unpassable},
+    upstream::{self, Upstreams},
 };
 use crate::{
-    serialize::{self, ErrorKind, Serialize, SerializeLayer},
+    serialize::{ErrorKind, Serialize, SerializeLayer},
     session::MediaTailor,
 };
 
@@ -37,6 +28,7 @@ struct Stack {
     layer: SerializeLayer,
     lanes: Serialize<Upstreams>,
     forward: Forward,
+    answer_within: Duration,
 }
 
 /// The proxy for one connection.
@@ -47,24 +39,15 @@ pub(super) struct PerConnection {
     activity: Activity,
 }
 
-pin_project! {
-    /// An answer's body, while which the connection is busy.
-    #[derive(Debug)]
-    pub(super) struct Answering {
-        #[pin]
-        body: Body,
-        busy: Busy,
-    }
-}
-
 // === impl Proxy ===
 
 impl Proxy {
     pub(super) fn new(config: &Config) -> Result<Self, Error> {
         let extract = MediaTailor::new().upstream(config.upstream.authority());
         let layer = SerializeLayer::with(config.serialize()).extract_with(extract);
-        let lanes = layer.layer(Upstreams::new(config)?);
-        Ok(Self(Arc::new(Stack { layer, lanes, forward: Forward::new(config) })))
+        let lanes = layer.layer(upstream::client(config)?);
+        let (forward, answer_within) = (Forward::new(config), config.answer_within);
+        Ok(Self(Arc::new(Stack { layer, lanes, forward, answer_within })))
     }
 
     pub(super) fn layer(&self) -> &SerializeLayer {
@@ -81,60 +64,35 @@ impl PerConnection {
 }
 
 impl Service<Request<Incoming>> for PerConnection {
-    type Response = Response<Answering>;
+    type Response = Response<BusyBody<Body>>;
     type Error = Infallible;
     // Boxed, so that a connection holds room for a pointer and not for the largest request.
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let busy = self.activity.begin();
-        let answer = match self.proxy.0.forward.request(request, self.viewer) {
-            Ok(request) => self.proxy.0.lanes.clone().call(request),
+        let busy = self.activity.busy();
+        let Stack { lanes, forward, answer_within, .. } = &*self.proxy.0;
+        let request = match forward.request(request, self.viewer) {
+            Ok(request) => request,
             Err(Unpassable(detail, remedy)) => {
-                let refusal = answer::bad_request(detail, remedy);
-                return Box::pin(async move { Ok(refusal.map(|body| Answering { body, busy })) });
+                let refusal = answer::bad_request(detail, remedy).map(|body| busy.body(body));
+                return Box::pin(std::future::ready(Ok(refusal)));
             }
         };
+        // The lanes keep the time of those in them, and say so first; this is for the others.
+        let answer = timeout(*answer_within, lanes.clone().call(request));
         Box::pin(async move {
             let response = match answer.await {
-                Ok(response) => pass_on(response),
-                Err(error) => {
+                Ok(Ok(response)) => answer::of_upstream(response),
+                Ok(Err(error)) => {
                     if error.kind() == ErrorKind::MalformedSession {
-                        warn!(%error, "refused");
+                        warn!(error = %error, "refused");
                     }
                     answer::of_error(&error)
                 }
+                Err(_) => answer::too_late(),
             };
-            Ok(response.map(|body| Answering { body, busy }))
+            Ok(response.map(|body| busy.body(body)))
         })
-    }
-}
-
-fn pass_on(response: Response<serialize::Body<Incoming>>) -> Response<Body> {
-    let (mut head, body) = response.into_parts();
-    strip_hop_by_hop(&mut head.headers);
-    head.version = Version::HTTP_11;
-    Response::from_parts(head, Either::Left(body))
-}
-
-// === impl Answering ===
-
-impl HttpBody for Answering {
-    type Data = Bytes;
-    type Error = <Body as HttpBody>::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.project().body.poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -1,10 +1,6 @@
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
     task::{Context, Poll},
 };
 
@@ -12,6 +8,8 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
+
+use super::activity::Activity;
 
 /// What an HTTP/2 client says first (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -22,15 +20,8 @@ pub(super) struct Wire {
     read: Bytes,
     socket: TokioIo<TcpStream>,
     activity: Activity,
+    stuck: bool,
 }
-
-/// What goes on over a connection, to tell an idle one.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Activity(Arc<Shared>);
-
-/// One request that is not answered to its last byte.
-#[derive(Debug)]
-pub(super) struct Busy(Activity);
 
 /// Which HTTP a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,20 +30,11 @@ pub(super) enum Speaks {
     Http2,
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    /// Requests that came, wrapping.
-    requests: AtomicU32,
-    busy: AtomicU32,
-    /// The socket took no more of what was to be written.
-    stuck: AtomicBool,
-}
-
 // === impl Wire ===
 
 impl Wire {
     pub(super) fn new(socket: TcpStream, activity: Activity) -> Self {
-        Self { read: Bytes::new(), socket: TokioIo::new(socket), activity }
+        Self { read: Bytes::new(), socket: TokioIo::new(socket), activity, stuck: false }
     }
 
     /// Puts back what was read too much.
@@ -80,6 +62,13 @@ impl Wire {
             };
             self.read = read.freeze();
             return Ok(speaks);
+        }
+    }
+
+    fn note(&mut self, stuck: bool) {
+        if stuck != self.stuck {
+            self.stuck = stuck;
+            self.activity.stuck(stuck);
         }
     }
 
@@ -112,7 +101,7 @@ impl Read for Wire {
 impl Write for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(cx, data);
-        self.activity.stuck(written.is_pending());
+        self.note(written.is_pending());
         written
     }
 
@@ -122,7 +111,7 @@ impl Write for Wire {
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write_vectored(cx, data);
-        self.activity.stuck(written.is_pending());
+        self.note(written.is_pending());
         written
     }
 
@@ -136,38 +125,5 @@ impl Write for Wire {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
-    }
-}
-
-// === impl Activity ===
-
-impl Activity {
-    /// A request has come; it is answered when the returned guard is dropped.
-    pub(super) fn begin(&self) -> Busy {
-        self.0.requests.fetch_add(1, Ordering::Relaxed);
-        self.0.busy.fetch_add(1, Ordering::Relaxed);
-        Busy(self.clone())
-    }
-
-    /// How many requests have come; it wraps.
-    pub(super) fn requests(&self) -> u32 {
-        self.0.requests.load(Ordering::Relaxed)
-    }
-
-    /// Whether every request is answered and the socket has taken it all.
-    pub(super) fn is_idle(&self) -> bool {
-        self.0.busy.load(Ordering::Relaxed) == 0 && !self.0.stuck.load(Ordering::Relaxed)
-    }
-
-    fn stuck(&self, stuck: bool) {
-        self.0.stuck.store(stuck, Ordering::Relaxed);
-    }
-}
-
-// === impl Busy ===
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.0.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }

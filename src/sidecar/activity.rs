@@ -1,0 +1,128 @@
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, sleep_until};
+
+/// What one client connection is doing, to tell when it has done nothing for too long.
+///
+/// hyper's own limit would be a timer that moves with every request, and has none for a connection that has not
+/// shown its HTTP version.
+#[derive(Debug, Clone)]
+pub(super) struct Activity(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    /// Requests that were taken and are not answered to the last byte.
+    open: u32,
+    /// When that last changed.
+    since: Instant,
+    /// The socket takes no more of what is to be written.
+    stuck: bool,
+}
+
+/// One open request.
+#[derive(Debug)]
+pub(super) struct Busy(Activity);
+
+pin_project! {
+    /// A body whose request is open until it has been read.
+    #[derive(Debug)]
+    pub(super) struct BusyBody<B> {
+        #[pin]
+        body: B,
+        busy: Busy,
+    }
+}
+
+// === impl Activity ===
+
+impl Activity {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(State { open: 0, since: Instant::now(), stuck: false })))
+    }
+
+    pub(super) fn busy(&self) -> Busy {
+        let mut state = self.state();
+        state.open += 1;
+        Busy(self.clone())
+    }
+
+    /// Since when no request is open; `None` while one is. Half a request's head is none.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let state = self.state();
+        (state.open == 0).then_some(state.since)
+    }
+
+    /// Resolves once no request has been open for as long as the limit.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub(super) async fn idle(&self, limit: Duration) {
+        loop {
+            let now = Instant::now();
+            match self.idle_since().unwrap_or(now).checked_add(limit) {
+                Some(end) if end <= now => return,
+                Some(end) => sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Notes whether the socket takes what is to be written.
+    pub(super) fn stuck(&self, stuck: bool) {
+        self.state().stuck = stuck;
+    }
+
+    pub(super) fn is_stuck(&self) -> bool {
+        self.state().stuck
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Busy ===
+
+impl Busy {
+    pub(super) fn body<B>(self, body: B) -> BusyBody<B> {
+        BusyBody { body, busy: self }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.open -= 1;
+        state.since = Instant::now();
+    }
+}
+
+// === impl BusyBody ===
+
+impl<B: Body> Body for BusyBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,110 @@
+//! What the command logs, and that whoever reads it cannot stop playback.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::{
+    far::Far,
+    process::Serve,
+    support::{media, ok, session},
+};
+
+async fn ask(serve: &Serve, far: &mut Far, target: &str, answer: &str) -> u16 {
+    let mut player = serve.player().await;
+    player.ask(target).await;
+    let asked = far.asked().await;
+    asked.say(answer);
+    if answer.is_empty() {
+        asked.close();
+    }
+    player.answer().await.status()
+}
+
+#[tokio::test]
+async fn every_exchange_is_one_line_and_no_line_has_a_whole_session() {
+    let mut far = Far::listen().await;
+    let mut serve = Serve::start(&far.url(), &["--serialize-tracking"]).await;
+    let sessions: Vec<_> =
+        (0..7).map(|n| session(n).replacen("6f1b7c52", &format!("{n}f1b7c52"), 1)).collect();
+    let query = |n: usize| format!("?aws.sessionId={}", sessions[n]);
+    let with_id =
+        "HTTP/1.1 200 OK\r\nx-amzn-RequestId: abc-1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let targets = [
+        (media(&sessions[0], 0), with_id, "media"),
+        (format!("/v1/master/acct/Demo/index.m3u8{}", query(1)), with_id, "multivariant"),
+        (format!("/v1/tracking/acct/Demo/{}", sessions[2]), with_id, "tracking"),
+        (format!("/v1/dash/acct/Demo/index.mpd{}", query(3)), with_id, "dash"),
+        (media(&sessions[4], 0), "", "media"),
+        (format!("/v1/segment/acct/Demo/{}/0/1", sessions[5]), "", "segment"),
+        ("/v1/session/acct/Demo/index.m3u8".to_owned(), with_id, "session_creation"),
+    ];
+    for (target, answer, _) in &targets {
+        let status = ask(&serve, &mut far, target, answer).await;
+        assert_eq!(status, if answer.is_empty() { 502 } else { 200 });
+    }
+    let mut malformed = serve.player().await;
+    malformed.ask(&media(&format!("{}%00", sessions[6]), 0)).await;
+    assert_eq!(malformed.answer().await.status(), 400);
+    drop(malformed);
+
+    serve.signal("-TERM").await;
+    assert!(serve.ended().await.success());
+    let mut exchanges: HashMap<(String, String), Vec<Value>> = HashMap::new();
+    while let Some(line) = serve.lines.next_line().await.unwrap() {
+        for id in &sessions {
+            assert!(!line.contains(id.as_str()), "{line}");
+        }
+        let line: Value = serde_json::from_str(&line).expect("JSON");
+        if line["target"] == "onelane::exchange" {
+            let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+            exchanges.entry((text("kind"), text("session"))).or_default().push(line);
+        }
+    }
+    assert_eq!(exchanges.values().map(Vec::len).sum::<usize>(), targets.len(), "{exchanges:#?}");
+    for (n, (_, answer, kind)) in targets.iter().enumerate() {
+        // Segments are not looked into for their session, and one that is to be made has none.
+        let shown = if n > 4 { String::new() } else { format!("{n}f1b7c52…") };
+        let line = &exchanges[&((*kind).to_owned(), shown)][0];
+        assert!(line["wait_ms"].is_f64() && line["upstream_ms"].is_f64(), "{line}");
+        if answer.is_empty() {
+            assert_eq!((&line["level"], &line["status"]), (&"WARN".into(), &Value::Null));
+            assert!(line["error"].as_str().is_some_and(|text| text.contains(": ")), "{line}");
+        } else {
+            assert_eq!((&line["level"], &line["status"]), (&"INFO".into(), &200.into()));
+            assert_eq!(line["request_id"], "abc-1");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_nobody() {
+    let mut far = Far::listen().await;
+    let mut serve = Serve::start(&far.url(), &["--log", "debug"]).await;
+    let mut player = serve.player().await;
+    // Far more than a pipe holds.
+    for n in 0..600 {
+        player.ask(&media(&session(n), 0)).await;
+        far.asked().await.say(ok("x"));
+        assert_eq!(player.answer().await.status(), 200);
+    }
+    drop(player);
+    serve.signal("-TERM").await;
+    assert!(serve.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_log_that_was_closed_stops_nobody() {
+    let mut far = Far::listen().await;
+    let mut serve = Serve::start(&far.url(), &[]).await;
+    serve.close_log();
+    let mut player = serve.player().await;
+    for n in 0..50 {
+        player.ask(&media(&session(n), 0)).await;
+        far.asked().await.say(ok("x"));
+        assert_eq!(player.answer().await.status(), 200);
+    }
+    drop(player);
+    serve.signal("-TERM").await;
+    assert!(serve.ended().await.success());
+}

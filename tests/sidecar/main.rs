@@ -1,0 +1,15 @@
+//! The sidecar over real sockets: bad input, a bad upstream, headers, connections, TLS and the process.
+#![cfg(unix)]
+
+mod bad_input;
+mod bad_upstream;
+mod clients;
+mod connections;
+mod far;
+mod headers;
+mod logs;
+mod player;
+mod process;
+mod sharing;
+mod support;
+mod tls;

@@ -1,0 +1,225 @@
+//! The `onelane` command as a process of its own: ports, signals, exit codes.
+
+use std::{
+    net::SocketAddr,
+    process::{ExitStatus, Output, Stdio},
+};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command},
+};
+
+use crate::{
+    far::Far,
+    player::Player,
+    support::{media, ok, session, within},
+};
+
+/// A sidecar in a process of its own.
+pub(crate) struct Serve {
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    /// What it logs, a JSON object a line.
+    pub(crate) lines: Lines<BufReader<Box<dyn AsyncRead + Send + Unpin>>>,
+    child: Child,
+}
+
+fn onelane(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onelane"));
+    command.args(arguments).env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+async fn output(arguments: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = within(onelane(arguments).output()).await.expect("it starts");
+    (status.code(), String::from_utf8(stderr).expect("text"))
+}
+
+// === impl Serve ===
+
+impl Serve {
+    pub(crate) async fn start(upstream: &str, flags: &[&str]) -> Self {
+        Self::start_with(upstream, flags, &[]).await
+    }
+
+    pub(crate) async fn start_with(upstream: &str, flags: &[&str], environment: &[(&str, &str)]) -> Self {
+        let free = "127.0.0.1:0";
+        let base =
+            ["serve", "--upstream", upstream, "--listen", free, "--admin", free, "--log-format", "json"];
+        let mut command = onelane(&[&base, flags].concat());
+        command.envs(environment.iter().copied());
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
+        let stdout = child.stdout.take().expect("piped");
+        let mut serve = Self {
+            listen: ([0; 4], 0).into(),
+            admin: ([0; 4], 0).into(),
+            lines: BufReader::new(Box::new(stdout) as _).lines(),
+            child,
+        };
+        let line = serve.line_with("serving").await;
+        let address = |name: &str| line[name].as_str().expect(name).parse().expect("an address");
+        (serve.listen, serve.admin) = (address("listen"), address("admin"));
+        serve
+    }
+
+    /// The next line with this message.
+    pub(crate) async fn line_with(&mut self, message: &str) -> serde_json::Value {
+        loop {
+            let line = within(self.lines.next_line()).await.expect("text").expect("a line before the end");
+            let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+            if line["message"] == message {
+                return line;
+            }
+        }
+    }
+
+    /// Closes the pipe that it logs to.
+    pub(crate) fn close_log(&mut self) {
+        self.lines = BufReader::new(Box::new(tokio::io::empty()) as _).lines();
+    }
+
+    pub(crate) async fn player(&self) -> Player {
+        Player::connect(self.listen).await
+    }
+
+    pub(crate) async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("it runs").to_string();
+        let killed = Command::new("kill").args([name, &id]).status();
+        assert!(within(killed).await.expect("kill").success());
+    }
+
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        within(self.child.wait()).await.expect("an exit status")
+    }
+
+    async fn admin(&self, path: &str) -> (u16, String) {
+        let answer = Player::connect(self.admin).await.get(path).await;
+        (answer.status(), answer.text())
+    }
+
+    async fn is_draining(&self) {
+        while self.admin("/readyz").await.0 != 503 {}
+    }
+}
+
+#[tokio::test]
+async fn the_admin_port_tells_how_it_is() {
+    let far = Far::listen().await;
+    let serve = Serve::start(&far.url(), &[]).await;
+    assert_eq!(serve.admin("/healthz").await, (200, "alive\n".to_owned()));
+    assert_eq!(serve.admin("/readyz").await, (200, "ready\n".to_owned()));
+    assert_eq!(serve.admin("/").await.0, 404);
+    // Players do not get it.
+    let mut player = Player::connect(serve.admin).await;
+    player.say("POST /readyz HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(player.answer().await.status(), 405);
+}
+
+#[tokio::test]
+async fn sigterm_finishes_what_waits_flies_and_drains() {
+    let mut far = Far::listen().await;
+    let mut serve = Serve::start(&far.url(), &["--drain", "1m"]).await;
+    let (one, two) = (session(1), session(2));
+    let mut flies = serve.player().await;
+    flies.ask(&media(&one, 0)).await;
+    let first = far.asked().await;
+    let mut abandons = serve.player().await;
+    abandons.ask(&media(&two, 0)).await;
+    let abandoned = far.asked().await;
+    drop(abandons);
+    let mut waits = serve.player().await;
+    waits.ask(&media(&one, 1)).await;
+    // Connections that ask for nothing hold nobody up: silent, half a head, kept alive, HTTP/2.
+    let silent = serve.player().await;
+    let mut half = serve.player().await;
+    half.say("GET / HTTP/1.1\r\nHost: a\r\nX").await;
+    let mut http2 = serve.player().await;
+    http2.say("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    let mut kept = serve.player().await;
+    kept.ask("/ping").await;
+    far.asked().await.say(ok("pong"));
+    assert_eq!(kept.answer().await.text(), "pong");
+
+    serve.signal("-TERM").await;
+    serve.is_draining().await;
+    assert!(TcpStream::connect(serve.listen).await.is_err(), "no new connections");
+    assert_eq!(serve.admin("/healthz").await.0, 200);
+    first.say(ok("flew"));
+    assert_eq!(flies.answer().await.text(), "flew");
+    far.asked().await.say(ok("waited"));
+    assert_eq!(waits.answer().await.text(), "waited");
+    for idle in [silent, half, http2, kept] {
+        within(idle.rest()).await;
+    }
+    serve.is_draining().await;
+    abandoned.say(ok("for nobody"));
+    serve.line_with("drained").await;
+    assert_eq!(serve.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn the_drain_is_bounded() {
+    let mut far = Far::listen().await;
+    let mut serve = Serve::start(&far.url(), &["--drain", "200ms"]).await;
+    let mut player = serve.player().await;
+    player.ask(&media(&session(1), 0)).await;
+    let _never_answered = far.asked().await;
+    serve.signal("-INT").await;
+    serve.line_with("not drained in time; raise --drain").await;
+    assert_eq!(serve.ended().await.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let mut far = Far::listen().await;
+    let mut serve = Serve::start(&far.url(), &["--drain", "1h", "--max-hold", "1h"]).await;
+    let mut player = serve.player().await;
+    player.ask(&media(&session(1), 0)).await;
+    let _never_answered = far.asked().await;
+    serve.signal("-TERM").await;
+    serve.is_draining().await;
+    serve.signal("-INT").await;
+    assert_eq!(serve.ended().await.code(), Some(1));
+}
+
+#[tokio::test]
+async fn what_cannot_start_says_why_in_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let (up, free) = ("http://127.0.0.1:9", "127.0.0.1:0");
+    for (arguments, code, says) in [
+        (&["serve", "--upstream", up, "--listen", &taken, "--admin", free][..], 1, "--listen"),
+        (&["serve", "--upstream", up, "--listen", free, "--admin", &taken], 1, "--admin"),
+        (&["serve", "--upstream", up, "--listen", "localhost"], 64, "--listen"),
+        (&["serve", "--upstream", "mediatailor.example"], 64, "write https://mediatailor.example"),
+        (&["serve", "--upstream", "https://mediatailor.example/v1"], 64, "has a path"),
+        (&["serve", "--upstream", "ftp://mediatailor.example"], 64, "http"),
+        (&["serve"], 64, "--upstream"),
+        (&["serve", "--upstream", up, "--no-such-flag"], 64, "--no-such-flag"),
+        (&["serve", "--upstream", up, "--answer-within", "6"], 64, "--answer-within"),
+        (&["serve", "--upstream", up, "--log", "=,="], 64, "--log"),
+        (&["server"], 64, "server"),
+    ] {
+        let (status, stderr) = output(arguments).await;
+        assert_eq!(status, Some(code), "{arguments:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with("error: ") && stderr.contains(says), "{arguments:?}: {stderr}");
+        assert!(!stderr.contains('\u{1b}'), "{stderr:?}");
+    }
+}
+
+#[tokio::test]
+async fn help_is_plain_where_no_terminal_reads_it_and_may_be_cut_off() {
+    let help = within(onelane(&["serve", "--help"]).output()).await.unwrap();
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert!(help.status.success() && text.contains("--upstream") && !text.contains('\u{1b}'), "{text:?}");
+
+    let mut child =
+        onelane(&["serve", "--help"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let cut = within(child.wait_with_output()).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&cut.stderr), "");
+    assert!(cut.status.code().is_some_and(|code| code == 0), "{cut:?}");
+}
