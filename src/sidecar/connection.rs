@@ -24,7 +24,7 @@ const HEAD: usize = 64 * 1024;
 const STREAMS: u32 = 256;
 
 /// After how much idle time a connection is parked.
-const PARK_AFTER: Duration = Duration::from_millis(200);
+const PARK_AFTER: Duration = Duration::from_millis(100);
 
 /// Once no more requests are wanted, how long a connection without an open one has for its last bytes.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -115,7 +115,7 @@ async fn http1(
     };
     let parts = connection.into_parts();
     match lull {
-        Some(Lull::Park) => return Ok(Served::Quiet(parts.io.put_back(parts.read_buf))),
+        Some(Lull::Park) => return Ok(Served::Quiet(parts.io.put_back(&parts.read_buf))),
         Some(Lull::Cut) => {}
         None => {
             let mut wire = parts.io;

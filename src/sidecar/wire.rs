@@ -37,10 +37,10 @@ impl Wire {
         Self { read: Bytes::new(), socket: TokioIo::new(socket), activity, stuck: false }
     }
 
-    /// Puts back what was read too much.
-    pub(super) fn put_back(mut self, read: Bytes) -> Self {
+    /// Puts back what was read too much, in as many bytes: even an empty buffer can hold hyper's whole one.
+    pub(super) fn put_back(mut self, read: &[u8]) -> Self {
         debug_assert!(self.read.is_empty(), "what was put back before is read first");
-        self.read = read;
+        self.read = Bytes::copy_from_slice(read);
         self
     }
 
