@@ -81,10 +81,10 @@ impl<K: Eq + Hash + Clone> Lanes<K> {
     pub fn close(&self) {
         // The flag first: who locks a shard after the walk sees it, who came before is met by the walk.
         self.inner.closed.store(true, Ordering::SeqCst);
-        for slot in self.inner.slots.iter() {
-            if let Some(line) = &slot.value().line {
-                line.close();
-            }
+        let lines: Vec<_> = self.inner.slots.iter().filter_map(|slot| slot.value().line.clone()).collect();
+        // Out of the shards' locks, since it wakes tasks: a waker may drop a ticket.
+        for line in lines {
+            line.close();
         }
     }
 }
@@ -132,8 +132,9 @@ impl<K: Eq + Hash + Clone> Inner<K> {
             Entry::Vacant(vacant) => {
                 vacant.insert(Slot { users: 1, line: None });
                 let live = self.live.fetch_add(1, Ordering::Relaxed) + 1;
+                // A look first, since it is seldom a new peak: writing costs every other core its copy.
                 if live > self.peak.load(Ordering::Relaxed) {
-                    self.peak.store(live, Ordering::Relaxed);
+                    self.peak.fetch_max(live, Ordering::Relaxed);
                 }
                 Ok(Admission::First)
             }
@@ -142,8 +143,7 @@ impl<K: Eq + Hash + Clone> Inner<K> {
                 if slot.users >= self.limits.depth {
                     return Err(Error::LANE_FULL);
                 }
-                if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.limits.waiting {
-                    self.stop_waiting();
+                if !self.start_waiting() {
                     return Err(Error::ALL_FULL);
                 }
                 let ahead = slot.users;
@@ -158,6 +158,13 @@ impl<K: Eq + Hash + Clone> Inner<K> {
 impl<K: Eq + Hash> Inner<K> {
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Counts one more who waits, unless that is one too many. Never counts beyond the limit for a moment, which
+    /// would refuse somebody else for nothing.
+    fn start_waiting(&self) -> bool {
+        let more = |waiting| (waiting < self.limits.waiting).then(|| waiting + 1);
+        self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     pub(super) fn stop_waiting(&self) {

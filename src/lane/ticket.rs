@@ -84,6 +84,10 @@ impl<K: Eq + Hash> Ticket<K> {
     ///
     /// See [`turn_within`](Self::turn_within).
     ///
+    /// # Panics
+    ///
+    /// See [`turn_within`](Self::turn_within).
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves the line; the turn goes to the next.
@@ -92,13 +96,18 @@ impl<K: Eq + Hash> Ticket<K> {
         self.turn_within(wait).await
     }
 
-    /// Waits for the turn, at most `wait`. With [`Duration::MAX`] it waits as long as it takes.
+    /// Waits for the turn, at most `wait` from the first poll on. With [`Duration::MAX`] it waits as long as it
+    /// takes.
     ///
     /// # Errors
     ///
     /// [`WaitedTooLong`](super::ErrorKind::WaitedTooLong) when the time is up,
     /// [`Closed`](super::ErrorKind::Closed) when the lanes were closed meanwhile. The place is given up
     /// either way.
+    ///
+    /// # Panics
+    ///
+    /// When it has to wait, and not forever, outside of a tokio runtime whose clock is enabled.
     ///
     /// # Cancel safety
     ///
