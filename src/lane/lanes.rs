@@ -5,8 +5,9 @@ use super::{
     sync::{AtomicBool, AtomicUsize, DashMap, Entry, Ordering, Semaphore},
 };
 
-/// A map that has held this many lanes gives its memory back once most of them are gone.
-const WORTH_SHRINKING: usize = 65_536;
+/// A map that has held this many lanes gives its memory back once most of them are gone. A smaller one keeps
+/// some 100 KiB at most, which is less than the sum of growing again and again is worth.
+const WORTH_SHRINKING: usize = 1_024;
 
 /// The lanes of all keys. A clone is another handle to the same lanes.
 pub struct Lanes<K: Eq + Hash> {
@@ -194,8 +195,8 @@ impl<K: Eq + Hash> Inner<K> {
         }
     }
 
-    /// The map keeps its capacity when its entries go. After a crowd, let go of it: that takes
-    /// milliseconds, once.
+    /// The map keeps its capacity when its entries go. After a crowd, let go of it: seven in eight have left
+    /// since, and share the cost of moving the eighth.
     fn give_memory_back(&self, live: usize) {
         let peak = self.peak.load(Ordering::Relaxed);
         if peak < WORTH_SHRINKING || live > peak / 8 {
@@ -220,6 +221,7 @@ mod tests {
         let crowded = lanes.inner.slots.capacity();
         drop(crowd);
         assert!(lanes.is_empty());
-        assert!(lanes.inner.slots.capacity() < crowded / 4, "{}", lanes.inner.slots.capacity());
+        let idle = lanes.inner.slots.capacity();
+        assert!(crowded >= 100_000 && idle < 4 * WORTH_SHRINKING, "{crowded}, then {idle}");
     }
 }
