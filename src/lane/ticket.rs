@@ -17,7 +17,7 @@ use super::{
 /// A place in one lane. Dropping it leaves the line; who stands behind moves up.
 #[must_use = "a ticket that is dropped leaves the line"]
 pub struct Ticket<K: Eq + Hash> {
-    // Before the place, so that a turn that has come already is handed on while the lane still exists.
+    // Before the place, as in `Turn`: a turn that has come already is handed on while the lane still exists.
     line: Option<Line<K>>,
     place: Place<K>,
     ahead: u32,
@@ -26,9 +26,9 @@ pub struct Ticket<K: Eq + Hash> {
 /// The right to be in flight. Dropping it hands it to the next in line.
 #[must_use = "a turn that is dropped is over"]
 pub struct Turn<K: Eq + Hash> {
-    // The order of these fields is the proof that there is one turn. They drop as declared: the permit wakes
-    // the next in the same line, and only then does the place give up its count and, as the last, remove the
-    // lane. The other way round a newcomer would find no lane and start a second one.
+    // The proof that there is one turn is that its place lasts as long: while it is counted the lane exists, and
+    // whoever comes stands behind it. The fields drop as declared, the permit into a lane that still exists. The
+    // other way round nothing would break either, since a lane that goes has nobody left to wake.
     _permit: Option<OwnedSemaphorePermit>,
     _place: Place<K>,
 }
@@ -84,6 +84,10 @@ impl<K: Eq + Hash> Ticket<K> {
     ///
     /// See [`turn_within`](Self::turn_within).
     ///
+    /// # Panics
+    ///
+    /// See [`turn_within`](Self::turn_within).
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves the line; the turn goes to the next.
@@ -92,13 +96,18 @@ impl<K: Eq + Hash> Ticket<K> {
         self.turn_within(wait).await
     }
 
-    /// Waits for the turn, at most `wait`. With [`Duration::MAX`] it waits as long as it takes.
+    /// Waits for the turn, at most `wait` from the first poll on. With [`Duration::MAX`] it waits as long as it
+    /// takes.
     ///
     /// # Errors
     ///
     /// [`WaitedTooLong`](super::ErrorKind::WaitedTooLong) when the time is up,
     /// [`Closed`](super::ErrorKind::Closed) when the lanes were closed meanwhile. The place is given up
     /// either way.
+    ///
+    /// # Panics
+    ///
+    /// When it has to wait, and not forever, outside of a tokio runtime whose clock is enabled.
     ///
     /// # Cancel safety
     ///
