@@ -1,0 +1,65 @@
+// Players that are programs: ffmpeg and GStreamer.
+import { execFileSync } from 'node:child_process';
+import { start } from './processes.mjs';
+
+/** Newer builds refuse segments without a known extension, as `/v1/segment/...` are, unless told not to. */
+function picky(ffmpeg) {
+  const help = execFileSync(ffmpeg, ['-hide_banner', '-h', 'demuxer=hls'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  return help.includes('extension_picky') ? ['-extension_picky', '0'] : [];
+}
+
+/** Reads everything at native rate and throws it away; `frame` counts pictures of the first variant. */
+export function openFfmpeg(ffmpeg, master) {
+  const state = { time: 0, frames: 0 };
+  const program = start(
+    ffmpeg,
+    ['-hide_banner', '-nostdin', '-loglevel', 'warning', '-progress', 'pipe:1', '-stats_period', '0.5', '-re', ...picky(ffmpeg)]
+      // Without it the demuxer leaves WebVTT renditions alone.
+      .concat(['-strict', 'experimental', '-i', master, '-map', '0', '-c', 'copy', '-f', 'null', '-']),
+    {
+      onLine(stream, line) {
+        const [, key, value] = /^(frame|out_time_us)=\s*(-?\d+)$/.exec(line) ?? [];
+        if (stream !== 'stdout' || !key) return;
+        if (key === 'frame') state.frames = Number(value);
+        else state.time = Number(value) / 1e6;
+      },
+    },
+  );
+  return opened(program, state);
+}
+
+/** playbin3 with hlsdemux2, both sinks in time with the clock; every picture that reaches the sink is counted. */
+export function openGstreamer(master) {
+  const state = { time: 0, frames: 0 };
+  const program = start(
+    'gst-launch-1.0',
+    ['-v', 'playbin3', `uri=${master}`, 'video-sink=fakesink name=picture silent=false sync=true']
+      .concat(['audio-sink=fakesink sync=true', 'text-sink=fakesink sync=true']),
+    {
+      env: { GST_PLUGIN_FEATURE_RANK: 'hlsdemux2:MAX,hlsdemux:NONE', GST_DEBUG: 'adaptivedemux2:4,hlsdemux2:4,*:2', GST_DEBUG_NO_COLOR: '1', LC_ALL: 'C' },
+      onLine(stream, line) {
+        if (stream !== 'stdout' || !line.includes('picture:sink') || !line.includes('chain ')) return;
+        state.frames += 1;
+        // Stream time starts anew at each discontinuity: what the sink has shown is the time that counts.
+        state.time = state.frames / 25;
+      },
+    },
+  );
+  return opened(program, state);
+}
+
+function opened(program, state) {
+  return {
+    look: async () => ({ ...state, over: program.ended !== undefined, fatal: program.ended && ending(program) }),
+    /** Lines in which the program tells of a 409. */
+    conflicts: () => program.stderr().split('\n').filter((line) => /\b409\b|\bConflict\b/.test(line)),
+    stderr: program.stderr,
+    close: () => program.stop(),
+  };
+}
+
+function ending(program) {
+  const { code, signal, error } = program.ended;
+  if (error) return error.message;
+  return signal ? `ended by ${signal}` : `ended with exit code ${code}`;
+}

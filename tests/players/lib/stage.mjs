@@ -1,0 +1,78 @@
+// What one player gets to itself: an emulator, and onelane in front of it where the path says so.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { freePort, serve } from './processes.mjs';
+
+const HERE = fileURLToPath(new URL('..', import.meta.url));
+const REPOSITORY = join(HERE, '..', '..');
+export const ASSET = join(HERE, '.asset');
+
+/** The binary under test: `ONELANE_BIN`, or the release build. */
+export function binary() {
+  const path = process.env.ONELANE_BIN ?? join(process.env.CARGO_TARGET_DIR ?? join(REPOSITORY, 'target'), 'release', 'onelane');
+  if (!existsSync(path)) throw new Error(`no binary at ${path}: run \`cargo build --release\`, or name one in ONELANE_BIN`);
+  return path;
+}
+
+/** Starts the servers of one run. `latency` is the time of one playlist in ms; `through` puts onelane in front. */
+export async function openStage({ latency, through }) {
+  const servers = [];
+  const stop = () => Promise.all(servers.map((server) => server.stop()));
+  try {
+    const emulator = `127.0.0.1:${await freePort()}`;
+    servers.push(
+      await serve(
+        binary(),
+        ['emulate', '--listen', emulator, '--conflict', 'reject', '--latency', `${latency}ms`]
+          .concat(['--origin', join(ASSET, 'origin'), '--ads', join(ASSET, 'ads'), '--segment-redirect', '302']),
+        `http://${emulator}/__emulator/stats`,
+      ),
+    );
+    let entry = emulator;
+    if (through) {
+      entry = `127.0.0.1:${await freePort()}`;
+      const admin = `127.0.0.1:${await freePort()}`;
+      servers.push(
+        await serve(
+          binary(),
+          ['serve', '--upstream', `http://${emulator}`, '--listen', entry, '--admin', admin],
+          `http://${admin}/readyz`,
+        ),
+      );
+    }
+    return {
+      /** What the player is given. */
+      master: `http://${entry}/v1/master/acct/Demo/index.m3u8`,
+      counters: () => counters(emulator),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** What the emulator saw of this player: `{ requests, conflicts, mostInFlight, sessions }`. */
+async function counters(emulator) {
+  const read = async (path) => {
+    const response = await fetch(`http://${emulator}/__emulator/${path}`, { signal: AbortSignal.timeout(5_000) });
+    if (!response.ok) throw new Error(`the emulator's ${path} answered ${response.status}`);
+    return response.json();
+  };
+  const [stats, sessions] = await Promise.all([read('stats'), read('sessions')]);
+  const per = Array.isArray(sessions) ? sessions : Object.values(sessions.sessions ?? sessions);
+  const sum = (field) => per.reduce((total, session) => total + number(session, field), 0);
+  return {
+    requests: sum('requests'),
+    conflicts: Math.max(number(stats, 'conflicts'), sum('conflicts')),
+    mostInFlight: Math.max(0, ...per.map((session) => number(session, 'max_in_flight'))),
+    sessions: per.length,
+  };
+}
+
+/** A counter that must be there: a renamed one must not read as nought. */
+function number(record, field) {
+  if (typeof record[field] !== 'number') throw new Error(`the emulator's counters have no ${field}: ${JSON.stringify(record).slice(0, 300)}`);
+  return record[field];
+}
