@@ -42,7 +42,8 @@ encode() {
       "${hls[@]}" -hls_segment_filename "$into/audio/%03d.$extension" "$into/audio/index.m3u8"
 }
 
-# subtitles SECONDS WORD INTO: one cue a segment, on the clock of the first variant.
+# subtitles SECONDS WORD INTO: one cue a segment, on the clock of the first variant. The empty line at the end of a cue
+# matters: GStreamer's parser holds a cue back until it has seen one, and its picture waits for the text.
 subtitles() {
   local seconds=$1 word=$2 into=$3/subs
   local count=$((seconds / seconds_per_segment)) start n
@@ -60,7 +61,7 @@ subtitles() {
     printf '#EXT-X-ENDLIST\n'
   } >"$into/index.m3u8"
   for ((n = 0; n < count; n++)); do
-    printf 'WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:%d,LOCAL:00:00:00.000\n\n00:00:%02d.000 --> 00:00:%02d.900\n%s %d\n' \
+    printf 'WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:%d,LOCAL:00:00:00.000\n\n00:00:%02d.000 --> 00:00:%02d.900\n%s %d\n\n' \
       "$start" $((n * seconds_per_segment)) $(((n + 1) * seconds_per_segment - 1)) "$word" "$n" >"$into/$(printf '%03d' "$n").vtt"
   done
 }

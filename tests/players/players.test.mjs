@@ -45,6 +45,8 @@ before(async () => {
 });
 
 after(async () => {
+  const order = ({ latency, path, player }) => [LATENCIES.indexOf(latency), -PATHS.indexOf(path), PLAYERS.indexOf(player)];
+  rows.sort((a, b) => order(a).map((n, i) => n - order(b)[i]).find((n) => n !== 0) ?? 0);
   const text = table(rows);
   console.log(`\n${text}\n\nscreenshots and logs: ${pictures}`);
   if (process.env.WRITE_RESULTS || process.argv.includes('--write')) await write(text);

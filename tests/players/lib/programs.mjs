@@ -13,9 +13,10 @@ export function openFfmpeg(ffmpeg, master) {
   const state = { time: 0, frames: 0 };
   const program = start(
     ffmpeg,
+    // Subtitles stay off, as they are by default: switched on by `-strict experimental`, the demuxer reads nothing but
+    // WebVTT until it has enough to probe, which in a live stream is never.
     ['-hide_banner', '-nostdin', '-loglevel', 'warning', '-progress', 'pipe:1', '-stats_period', '0.5', '-re', ...picky(ffmpeg)]
-      // Without it the demuxer leaves WebVTT renditions alone.
-      .concat(['-strict', 'experimental', '-i', master, '-map', '0', '-c', 'copy', '-f', 'null', '-']),
+      .concat(['-i', master, '-map', '0', '-c', 'copy', '-f', 'null', '-']),
     {
       onLine(stream, line) {
         const [, key, value] = /^(frame|out_time_us)=\s*(-?\d+)$/.exec(line) ?? [];

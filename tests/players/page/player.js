@@ -100,6 +100,8 @@ const players = {
 
   async Chromium() {
     const element = plainVideo();
+    // Segments come from the origin's own host: without CORS this player refuses them.
+    element.crossOrigin = 'anonymous';
     element.addEventListener('loadedmetadata', () => showSubtitles(element.textTracks));
     element.src = master;
   },
