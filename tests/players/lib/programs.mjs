@@ -1,6 +1,7 @@
 // Players that are programs: ffmpeg and GStreamer.
 import { execFileSync } from 'node:child_process';
 import { start } from './processes.mjs';
+import { FPS } from './watch.mjs';
 
 /** Newer builds refuse segments without a known extension, as `/v1/segment/...` are, unless told not to. */
 function picky(ffmpeg) {
@@ -10,19 +11,22 @@ function picky(ffmpeg) {
 
 /** Reads everything at native rate and throws it away; `frame` counts pictures of the first variant. */
 export function openFfmpeg(ffmpeg, master) {
-  const state = { time: 0, frames: 0 };
+  const state = { time: 0, frames: 0, reader: true };
   const program = start(
     ffmpeg,
     // Subtitles stay off, as they are by default: switched on by `-strict experimental`, the demuxer reads nothing but
     // WebVTT until it has enough to probe, which in a live stream is never.
     ['-hide_banner', '-nostdin', '-loglevel', 'warning', '-progress', 'pipe:1', '-stats_period', '0.5', '-re', ...picky(ffmpeg)]
-      .concat(['-i', master, '-map', '0', '-c', 'copy', '-f', 'null', '-']),
+      // A jump of the clock at an advertisement is taken for what it is from 1 s on, not from 10 s: with the default,
+      // `-re` sleeps through the smaller ones.
+      .concat(['-dts_delta_threshold', '1', '-i', master, '-map', '0', '-c', 'copy', '-f', 'null', '-']),
     {
       onLine(stream, line) {
-        const [, key, value] = /^(frame|out_time_us)=\s*(-?\d+)$/.exec(line) ?? [];
-        if (stream !== 'stdout' || !key) return;
-        if (key === 'frame') state.frames = Number(value);
-        else state.time = Number(value) / 1e6;
+        const [, frames] = /^frame=\s*(\d+)$/.exec(line) ?? [];
+        if (stream !== 'stdout' || !frames) return;
+        state.frames = Number(frames);
+        // Its clock jumps where an advertisement begins or ends; what it has read does not.
+        state.time = state.frames / FPS;
       },
     },
   );
@@ -42,7 +46,7 @@ export function openGstreamer(master) {
         if (stream !== 'stdout' || !line.includes('picture:sink') || !line.includes('chain ')) return;
         state.frames += 1;
         // Stream time starts anew at each discontinuity: what the sink has shown is the time that counts.
-        state.time = state.frames / 25;
+        state.time = state.frames / FPS;
       },
     },
   );

@@ -25,7 +25,8 @@ export async function openStage({ latency, through }) {
       await serve(
         binary(),
         ['emulate', '--listen', emulator, '--conflict', 'reject', '--latency', `${latency}ms`]
-          .concat(['--origin', join(ASSET, 'origin'), '--ads', join(ASSET, 'ads'), '--segment-redirect', '302']),
+          .concat(['--origin', join(ASSET, 'origin'), '--ads', join(ASSET, 'ads'), '--segment-redirect', '302'])
+          .concat(process.env.EMULATE_ARGS?.split(' ') ?? []),
         `http://${emulator}/__emulator/stats`,
       ),
     );
@@ -61,13 +62,11 @@ async function counters(emulator) {
     return response.json();
   };
   const [stats, sessions] = await Promise.all([read('stats'), read('sessions')]);
-  const per = Array.isArray(sessions) ? sessions : Object.values(sessions.sessions ?? sessions);
-  const sum = (field) => per.reduce((total, session) => total + number(session, field), 0);
   return {
-    requests: sum('requests'),
-    conflicts: Math.max(number(stats, 'conflicts'), sum('conflicts')),
-    mostInFlight: Math.max(0, ...per.map((session) => number(session, 'max_in_flight'))),
-    sessions: per.length,
+    requests: number(stats, 'playlists'),
+    conflicts: number(stats, 'conflicts'),
+    mostInFlight: Math.max(0, ...sessions.map((session) => number(session, 'max_in_flight'))),
+    sessions: sessions.length,
   };
 }
 

@@ -15,12 +15,14 @@ const START_WITHIN = 30;
 /**
  * Looks at a player until `seconds` have passed since its first picture, or until it is dead.
  *
- * `look()` gives `{ time, frames, over, fatal }`: media time in s, frames so far, whether the program has ended,
- * and the first fatal error. The answer:
+ * `look()` gives `{ time, frames, over, fatal, reader }`: media time in s, frames so far, whether the program has ended,
+ * and the first fatal error. A `reader` has no screen and no buffer of its own: it stands still while it loads a
+ * playlist and then catches up to the native rate, so that what it has read counts and its pauses do not. The answer:
  *
  * - `started`  seconds until the picture moved, undefined if it never did
  * - `played`   seconds of media time that passed on the screen; a jump ahead counts no more than the clock on the wall
  * - `frames`   frames shown since then
+ * - `pauses`   seconds for which the picture stood still
  * - `lastMove` seconds after the start at which media time or frames last went on
  * - `endMoved` whether both went on in the last five seconds
  * - `fatal`, `fatalAt`  the first fatal error, and its second after the start
@@ -52,13 +54,13 @@ export async function watch(look, seconds) {
       if (sample.over || sample.at > START_WITHIN) break;
       continue;
     }
-    seen.played += Math.min(Math.max(step.time, 0), step.wall * 1.1);
+    seen.played += sample.reader ? Math.max(step.time, 0) : Math.min(Math.max(step.time, 0), step.wall * 1.1);
     seen.frames += Math.max(step.frames, 0);
     if (step.time > 0 && step.frames > 0) {
       moves.push(step);
       seen.lastMove = sample.at;
     } else {
-      seen.pauses += step.wall;
+      seen.pauses += sample.reader ? 0 : step.wall;
     }
     seen.watched = sample.at - from.at;
     if (sample.over || seen.watched >= seconds || sample.at - seen.lastMove > STILL) break;
