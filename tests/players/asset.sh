@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Makes the test asset with ffmpeg: what a packager in front of MediaTailor would hold.
 #
-#   asset.sh DIR [ts|fmp4]
+#   asset.sh DIR [ts|fmp4] [SECONDS]
 #
-# DIR/origin  24 s of a test pattern: two variants, audio of its own, WebVTT subtitles, 2 s segments, index.m3u8 on top
-# DIR/ads     6 s of another pattern with the same renditions
+# DIR/origin  24 s of a test pattern: two variants, audio of its own, WebVTT subtitles, index.m3u8 on top
+# DIR/ads     three segments of another pattern with the same renditions
 #
-# A second call with the same form finds everything in place and does nothing.
+# SECONDS is the length of a segment, 2 if not given; 24 must be a multiple of it.
+# A second call with the same arguments finds everything in place and does nothing.
 set -euo pipefail
 
 dir=${1:?"usage: asset.sh DIR [ts|fmp4]"}
@@ -18,8 +19,12 @@ case $form in
 esac
 command -v ffmpeg >/dev/null || { echo "asset.sh: ffmpeg is missing: install the package ffmpeg" >&2; exit 2; }
 
-seconds_per_segment=2
+seconds_per_segment=${3:-2}
 fps=25
+if ! [[ $seconds_per_segment =~ ^[1-9][0-9]?$ ]] || ((24 % seconds_per_segment)); then
+  echo "asset.sh: segments of '$seconds_per_segment' seconds: use a divisor of 24" >&2
+  exit 2
+fi
 
 # encode PICTURE TONE SECONDS INTO: two variants and one audio rendition, each with its media playlist.
 # The encoder's priming frame would spill into one segment more than the video has: `-frames:a` cuts it off.
@@ -51,7 +56,7 @@ subtitles() {
   # The transport stream starts at some time of the muxer's choice; the cues have to start there as well.
   start=0
   if [ "$form" = ts ]; then
-    start=$(ffprobe -loglevel error -select_streams v -show_entries stream=start_pts -of csv=p=0 "$3/v0/000.ts" | head -n 1 | tr -dc '0-9')
+    start=$(ffprobe -loglevel error -select_streams v -show_entries stream=start_pts -of csv=p=0 "$3/v0/000.ts" | awk 'NR == 1 { gsub(/[^0-9]/, ""); print }')
   fi
   {
     printf '#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:%d\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:VOD\n' "$seconds_per_segment"
@@ -86,13 +91,13 @@ EOF
 # asset PICTURE TONE SECONDS WORD NAME: made beside its place and moved there whole, so that a broken run leaves nothing half.
 asset() {
   local place=$dir/$5 making
-  [ "$(cat "$place/.form" 2>/dev/null)" = "$form" ] && return 0
+  [ "$(cat "$place/.form" 2>/dev/null)" = "$form $seconds_per_segment" ] && return 0
   making=$place.making.$$
   rm -rf "$making"
   encode "$1" "$2" "$3" "$making"
   subtitles "$3" "$4" "$making"
   multivariant "$making"
-  echo "$form" >"$making/.form"
+  echo "$form $seconds_per_segment" >"$making/.form"
   rm -rf "$place"
   mv "$making" "$place"
 }
@@ -100,4 +105,4 @@ asset() {
 mkdir -p "$dir"
 trap 'rm -rf "$dir"/*.making.$$' EXIT
 asset testsrc2 440 24 programme origin
-asset smptehdbars 880 6 advertisement ads
+asset smptehdbars 880 $((3 * seconds_per_segment)) advertisement ads

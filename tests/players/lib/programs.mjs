@@ -9,17 +9,20 @@ function picky(ffmpeg) {
   return help.includes('extension_picky') ? ['-extension_picky', '0'] : [];
 }
 
-/** Reads everything at native rate and throws it away; `frame` counts pictures of the first variant. */
+/**
+ * Reads every variant and the audio, and throws them away; `frame` counts pictures of the first variant.
+ *
+ * What is live comes at its native rate by itself. `-re` would pace it by the clock of the stream, which jumps at
+ * every advertisement, and ffmpeg would sleep through the jumps.
+ */
 export function openFfmpeg(ffmpeg, master) {
   const state = { time: 0, frames: 0, reader: true };
   const program = start(
     ffmpeg,
     // Subtitles stay off, as they are by default: switched on by `-strict experimental`, the demuxer reads nothing but
     // WebVTT until it has enough to probe, which in a live stream is never.
-    ['-hide_banner', '-nostdin', '-loglevel', 'warning', '-progress', 'pipe:1', '-stats_period', '0.5', '-re', ...picky(ffmpeg)]
-      // A jump of the clock at an advertisement is taken for what it is from 1 s on, not from 10 s: with the default,
-      // `-re` sleeps through the smaller ones.
-      .concat(['-dts_delta_threshold', '1', '-i', master, '-map', '0', '-c', 'copy', '-f', 'null', '-']),
+    ['-hide_banner', '-nostdin', '-loglevel', 'warning', '-progress', 'pipe:1', '-stats_period', '0.5', ...picky(ffmpeg)]
+      .concat(['-i', master, '-map', '0', '-c', 'copy', '-f', 'null', '-']),
     {
       onLine(stream, line) {
         const [, frames] = /^frame=\s*(\d+)$/.exec(line) ?? [];

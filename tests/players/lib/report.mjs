@@ -6,16 +6,16 @@ const README = fileURLToPath(new URL('../../README.md', import.meta.url));
 const FROM = '<!-- results: written by the players\' tests -->';
 const TO = '<!-- end of results -->';
 
-/** A row is `{ player, path, latency, played, requests, conflicts, mostInFlight, outcome }`. */
+/** A row is `{ player, path, latency, segment, played, requests, conflicts, mostInFlight, outcome }`. */
 export function table(rows) {
   const lines = rows.map((row) => {
     const latency = row.latency >= 1000 ? `${row.latency / 1000} s` : `${row.latency} ms`;
-    const cells = [row.player, row.path, latency, row.played.toFixed(1), row.requests, row.conflicts, row.mostInFlight, row.outcome];
+    const cells = [row.player, row.path, latency, `${row.segment} s`, row.played.toFixed(1), row.requests, row.conflicts, row.mostInFlight, row.outcome];
     return `| ${cells.join(' | ')} |`;
   });
   return [
-    '| player | path | each playlist takes | played, s | playlist requests | 409s | most in flight | outcome |',
-    '|---|---|---:|---:|---:|---:|---:|---|',
+    '| player | path | each playlist takes | segments | played, s | playlist requests | 409s | most in flight | outcome |',
+    '|---|---|---:|---:|---:|---:|---:|---:|---|',
     ...lines,
   ].join('\n');
 }

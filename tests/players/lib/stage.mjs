@@ -1,4 +1,5 @@
 // What one player gets to itself: an emulator, and onelane in front of it where the path says so.
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,7 +7,14 @@ import { freePort, serve } from './processes.mjs';
 
 const HERE = fileURLToPath(new URL('..', import.meta.url));
 const REPOSITORY = join(HERE, '..', '..');
-export const ASSET = join(HERE, '.asset');
+const MAKE_ASSET = join(HERE, 'asset.sh');
+
+/** The test asset with segments of so many seconds, made by ffmpeg if it is not there yet. */
+export function asset(seconds) {
+  const place = join(HERE, '.asset', `${seconds}s`);
+  execFileSync('bash', [MAKE_ASSET, place, process.env.FORM || 'ts', String(seconds)], { stdio: 'inherit' });
+  return place;
+}
 
 /** The binary under test: `ONELANE_BIN`, or the release build. */
 export function binary() {
@@ -15,8 +23,12 @@ export function binary() {
   return path;
 }
 
-/** Starts the servers of one run. `latency` is the time of one playlist in ms; `through` puts onelane in front. */
-export async function openStage({ latency, through }) {
+/**
+ * Starts the servers of one run. `latency` is the time of one playlist in ms; `through` puts onelane in front;
+ * `segment` is the length of a segment in s.
+ */
+export async function openStage({ latency, through, segment }) {
+  const media = asset(segment);
   const servers = [];
   const stop = () => Promise.all(servers.map((server) => server.stop()));
   try {
@@ -25,7 +37,7 @@ export async function openStage({ latency, through }) {
       await serve(
         binary(),
         ['emulate', '--listen', emulator, '--conflict', 'reject', '--latency', `${latency}ms`]
-          .concat(['--origin', join(ASSET, 'origin'), '--ads', join(ASSET, 'ads'), '--segment-redirect', '302'])
+          .concat(['--origin', join(media, 'origin'), '--ads', join(media, 'ads'), '--segment-redirect', '302'])
           .concat(process.env.EMULATE_ARGS?.split(' ') ?? []),
         `http://${emulator}/__emulator/stats`,
       ),

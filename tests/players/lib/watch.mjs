@@ -7,13 +7,11 @@ export const FPS = 25;
 const EVERY = 500;
 /** The picture must have been moving within this time before the end, in seconds. */
 export const AT_THE_END = 5;
-/** A picture that stands still for so long is taken for dead, in seconds: five target durations. */
-const STILL = 12;
 /** How long a player may take to show its first picture, in seconds. */
 const START_WITHIN = 30;
 
 /**
- * Looks at a player until `seconds` have passed since its first picture, or until it is dead.
+ * Looks at a player until `seconds` have passed since its first picture, or until its program has ended.
  *
  * `look()` gives `{ time, frames, over, fatal, reader }`: media time in s, frames so far, whether the program has ended,
  * and the first fatal error. A `reader` has no screen and no buffer of its own: it stands still while it loads a
@@ -63,7 +61,7 @@ export async function watch(look, seconds) {
       seen.pauses += sample.reader ? 0 : step.wall;
     }
     seen.watched = sample.at - from.at;
-    if (sample.over || seen.watched >= seconds || sample.at - seen.lastMove > STILL) break;
+    if (sample.over || seen.watched >= seconds) break;
   }
   const end = now();
   seen.endMoved = seen.started !== undefined && !last.over && moves.some((move) => move.at > end - AT_THE_END);
