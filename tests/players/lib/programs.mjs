@@ -44,7 +44,7 @@ export function openGstreamer(master) {
     ['-v', 'playbin3', `uri=${master}`, 'video-sink=fakesink name=picture silent=false sync=true']
       .concat(['audio-sink=fakesink sync=true', 'text-sink=fakesink sync=true']),
     {
-      env: { GST_PLUGIN_FEATURE_RANK: 'hlsdemux2:MAX,hlsdemux:NONE', GST_DEBUG: 'adaptivedemux2:4,hlsdemux2:4,*:2', GST_DEBUG_NO_COLOR: '1', LC_ALL: 'C' },
+      env: { GST_PLUGIN_FEATURE_RANK: 'hlsdemux2:MAX,hlsdemux:NONE', GST_DEBUG: '*:2', GST_DEBUG_NO_COLOR: '1', LC_ALL: 'C' },
       onLine(stream, line) {
         if (stream !== 'stdout' || !line.includes('picture:sink') || !line.includes('chain ')) return;
         state.frames += 1;
@@ -60,7 +60,7 @@ function opened(program, state) {
   return {
     look: async () => ({ ...state, over: program.ended !== undefined, fatal: program.ended && ending(program) }),
     /** Lines in which the program tells of a 409. */
-    conflicts: () => program.stderr().split('\n').filter((line) => /\b409\b|\bConflict\b/.test(line)),
+    conflicts: () => program.stderr().split('\n').filter((line) => /HTTP (error|status code) 409/.test(line)),
     stderr: program.stderr,
     close: () => program.stop(),
   };
