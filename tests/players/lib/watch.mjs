@@ -52,9 +52,10 @@ export async function watch(look, seconds) {
       if (sample.over || sample.at > START_WITHIN) break;
       continue;
     }
-    seen.played += sample.reader ? Math.max(step.time, 0) : Math.min(Math.max(step.time, 0), step.wall * 1.1);
     seen.frames += Math.max(step.frames, 0);
+    // Sound alone is not a picture: where no frame came, nothing was played.
     if (step.time > 0 && step.frames > 0) {
+      seen.played += sample.reader ? step.time : Math.min(step.time, step.wall * 1.1);
       moves.push(step);
       seen.lastMove = sample.at;
     } else {
