@@ -1,0 +1,89 @@
+// What one player gets to itself: an emulator, and onelane in front of it where the path says so.
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { freePort, serve } from './processes.mjs';
+
+const HERE = fileURLToPath(new URL('..', import.meta.url));
+const REPOSITORY = join(HERE, '..', '..');
+const MAKE_ASSET = join(HERE, 'asset.sh');
+
+/** The test asset with segments of so many seconds, made by ffmpeg if it is not there yet. */
+export function asset(seconds) {
+  const place = join(HERE, '.asset', `${seconds}s`);
+  execFileSync('bash', [MAKE_ASSET, place, process.env.FORM || 'ts', String(seconds)], { stdio: 'inherit' });
+  return place;
+}
+
+/** The binary under test: `ONELANE_BIN`, or the release build. */
+export function binary() {
+  const path = process.env.ONELANE_BIN ?? join(process.env.CARGO_TARGET_DIR ?? join(REPOSITORY, 'target'), 'release', 'onelane');
+  if (!existsSync(path)) throw new Error(`no binary at ${path}: run \`cargo build --release\`, or name one in ONELANE_BIN`);
+  return path;
+}
+
+/**
+ * Starts the servers of one run. `latency` is the time of one playlist in ms; `through` puts onelane in front;
+ * `segment` is the length of a segment in s.
+ */
+export async function openStage({ latency, through, segment }) {
+  const media = asset(segment);
+  const servers = [];
+  const stop = () => Promise.all(servers.map((server) => server.stop()));
+  try {
+    const emulator = `127.0.0.1:${await freePort()}`;
+    servers.push(
+      await serve(
+        binary(),
+        ['emulate', '--listen', emulator, '--conflict', 'reject', '--latency', `${latency}ms`]
+          .concat(['--origin', join(media, 'origin'), '--ads', join(media, 'ads'), '--segment-redirect', '302'])
+          .concat(process.env.EMULATE_ARGS?.split(' ') ?? []),
+        `http://${emulator}/__emulator/stats`,
+      ),
+    );
+    let entry = emulator;
+    if (through) {
+      entry = `127.0.0.1:${await freePort()}`;
+      const admin = `127.0.0.1:${await freePort()}`;
+      servers.push(
+        await serve(
+          binary(),
+          ['serve', '--upstream', `http://${emulator}`, '--listen', entry, '--admin', admin],
+          `http://${admin}/readyz`,
+        ),
+      );
+    }
+    return {
+      /** What the player is given. */
+      master: `http://${entry}/v1/master/acct/Demo/index.m3u8`,
+      counters: () => counters(emulator),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** What the emulator saw of this player: `{ requests, conflicts, mostInFlight, sessions }`. */
+async function counters(emulator) {
+  const read = async (path) => {
+    const response = await fetch(`http://${emulator}/__emulator/${path}`, { signal: AbortSignal.timeout(5_000) });
+    if (!response.ok) throw new Error(`the emulator's ${path} answered ${response.status}`);
+    return response.json();
+  };
+  const [stats, sessions] = await Promise.all([read('stats'), read('sessions')]);
+  return {
+    requests: number(stats, 'playlists'),
+    conflicts: number(stats, 'conflicts'),
+    mostInFlight: Math.max(0, ...sessions.map((session) => number(session, 'max_in_flight'))),
+    sessions: sessions.length,
+  };
+}
+
+/** A counter that must be there: a renamed one must not read as nought. */
+function number(record, field) {
+  if (typeof record[field] !== 'number') throw new Error(`the emulator's counters have no ${field}: ${JSON.stringify(record).slice(0, 300)}`);
+  return record[field];
+}
