@@ -1,0 +1,54 @@
+//! An axum proxy with one lane per session.
+//!
+//! `cargo run --example axum -- 127.0.0.1:8081` beside `onelane emulate`; it prints where it listens.
+
+use std::{env, error::Error};
+
+use axum::{
+    Router,
+    body::Body,
+    error_handling::HandleError,
+    http::{Request, Uri},
+    response::{IntoResponse, Response},
+};
+use hyper_util::{
+    client::legacy::{self, Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use onelane::serialize::{self, SerializeLayer};
+use tower::ServiceBuilder;
+
+type Upstream = Client<HttpConnector, Body>;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let authority = env::args().nth(1).ok_or("say where the upstream is: HOST:PORT")?;
+    let client: Upstream = Client::builder(TokioExecutor::new()).build_http();
+
+    let one_lane = SerializeLayer::new();
+    let proxy = ServiceBuilder::new().layer(&one_lane).service_fn(move |request| {
+        let (client, authority) = (client.clone(), authority.clone());
+        forward(client, authority, request)
+    });
+    // Most of what goes wrong below has a status that players survive: see `serialize::Error::status`.
+    let app = Router::new().fallback_service(HandleError::new(proxy, |error: serialize::Error| async move {
+        (error.status(), error.to_string())
+    }));
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    println!("listening on {}", listener.local_addr()?);
+    axum::serve(listener, app).await?;
+    Ok(())
+}
+
+async fn forward(
+    client: Upstream,
+    authority: String,
+    mut request: Request<Body>,
+) -> Result<Response, legacy::Error> {
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let uri = Uri::builder().scheme("http").authority(authority).path_and_query(path).build();
+    *request.uri_mut() = uri.expect("parts of a URI make one");
+    request.headers_mut().remove("host");
+    client.request(request).await.map(IntoResponse::into_response)
+}
