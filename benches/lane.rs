@@ -62,6 +62,10 @@ fn uncontended(criterion: &mut Criterion) {
         }
         let lanes = Lanes::new(Limits::default());
         let _others: Vec<_> = others.into_iter().map(|key| turn(&lanes, key)).collect();
+        let again = &fresh[0];
+        group.bench_function(BenchmarkId::new("turn of the same key", live), |bencher| {
+            bencher.iter(|| drop(black_box(turn(&lanes, again.clone()))));
+        });
         let mut next = fresh.iter().cycle();
         group.bench_function(BenchmarkId::new("turn", live), |bencher| {
             bencher.iter_batched(
