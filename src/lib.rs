@@ -6,6 +6,8 @@ pub mod serialize;
 pub mod session;
 pub mod telemetry;
 
+#[cfg(all(feature = "sidecar", feature = "emulator"))]
+pub mod demo;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 

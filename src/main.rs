@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
-use self::logs::Logs;
+use self::logs::{Logs, Role};
 
 /// The exit code for a command line that makes no sense (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
@@ -34,6 +34,13 @@ enum Command {
     /// /__emulator/stats, /__emulator/sessions, /__emulator/sessions/ID; POST /__emulator/reset.
     #[cfg(feature = "emulator")]
     Emulate(Box<onelane::emulator::Args>),
+
+    /// Show the problem and the cure: players straight at an emulated MediaTailor, then through onelane
+    ///
+    /// All in this process, on free ports of the loopback. Exit code 0 when players met conflicts straight at the
+    /// emulator and none through onelane.
+    #[cfg(all(feature = "sidecar", feature = "emulator"))]
+    Demo(onelane::demo::Args),
 }
 
 fn main() -> ExitCode {
@@ -48,7 +55,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let _flushed_at_the_end = match cli.logs.start() {
+    let _flushed_at_the_end = match cli.logs.start(cli.command.log_is()) {
         Ok(flush) => flush,
         Err(error) => {
             eprintln!("error: {error}");
@@ -67,6 +74,8 @@ async fn run(command: Command) -> ExitCode {
         Command::Serve(config) => onelane::sidecar::run(*config).await,
         #[cfg(feature = "emulator")]
         Command::Emulate(args) => onelane::emulator::run(*args).await,
+        #[cfg(all(feature = "sidecar", feature = "emulator"))]
+        Command::Demo(args) => onelane::demo::run(args).await,
     }
 }
 
@@ -83,4 +92,19 @@ fn usage(error: &clap::Error) -> ExitCode {
     let said: Vec<_> = said.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
     eprintln!("{}; see --help", said.join(" "));
     code
+}
+
+// === impl Command ===
+
+impl Command {
+    fn log_is(&self) -> Role {
+        match self {
+            #[cfg(feature = "sidecar")]
+            Self::Serve(_) => Role::Output,
+            #[cfg(feature = "emulator")]
+            Self::Emulate(_) => Role::Output,
+            #[cfg(all(feature = "sidecar", feature = "emulator"))]
+            Self::Demo(_) => Role::Aside,
+        }
+    }
 }

@@ -2,12 +2,9 @@ use std::{fmt, hash::Hash, sync::Arc};
 
 use super::{
     Error, Limits, Ticket,
+    headcount::Headcount,
     sync::{AtomicBool, AtomicUsize, DashMap, Entry, Ordering, Semaphore},
 };
-
-/// A map that has held this many lanes gives its memory back once most of them are gone. A smaller one keeps
-/// some 100 KiB at most, which is less than the sum of growing again and again is worth.
-const WORTH_SHRINKING: usize = 1_024;
 
 /// The lanes of all keys. A clone is another handle to the same lanes.
 pub struct Lanes<K: Eq + Hash> {
@@ -18,10 +15,8 @@ pub struct Lanes<K: Eq + Hash> {
 pub(super) struct Inner<K: Eq + Hash> {
     /// A slot for each key that somebody is in line for, and for no other.
     slots: DashMap<K, Slot>,
-    /// How many slots there are; the map itself would have to be locked whole to count them.
-    live: AtomicUsize,
-    /// How many there were at most since the map was shrunk.
-    peak: AtomicUsize,
+    /// How many slots there are.
+    live: Headcount,
     waiting: AtomicUsize,
     closed: AtomicBool,
     limits: Limits,
@@ -55,8 +50,7 @@ impl<K: Eq + Hash + Clone> Lanes<K> {
         Self {
             inner: Arc::new(Inner {
                 slots: DashMap::new(),
-                live: AtomicUsize::new(0),
-                peak: AtomicUsize::new(0),
+                live: Headcount::new(),
                 waiting: AtomicUsize::new(0),
                 closed: AtomicBool::new(false),
                 limits,
@@ -93,7 +87,7 @@ impl<K: Eq + Hash + Clone> Lanes<K> {
 impl<K: Eq + Hash> Lanes<K> {
     /// How many lanes there are: keys that somebody waits for, or whose turn is out.
     pub fn len(&self) -> usize {
-        self.inner.live.load(Ordering::Relaxed)
+        self.inner.live.now()
     }
 
     /// Whether every lane is idle.
@@ -132,11 +126,7 @@ impl<K: Eq + Hash + Clone> Inner<K> {
             _ if self.closed.load(Ordering::SeqCst) => Err(Error::CLOSED),
             Entry::Vacant(vacant) => {
                 vacant.insert(Slot { users: 1, line: None });
-                let live = self.live.fetch_add(1, Ordering::Relaxed) + 1;
-                // A look first, since it is seldom a new peak: writing costs every other core its copy.
-                if live > self.peak.load(Ordering::Relaxed) {
-                    self.peak.fetch_max(live, Ordering::Relaxed);
-                }
+                self.live.came();
                 Ok(Admission::First)
             }
             Entry::Occupied(mut occupied) => {
@@ -186,32 +176,20 @@ impl<K: Eq + Hash> Inner<K> {
             slot.users == 0
         });
         if removed.is_some() {
-            let live = self.live.fetch_sub(1, Ordering::Relaxed) - 1;
-            self.give_memory_back(live);
+            if self.live.went() {
+                self.slots.shrink_to_fit();
+            }
         } else if let Some(heirs) = heirs {
             // Out of the critical section, since it wakes a task. If all who wait leave before it, the permit
             // ends up in a semaphore that nobody knows any more.
             heirs.add_permits(1);
         }
     }
-
-    /// The map keeps its capacity when its entries go. After a crowd, let go of it: seven in eight have left
-    /// since, and share the cost of moving the eighth.
-    fn give_memory_back(&self, live: usize) {
-        let peak = self.peak.load(Ordering::Relaxed);
-        if peak < WORTH_SHRINKING || live > peak / 8 {
-            return;
-        }
-        let mine = self.peak.compare_exchange(peak, live, Ordering::Relaxed, Ordering::Relaxed);
-        if mine.is_ok() {
-            self.slots.shrink_to_fit();
-        }
-    }
 }
 
 #[cfg(all(test, not(onelane_shuttle)))]
 mod tests {
-    use super::*;
+    use super::{super::headcount::WORTH_SHRINKING, *};
 
     #[test]
     fn memory_goes_back_after_a_crowd() {

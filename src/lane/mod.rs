@@ -25,11 +25,13 @@
 //! in that the key is known only once the request is there, so nothing can be reserved before.
 
 mod error;
+mod headcount;
 mod lanes;
 mod limits;
 mod sync;
 mod ticket;
 
+pub(crate) use self::headcount::Headcount;
 pub use self::{
     error::{Error, ErrorKind},
     lanes::Lanes,

@@ -2,14 +2,14 @@
 
 mod sink;
 
-use std::io::{IsTerminal as _, stdout};
+use std::io::{IsTerminal as _, Write, stderr, stdout};
 
 use clap::ValueEnum;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use self::sink::{Flush, Sink};
 
-/// How the command logs, to standard output.
+/// How the command logs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Logs {
     /// Lines for people, or one JSON object a line
@@ -17,8 +17,21 @@ pub(crate) struct Logs {
     log_format: Format,
 
     /// What is logged: error, warn, info or debug, or directives like onelane::exchange=warn
-    #[arg(long, env = "ONELANE_LOG", value_name = "FILTER", default_value = "info", global = true)]
-    log: String,
+    ///
+    /// Without it info, and warn in the demo.
+    #[arg(long, env = "ONELANE_LOG", value_name = "FILTER", global = true)]
+    log: Option<String>,
+}
+
+/// What a command's log is to those who read its output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It is the output.
+    #[cfg_attr(not(any(feature = "sidecar", feature = "emulator")), expect(dead_code))]
+    Output,
+    /// It would drown the output: to standard error, and only what went wrong.
+    #[cfg_attr(not(all(feature = "sidecar", feature = "emulator")), expect(dead_code))]
+    Aside,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -31,12 +44,17 @@ enum Format {
 
 impl Logs {
     /// Starts to log. Dropping the guard writes what is left.
-    pub(crate) fn start(&self) -> Result<Flush, String> {
-        let filter = EnvFilter::try_new(&self.log).map_err(|error| {
-            format!("--log {:?}: {error}; write a level such as info, or target=level", self.log)
+    pub(crate) fn start(&self, role: Role) -> Result<Flush, String> {
+        let (unless_said, out, is_terminal): (_, Box<dyn Write + Send>, _) = match role {
+            Role::Output => ("info", Box::new(stdout()), stdout().is_terminal()),
+            Role::Aside => ("warn", Box::new(stderr()), stderr().is_terminal()),
+        };
+        let filter = self.log.as_deref().unwrap_or(unless_said);
+        let filter = EnvFilter::try_new(filter).map_err(|error| {
+            format!("--log {filter:?}: {error}; write a level such as info, or target=level")
         })?;
-        let colour = self.log_format == Format::Text && stdout().is_terminal();
-        let (sink, flush) = Sink::start(stdout());
+        let colour = self.log_format == Format::Text && is_terminal;
+        let (sink, flush) = Sink::start(out);
         let subscriber = fmt().with_env_filter(filter).with_writer(sink).with_ansi(colour);
         match self.log_format {
             Format::Text => subscriber.init(),

@@ -40,7 +40,7 @@ impl SerializeLayer {
         // Closed, it can still track: that only lets `drained` resolve whenever it is empty.
         exchanges.close();
         let lanes = Lanes::new(config.limits.clone());
-        let state = State { config, lanes, repeats: Arc::default(), exchanges };
+        let state = State { config, lanes, repeats: Arc::new(Repeats::new()), exchanges };
         Self { state: Arc::new(state), extract: Arc::new(MediaTailor::new()) }
     }
 }

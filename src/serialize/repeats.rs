@@ -7,7 +7,7 @@ use dashmap::{DashMap, Entry};
 use http::{HeaderName, HeaderValue, Method, Uri, header, request::Parts};
 
 use super::exchange::{Exchange, Watcher};
-use crate::session::SessionKey;
+use crate::{lane::Headcount, session::SessionKey};
 
 /// What an answer may depend on besides method and URL.
 const NEGOTIATION: [HeaderName; 11] = [
@@ -25,10 +25,11 @@ const NEGOTIATION: [HeaderName; 11] = [
 ];
 
 /// The exchanges that a repeat can attach to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Repeats {
     /// By the hash of the identity, which the exchange holds in full.
     exchanges: DashMap<u64, Arc<Exchange>>,
+    open: Headcount,
     hasher: RandomState,
 }
 
@@ -63,6 +64,10 @@ pub(super) struct Open {
 // === impl Repeats ===
 
 impl Repeats {
+    pub(super) fn new() -> Self {
+        Self { exchanges: DashMap::new(), open: Headcount::new(), hasher: RandomState::new() }
+    }
+
     /// Attaches to an exchange of this identity, or else makes one that others can attach to.
     ///
     /// Both are one critical section, so that of any number of repeats at the same instant one alone makes the
@@ -84,6 +89,7 @@ impl Repeats {
             Entry::Vacant(vacant) => {
                 let entrance = Entrance::alone(Some(identity), join()?);
                 vacant.insert(Arc::clone(&entrance.exchange));
+                self.open.came();
                 entrance
             }
             Entry::Occupied(mut occupied) => {
@@ -141,6 +147,52 @@ impl Identity {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.repeats.exchanges.remove_if(&self.hash, |_, open| Arc::ptr_eq(open, &self.exchange));
+        let Repeats { exchanges, open, .. } = &*self.repeats;
+        let removed = exchanges.remove_if(&self.hash, |_, open| Arc::ptr_eq(open, &self.exchange));
+        if removed.is_some() && open.went() {
+            exchanges.shrink_to_fit();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{Extract as _, MediaTailor};
+
+    fn identity(n: u32) -> Identity {
+        let path = format!("/v1/manifest/acct/Demo/{n:08x}-30aa-4c1e-9d0f-2a4d1f7be901/0.m3u8");
+        let (head, ()) = http::Request::get(path).body(()).expect("a request").into_parts();
+        let key = MediaTailor::new().extract(&head).session.expect("well-formed").expect("a session");
+        Identity::of(&key, &head).expect("a safe method")
+    }
+
+    #[test]
+    fn memory_goes_back_after_a_crowd() {
+        let repeats = Arc::new(Repeats::new());
+        let enter = |n| repeats.enter(Some(identity(n)), || Ok::<_, ()>(())).expect("a place");
+        let crowd: Vec<_> = (0..100_000).map(enter).collect();
+        // A repeat that attaches is no entry of its own.
+        assert!(enter(0).place.is_none());
+        assert_eq!(repeats.open.now(), 100_000);
+        let crowded = repeats.exchanges.capacity();
+        drop(crowd);
+        assert_eq!((repeats.open.now(), repeats.exchanges.len()), (0, 0));
+        assert!(repeats.exchanges.capacity() < crowded / 4, "{}", repeats.exchanges.capacity());
+    }
+
+    #[test]
+    fn one_that_takes_a_left_ones_place_is_counted_once() {
+        let repeats = Arc::new(Repeats::new());
+        let enter = || repeats.enter(Some(identity(7)), || Ok::<_, ()>(())).expect("a place");
+        let Entrance { watcher, place: left, .. } = enter();
+        drop(watcher);
+        let next = enter();
+        assert!(next.place.is_some(), "the one that everybody left takes no more");
+        assert_eq!(repeats.open.now(), 1);
+        drop(left);
+        assert_eq!((repeats.open.now(), repeats.exchanges.len()), (1, 1));
+        drop(next);
+        assert_eq!((repeats.open.now(), repeats.exchanges.len()), (0, 0));
     }
 }

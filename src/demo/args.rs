@@ -1,0 +1,43 @@
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use crate::emulator::{Conflict, Latency};
+
+/// What the demo shows: the flags of `onelane demo`.
+#[derive(clap::Args, Debug, Clone)]
+#[non_exhaustive]
+pub struct Args {
+    /// Players on each side, a session each
+    ///
+    /// All of them run in this process. Each makes some three requests a second and may hold eight files open:
+    /// from about a thousand on, mind `ulimit -n` and the processors, which then decide the latencies.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub sessions: u32,
+
+    /// How long each of the two sides runs
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub seconds: u32,
+
+    /// How long the emulated MediaTailor takes for a playlist, evenly spread
+    #[arg(long, value_name = "TIME[..TIME]", default_value = "20ms..60ms")]
+    pub latency: Latency,
+
+    /// Who loses when two requests of a session meet: the second at once, or one of them at its end
+    #[arg(long, value_name = "MODEL", default_value = "reject", value_parser = conflict())]
+    pub conflict: Conflict,
+
+    /// Seed of all that is random; a fresh one if not given
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// One JSON object in place of the table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The models that conflict: without conflicts there is nothing to show.
+fn conflict() -> impl TypedValueParser<Value = Conflict> {
+    PossibleValuesParser::new(["reject", "optimistic"]).map(|model| match model.as_str() {
+        "optimistic" => Conflict::Optimistic,
+        _ => Conflict::Reject,
+    })
+}
