@@ -1,5 +1,4 @@
 //! What a turn costs in time, and a session in memory. Figures: `benches/README.md`.
-#![cfg_attr(onelane_shuttle, expect(unused, reason = "time has no meaning there"))]
 
 use std::{
     alloc::System,
