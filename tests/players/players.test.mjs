@@ -18,6 +18,8 @@ import { FPS, outcome, watch } from './lib/watch.mjs';
 const WATCHED = 30;
 /** Straight, with 1 s a playlist: long enough for a player to use up what it has buffered and to die. */
 const WATCHED_TO_DEATH = 60;
+/** The picture must have moved so many seconds before the end, or within two segments, which programs read at once. */
+const AT_THE_END = 5;
 /** What must have been played of the 30 s. */
 const PLAYED = 24;
 /** Everything of one run: start-up, the longest watch, its end. In ms. */
@@ -25,7 +27,7 @@ const BOUND = 150_000;
 
 const chosen = (name, all) => (process.env[name] ? all.filter((one) => process.env[name].split(',').includes(String(one))) : all);
 const BROWSER_PLAYERS = ['hls.js', 'Shaka', 'video.js', 'Chromium'];
-const FFMPEGS = { ffmpeg: 'ffmpeg', ...(process.env.NEWER_FFMPEG && { 'ffmpeg, newer': process.env.NEWER_FFMPEG }) };
+const FFMPEGS = { ffmpeg: 'ffmpeg', ...(process.env.NEWER_FFMPEG && { 'newer ffmpeg': process.env.NEWER_FFMPEG }) };
 const PLAYERS = chosen('PLAYERS', [...BROWSER_PLAYERS, ...Object.keys(FFMPEGS), 'GStreamer']);
 const PATHS = chosen('PATHS', ['through onelane', 'direct']);
 const LATENCIES = chosen('LATENCIES', [200, 1000]);
@@ -35,12 +37,18 @@ const BURSTS = { 200: ['Shaka'], 1000: ['hls.js', 'Shaka'] };
 const DIES = { 200: [], 1000: ['hls.js', 'Shaka'] };
 
 /**
- * Seconds of a segment. GStreamer 1.22 loads video, audio and subtitles one after the other and waits for each: at 1 s
- * a playlist it needs 3 s for what 2 s segments want every 2 s, and falls out of the live window, straight as through
- * onelane. Of 4 s segments it can play.
+ * Seconds of a segment. GStreamer 1.22 and ffmpeg from 9 on load video, audio and subtitles one after the other and wait
+ * for each: at 1 s a playlist they need 3 to 4 s for what 2 s segments want every 2 s, and fall out of the live window,
+ * straight as through onelane. Of 4 s segments they can play.
  */
-const segment = (player, latency) => (player === 'GStreamer' && latency >= 1000 ? 4 : 2);
+const segment = (player, latency) => (['GStreamer', 'newer ffmpeg'].includes(player) && latency >= 1000 ? 4 : 2);
 const SEGMENTS = [2, 4];
+
+/** Why a player is left out, if it is. */
+function notPlayable(player) {
+  const fragmented = process.env.FORM === 'fmp4';
+  return fragmented && player === 'GStreamer' && 'GStreamer 1.22 stops at the first discontinuity of fragmented MP4, straight as well';
+}
 
 const rows = [];
 let pictures;
@@ -71,7 +79,7 @@ for (const latency of LATENCIES) {
       after(() => browser?.close());
 
       for (const player of PLAYERS) {
-        it(player, async () => {
+        it(player, { skip: notPlayable(player) }, async () => {
           const run = await play({ browser, player, latency, through });
           rows.push({ player, path, latency, segment: segment(player, latency), ...run.counted, played: run.seen.played, outcome: outcome(run.seen) });
           if (through) playsOnOneLane(player, run);
@@ -91,7 +99,8 @@ async function play({ browser, player, latency, through }) {
     else if (player === 'GStreamer') opened = openGstreamer(stage.master);
     else opened = await browser.open(player, stage.master);
 
-    const seen = await watch(opened.look, !through && latency >= 1000 ? WATCHED_TO_DEATH : WATCHED);
+    const seconds = !through && latency >= 1000 ? WATCHED_TO_DEATH : WATCHED;
+    const seen = await watch(opened.look, seconds, Math.max(AT_THE_END, 2 * segment(player, latency)));
     const counted = await stage.counters();
     const name = join(pictures, `${player}-${through ? 'through' : 'direct'}-${latency}`.replace(/[^\w.-]+/g, '_'));
     if (!opened.screenshot) {

@@ -19,8 +19,8 @@ export function openFfmpeg(ffmpeg, master) {
   const state = { time: 0, frames: 0, reader: true };
   const program = start(
     ffmpeg,
-    // Subtitles stay off, as they are by default: switched on by `-strict experimental`, the demuxer reads nothing but
-    // WebVTT until it has enough to probe, which in a live stream is never.
+    // Subtitles are as by default, which before 9 is off: switched on there by `-strict experimental`, the demuxer reads
+    // nothing but WebVTT until it has enough to probe, which in a live stream is never.
     ['-hide_banner', '-nostdin', '-loglevel', 'warning', '-progress', 'pipe:1', '-stats_period', '0.5', ...picky(ffmpeg)]
       .concat(['-i', master, '-map', '0', '-c', 'copy', '-f', 'null', '-']),
     {

@@ -5,13 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export const FPS = 25;
 /** How often a player is looked at, in ms. */
 const EVERY = 500;
-/** The picture must have been moving within this time before the end, in seconds. */
-export const AT_THE_END = 5;
 /** How long a player may take to show its first picture, in seconds. */
 const START_WITHIN = 30;
 
 /**
- * Looks at a player until `seconds` have passed since its first picture, or until its program has ended.
+ * Looks at a player until `seconds` have passed since its first picture, or until its program has ended. Its picture
+ * must have moved in the last `lately` seconds to be alive.
  *
  * `look()` gives `{ time, frames, over, fatal, reader }`: media time in s, frames so far, whether the program has ended,
  * and the first fatal error. A `reader` has no screen and no buffer of its own: it stands still while it loads a
@@ -22,10 +21,10 @@ const START_WITHIN = 30;
  * - `frames`   frames shown since then
  * - `pauses`   seconds for which the picture stood still
  * - `lastMove` seconds after the start at which media time or frames last went on
- * - `endMoved` whether both went on in the last five seconds
+ * - `endMoved` whether both went on in the last `lately` seconds
  * - `fatal`, `fatalAt`  the first fatal error, and its second after the start
  */
-export async function watch(look, seconds) {
+export async function watch(look, seconds, lately) {
   const begin = performance.now();
   const now = () => (performance.now() - begin) / 1000;
   const seen = { started: undefined, watched: 0, played: 0, frames: 0, lastMove: 0, pauses: 0, endMoved: false, fatal: undefined, fatalAt: undefined };
@@ -65,7 +64,7 @@ export async function watch(look, seconds) {
     if (sample.over || seen.watched >= seconds) break;
   }
   const end = now();
-  seen.endMoved = seen.started !== undefined && !last.over && moves.some((move) => move.at > end - AT_THE_END);
+  seen.endMoved = seen.started !== undefined && !last.over && moves.some((move) => move.at > end - lately);
   if (seen.started !== undefined) {
     seen.lastMove -= seen.started;
     if (seen.fatalAt !== undefined) seen.fatalAt -= seen.started;
