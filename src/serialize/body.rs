@@ -1,4 +1,5 @@
 use std::{
+    collections::VecDeque,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -34,10 +35,11 @@ pin_project! {
     }
 }
 
-/// A collected body; cheap to clone, for those that attached.
+/// A collected body, in the pieces in which it came: putting them together would copy every playlist. Cheap to
+/// clone, for those that attached.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Whole {
-    pub(super) data: Bytes,
+    pub(super) data: VecDeque<Bytes>,
     pub(super) trailers: Option<HeaderMap>,
 }
 
@@ -106,7 +108,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Direct { body } => body.size_hint(),
-            Source::Whole { whole } => SizeHint::with_exact(whole.data.len() as u64),
+            Source::Whole { whole } => SizeHint::with_exact(whole.len()),
             Source::Streamed { .. } => SizeHint::default(),
         }
     }
@@ -120,10 +122,12 @@ pub(super) fn in_bytes(frame: Frame<impl Buf>) -> Frame<Bytes> {
 // === impl Whole ===
 
 impl Whole {
+    fn len(&self) -> u64 {
+        self.data.iter().map(|piece| piece.len() as u64).sum()
+    }
+
     fn next(&mut self) -> Option<Frame<Bytes>> {
-        if !self.data.is_empty() {
-            return Some(Frame::data(std::mem::take(&mut self.data)));
-        }
-        self.trailers.take().map(Frame::trailers)
+        let data = self.data.pop_front().map(Frame::data);
+        data.or_else(|| self.trailers.take().map(Frame::trailers))
     }
 }

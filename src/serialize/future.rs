@@ -77,6 +77,12 @@ where
     pub(super) fn refused(error: Error) -> Self {
         Self { way: Way::Refused { error: Some(error) } }
     }
+
+    /// Whether it resolves within [`Config::answer_within`](super::Config::answer_within). A request that
+    /// needs no lane takes as long as the inner service does.
+    pub fn keeps_time(&self) -> bool {
+        !matches!(self.way, Way::Direct { .. })
+    }
 }
 
 impl<S, ReqBody, ResBody> Future for ResponseFuture<S, ReqBody, ResBody>

@@ -1,6 +1,6 @@
 use std::{collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, response};
 use http_body::{Body as HttpBody, Frame};
 use tokio::{
@@ -161,7 +161,9 @@ where
         match frame?.into_data() {
             Ok(data) => {
                 size += data.len();
-                read.push_back(data);
+                if !data.is_empty() {
+                    read.push_back(data);
+                }
             }
             Err(frame) => trailers = frame.into_trailers().ok(),
         }
@@ -169,13 +171,7 @@ where
             return Ok(Collected::TooLarge(read));
         }
     }
-    if read.len() < 2 {
-        // The common case: nothing is copied.
-        return Ok(Collected::Whole(Whole { data: read.pop_front().unwrap_or_default(), trailers }));
-    }
-    let mut data = BytesMut::with_capacity(size);
-    read.iter().for_each(|part| data.extend_from_slice(part));
-    Ok(Collected::Whole(Whole { data: data.freeze(), trailers }))
+    Ok(Collected::Whole(Whole { data: read, trailers }))
 }
 
 /// Passes a body on as it comes. When the player goes away, reads the rest for nobody: the upstream is at work

@@ -21,6 +21,10 @@ pub(super) struct Forward {
     host: HostHeader,
 }
 
+/// A client's address, as it is appended to `X-Forwarded-For`.
+#[derive(Debug, Clone)]
+pub(super) struct Viewer(HeaderValue);
+
 /// Why a request cannot be passed on: what is wrong with it, and the remedy.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unpassable(pub(super) &'static str, pub(super) &'static str);
@@ -55,7 +59,7 @@ impl Forward {
     pub(super) fn request(
         &self,
         request: Request<Incoming>,
-        viewer: IpAddr,
+        viewer: &Viewer,
     ) -> Result<Request<Body>, Unpassable> {
         let (mut head, body) = request.into_parts();
         let path = path(&head.method, &head.uri)?;
@@ -67,11 +71,7 @@ impl Forward {
         strip_hop_by_hop(&mut head.headers);
         // The server has answered it itself when it is due.
         head.headers.remove(header::EXPECT);
-        if matches!(Route::of(path.path(), path.query()).kind, Kind::Media | Kind::Multivariant) {
-            for name in &NOT_FOR_PLAYLISTS {
-                head.headers.remove(name);
-            }
-        }
+        strip_for_playlists(&mut head.headers, &path);
         join(&mut head.headers, header::COOKIE, b"; ");
         append_viewer(&mut head.headers, viewer);
         match viewers_host {
@@ -98,6 +98,15 @@ impl Forward {
     }
 }
 
+// === impl Viewer ===
+
+impl Viewer {
+    pub(super) fn at(address: IpAddr) -> Self {
+        let text = address.to_canonical().to_string();
+        Self(HeaderValue::from_str(&text).expect("an address is visible ASCII"))
+    }
+}
+
 /// Takes off what belongs to one connection: the fixed list, and what `Connection` names.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(header::CONNECTION) {
@@ -114,6 +123,18 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
     for name in &HOP_BY_HOP {
         headers.remove(name);
+    }
+}
+
+fn strip_for_playlists(headers: &mut HeaderMap, path: &PathAndQuery) {
+    // Few requests have one, and to tell a playlist costs more than to look.
+    if !NOT_FOR_PLAYLISTS.iter().any(|name| headers.contains_key(name)) {
+        return;
+    }
+    if matches!(Route::of(path.path(), path.query()).kind, Kind::Media | Kind::Multivariant) {
+        for name in &NOT_FOR_PLAYLISTS {
+            headers.remove(name);
+        }
     }
 }
 
@@ -147,15 +168,18 @@ fn viewers_host(headers: &HeaderMap, uri: &Uri) -> Result<HeaderValue, Unpassabl
 
 /// MediaTailor takes the first entry for the viewer ("Session variables" in its user guide), so one that is
 /// there stays there.
-fn append_viewer(headers: &mut HeaderMap, viewer: IpAddr) {
-    let viewer = viewer.to_canonical().to_string();
-    headers.append(X_FORWARDED_FOR, HeaderValue::from_str(&viewer).expect("an address is visible ASCII"));
-    join(headers, X_FORWARDED_FOR, b", ");
+fn append_viewer(headers: &mut HeaderMap, Viewer(viewer): &Viewer) {
+    if headers.append(X_FORWARDED_FOR, viewer.clone()) {
+        join(headers, X_FORWARDED_FOR, b", ");
+    }
 }
 
 /// Makes several lines of one header a single one. A cookie that came over HTTP/2 may be in pieces, which an
 /// HTTP/1.1 server need not know (RFC 9113 section 8.2.3).
 fn join(headers: &mut HeaderMap, name: HeaderName, by: &[u8]) {
+    if !headers.contains_key(&name) {
+        return;
+    }
     let Entry::Occupied(mut lines) = headers.entry(name) else {
         return;
     };
@@ -193,12 +217,12 @@ mod tests {
 
     #[test]
     fn the_viewer_is_appended_to_those_before() {
-        let viewer = "::ffff:192.0.2.7".parse().expect("an address");
+        let viewer = Viewer::at("::ffff:192.0.2.7".parse().expect("an address"));
         let mut headers = HeaderMap::new();
-        append_viewer(&mut headers, viewer);
+        append_viewer(&mut headers, &viewer);
         assert_eq!(headers[X_FORWARDED_FOR], "192.0.2.7");
         headers.append(X_FORWARDED_FOR, HeaderValue::from_static("198.51.100.1"));
-        append_viewer(&mut headers, viewer);
+        append_viewer(&mut headers, &viewer);
         assert_eq!(headers[X_FORWARDED_FOR], "192.0.2.7, 198.51.100.1, 192.0.2.7");
         assert_eq!(headers.get_all(X_FORWARDED_FOR).iter().count(), 1);
     }

@@ -11,11 +11,11 @@ use super::{
     Config, Error,
     activity::{Activity, BusyBody},
     answer::{self, Body},
-    forward::{Forward, Unpassable},
+    forward::{Forward, Unpassable, Viewer},
     upstream::{self, Upstreams},
 };
 use crate::{
-    serialize::{ErrorKind, Serialize, SerializeLayer},
+    serialize::{self, ErrorKind, Serialize, SerializeLayer},
     session::MediaTailor,
 };
 
@@ -35,7 +35,7 @@ struct Stack {
 #[derive(Debug, Clone)]
 pub(super) struct PerConnection {
     proxy: Proxy,
-    viewer: IpAddr,
+    viewer: Viewer,
     activity: Activity,
 }
 
@@ -59,7 +59,7 @@ impl Proxy {
 
 impl PerConnection {
     pub(super) fn new(proxy: Proxy, viewer: IpAddr, activity: Activity) -> Self {
-        Self { proxy, viewer, activity }
+        Self { proxy, viewer: Viewer::at(viewer), activity }
     }
 }
 
@@ -72,27 +72,34 @@ impl Service<Request<Incoming>> for PerConnection {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let busy = self.activity.busy();
         let Stack { lanes, forward, answer_within, .. } = &*self.proxy.0;
-        let request = match forward.request(request, self.viewer) {
+        let request = match forward.request(request, &self.viewer) {
             Ok(request) => request,
             Err(Unpassable(detail, remedy)) => {
                 let refusal = answer::bad_request(detail, remedy).map(|body| busy.body(body));
                 return Box::pin(std::future::ready(Ok(refusal)));
             }
         };
-        // The lanes keep the time of those in them, and say so first; this is for the others.
-        let answer = timeout(*answer_within, lanes.clone().call(request));
+        let answer = lanes.clone().call(request);
+        if answer.keeps_time() {
+            return Box::pin(async move { Ok(told(answer.await).map(|body| busy.body(body))) });
+        }
+        let answer = timeout(*answer_within, answer);
         Box::pin(async move {
-            let response = match answer.await {
-                Ok(Ok(response)) => answer::of_upstream(response),
-                Ok(Err(error)) => {
-                    if error.kind() == ErrorKind::MalformedSession {
-                        warn!(error = %error, "refused");
-                    }
-                    answer::of_error(&error)
-                }
-                Err(_) => answer::too_late(),
-            };
+            let response = answer.await.map_or_else(|_| answer::too_late(), told);
             Ok(response.map(|body| busy.body(body)))
         })
+    }
+}
+
+/// What a player is told.
+fn told(answer: Result<Response<serialize::Body<Incoming>>, serialize::Error>) -> Response<Body> {
+    match answer {
+        Ok(response) => answer::of_upstream(response),
+        Err(error) => {
+            if error.kind() == ErrorKind::MalformedSession {
+                warn!(%error, "refused");
+            }
+            answer::of_error(&error)
+        }
     }
 }
