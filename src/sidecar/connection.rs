@@ -23,6 +23,11 @@ const HEAD: usize = 64 * 1024;
 /// The most requests that one HTTP/2 connection may have open.
 const STREAMS: u32 = 256;
 
+/// The most requests of one HTTP/2 connection that were given up before they were looked at. Past it the whole
+/// connection ends, against floods of them. A CDN's connection carries hundreds of sessions whose players give up
+/// in bursts: hyper's own 20 ends it when the machine is busy for a moment.
+const GIVEN_UP: usize = 1024;
+
 /// After how much idle time a connection is parked.
 const PARK_AFTER: Duration = Duration::from_millis(100);
 
@@ -155,6 +160,7 @@ async fn http2(
         .timer(TokioTimer::new())
         .keep_alive_interval(manners.idle)
         .max_concurrent_streams(STREAMS)
+        .max_pending_accept_reset_streams(GIVEN_UP)
         .max_header_list_size(HEAD as u32)
         .serve_connection(wire, service);
     let mut connection = pin!(connection);
