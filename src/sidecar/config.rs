@@ -60,6 +60,11 @@ pub struct Config {
     #[arg(long, env = "ONELANE_SERIALIZE_DASH")]
     pub serialize_dash: bool,
 
+    /// Threads that serve, each with its own connections to the upstream; one for each core unless said
+    /// otherwise
+    #[arg(long, env = "ONELANE_THREADS", value_name = "N", default_value_t = cores(), value_parser = at_least_one)]
+    pub threads: usize,
+
     /// The most client connections; more wait to be accepted
     #[arg(long, env = "ONELANE_CONNECTIONS", value_name = "N", default_value_t = 20_000, value_parser = at_least_one)]
     pub connections: usize,
@@ -132,6 +137,7 @@ impl Config {
             waiting: 100_000,
             serialize_tracking: false,
             serialize_dash: false,
+            threads: cores(),
             connections: 20_000,
             idle: Duration::from_secs(75),
             connect_within: Duration::from_secs(3),
@@ -162,6 +168,10 @@ fn time(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err("it must be more than zero; write it like 500ms, 6s or 2m".to_owned()),
         time => Ok(time),
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

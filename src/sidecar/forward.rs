@@ -32,7 +32,7 @@ pub(super) struct Unpassable(pub(super) &'static str, pub(super) &'static str);
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Hop-by-hop by name, whether `Connection` lists them or not.
-const HOP_BY_HOP: [HeaderName; 9] = [
+static HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -45,7 +45,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 ];
 
 /// A playlist is whole or nothing: players probe it with `Range: bytes=0-`, and some ask for Icecast titles.
-const NOT_FOR_PLAYLISTS: [HeaderName; 3] =
+static NOT_FOR_PLAYLISTS: [HeaderName; 3] =
     [header::RANGE, header::IF_RANGE, HeaderName::from_static("icy-metadata")];
 
 // === impl Forward ===
@@ -121,14 +121,17 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
+    // To compare names costs less than to look each of the nine up.
+    if headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        for name in &HOP_BY_HOP {
+            headers.remove(name);
+        }
     }
 }
 
 fn strip_for_playlists(headers: &mut HeaderMap, path: &PathAndQuery) {
     // Few requests have one, and to tell a playlist costs more than to look.
-    if !NOT_FOR_PLAYLISTS.iter().any(|name| headers.contains_key(name)) {
+    if !headers.keys().any(|name| NOT_FOR_PLAYLISTS.contains(name)) {
         return;
     }
     if matches!(Route::of(path.path(), path.query()).kind, Kind::Media | Kind::Multivariant) {

@@ -16,7 +16,8 @@ use super::{
 /// After the system has refused a connection for want of descriptors or memory, the pause before the next try.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// Where connections come in.
+/// Where connections come in. A clone is the same door.
+#[derive(Debug, Clone)]
 pub(super) struct Door {
     places: Arc<Semaphore>,
     open: TaskTracker,
@@ -40,13 +41,22 @@ impl Door {
         Self { places: Arc::new(places), open: TaskTracker::new(), manners }
     }
 
-    /// Takes connections and serves each in a task of its own.
+    /// Takes connections and serves each in a task of its own, until the door is closed.
     pub(super) async fn serve(&self, listener: &TcpListener, proxy: &Proxy) {
-        loop {
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
-                return;
-            };
+        // Counted among the connections: no other may come once the last has ended.
+        let _taking = self.open.token();
+        let next = async || {
+            let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
             let (socket, peer) = accept(listener).await;
+            Some((socket, peer, place))
+        };
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = self.manners.stop.cancelled() => return,
+                next = next() => next,
+            };
+            let Some((socket, peer, place)) = next else { return };
             let serving = connection::serve(socket, proxy.clone(), self.manners.clone());
             self.open.spawn(async move {
                 if let Err(error) = serving.await {
@@ -57,10 +67,14 @@ impl Door {
         }
     }
 
-    /// Ends idle connections, lets the others finish, and resolves when the last has ended.
-    pub(super) async fn closed(self) {
+    /// Takes no more connections, ends idle ones and lets the others finish.
+    pub(super) fn close(&self) {
         self.manners.stop.cancel();
         self.open.close();
+    }
+
+    /// Resolves when the last connection of a closed door has ended.
+    pub(super) async fn closed(&self) {
         self.open.wait().await;
     }
 }

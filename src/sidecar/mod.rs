@@ -27,15 +27,17 @@ mod listen;
 mod proxy;
 mod reuse;
 mod signals;
+mod threads;
 mod upstream;
 mod wire;
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, process::ExitCode};
 
 use tokio::{net::TcpListener, time::timeout};
-use tracing::{info, warn};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{error, info, warn};
 
-use self::{admin::Readiness, listen::Door, proxy::Proxy, signals::Signals};
+use self::{admin::Readiness, listen::Door, proxy::Proxy, signals::Signals, threads::Threads};
 pub use self::{
     config::{Config, HostHeader, Upstream, UpstreamHttp},
     error::Error,
@@ -62,7 +64,7 @@ pub async fn run(config: Config) -> ExitCode {
     };
     let (first, second) = signals.split();
     tokio::select! {
-        drained = sidecar.run(first) => if drained { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+        drained = sidecar.run_threads(first) => if drained { ExitCode::SUCCESS } else { ExitCode::FAILURE },
         () = second => {
             warn!("second signal: ending at once");
             ExitCode::FAILURE
@@ -109,38 +111,72 @@ impl Sidecar {
     /// and what is in flight, abandoned exchanges included. `false` when [`Config::drain`] was too short
     /// for that.
     ///
+    /// Everything runs on the caller's runtime; [`Config::threads`] is for [`run_threads`](Self::run_threads).
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future ends everything at once.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
-        let (listen, admin) = (self.local_addr(), self.admin_addr());
-        let Self { config, listener, admin: admin_listener, proxy } = self;
-        info!(%listen, %admin, upstream = %config.upstream, "serving");
-
-        let readiness = Readiness::default();
-        let admin = tokio::spawn(admin::serve(admin_listener, readiness.clone(), proxy.layer().clone()));
+        let listen = self.local_addr();
+        let Self { config, listener, admin, proxy } = self;
         let door = Door::new(&config);
-        tokio::select! {
-            () = door.serve(&listener, &proxy) => {}
-            () = stop => {}
+        let serve = async {
+            // Owned, so that the port is closed before the draining.
+            let listener = listener;
+            tokio::select! {
+                () = door.serve(&listener, &proxy) => {}
+                () = stop => {}
+            }
+        };
+        attend(&config, listen, admin, &door, &proxy, serve).await
+    }
+
+    /// The same on [`Config::threads`] threads of its own, as `onelane serve` does: a request costs less that
+    /// stays on one core.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends everything at once.
+    pub async fn run_threads(self, stop: impl Future<Output = ()>) -> bool {
+        let listen = self.local_addr();
+        let Self { config, listener, admin, proxy } = self;
+        let door = Door::new(&config);
+        match Threads::start(config.threads, listener, &door, &proxy) {
+            Ok(_threads) => attend(&config, listen, admin, &door, &proxy, stop).await,
+            Err(error) => {
+                error!(%error, threads = config.threads, "cannot start; try fewer --threads");
+                false
+            }
         }
-        readiness.unready();
-        drop(listener);
-        info!(exchanges = proxy.layer().exchanges(), drain = ?config.drain, "draining");
-        let drained = drain(door, &proxy, config.drain).await;
-        match drained {
-            true => info!("drained"),
-            false => warn!(exchanges = proxy.layer().exchanges(), "not drained in time; raise --drain"),
-        }
-        admin.abort();
-        drained
     }
 }
 
-async fn drain(door: Door, proxy: &Proxy, within: Duration) -> bool {
-    let drained = async {
+/// Tells who asks how it goes, and ends it in order once `stop` resolves.
+async fn attend(
+    config: &Config,
+    listen: SocketAddr,
+    admin: TcpListener,
+    door: &Door,
+    proxy: &Proxy,
+    stop: impl Future<Output = ()>,
+) -> bool {
+    info!(%listen, admin = %listen::address(&admin), upstream = %config.upstream, "serving");
+    let readiness = Readiness::default();
+    let admin =
+        AbortOnDropHandle::new(tokio::spawn(admin::serve(admin, readiness.clone(), proxy.layer().clone())));
+    stop.await;
+    readiness.unready();
+    door.close();
+    info!(exchanges = proxy.layer().exchanges(), drain = ?config.drain, "draining");
+    let drained = timeout(config.drain, async {
         door.closed().await;
         proxy.layer().drained().await;
-    };
-    timeout(within, drained).await.is_ok()
+    });
+    let drained = drained.await.is_ok();
+    match drained {
+        true => info!("drained"),
+        false => warn!(exchanges = proxy.layer().exchanges(), "not drained in time; raise --drain"),
+    }
+    drop(admin);
+    drained
 }

@@ -50,6 +50,15 @@ impl Proxy {
         Ok(Self(Arc::new(Stack { layer, lanes, forward, answer_within })))
     }
 
+    /// The same lanes over connections of their own to the upstream, for another thread.
+    pub(super) fn anew(&self) -> Self {
+        let Stack { layer, lanes, forward, answer_within } = &*self.0;
+        let lanes = layer.layer(lanes.get_ref().anew());
+        let stack =
+            Stack { layer: layer.clone(), lanes, forward: forward.clone(), answer_within: *answer_within };
+        Self(Arc::new(stack))
+    }
+
     pub(super) fn layer(&self) -> &SerializeLayer {
         &self.0.layer
     }

@@ -10,7 +10,7 @@ use std::{
 
 use http::{Extensions, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{CaptureConnection, Connected, Connection};
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -19,7 +19,7 @@ use tower_service::Service;
 pub(super) struct Knowing<C>(pub(super) C);
 
 pin_project! {
-    /// A connection that tells with every request on it whether one was answered on it before.
+    /// A connection that tells with every answer and failure on it whether a request was answered on it before.
     #[derive(Debug)]
     pub(super) struct Known<T> {
         #[pin]
@@ -96,12 +96,9 @@ impl<T: Write> Write for Known<T> {
 // === impl Used ===
 
 impl Used {
-    /// Of the connection that a request went out on, if it did.
-    pub(super) fn of(captured: &CaptureConnection) -> Self {
+    pub(super) fn of(connected: &Connected) -> Self {
         let mut extras = Extensions::new();
-        if let Some(connected) = captured.connection_metadata().as_ref() {
-            connected.get_extras(&mut extras);
-        }
+        connected.get_extras(&mut extras);
         extras.remove().unwrap_or_default()
     }
 

@@ -12,10 +12,7 @@ use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{
-        self, Client,
-        connect::{HttpConnector, capture_connection},
-    },
+    client::legacy::{self, Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::{ClientConfig, crypto::ring};
@@ -33,8 +30,19 @@ use super::{
 /// An upstream may close a kept connection at the moment at which a request goes out on it. Such a request is
 /// sent once more, if it may be (RFC 9110 section 9.2.2): its first connection is gone, so that within its turn
 /// there is still one in flight.
+///
+/// A clone shares the connections.
 #[derive(Debug, Clone)]
-pub(super) struct Upstreams(Client<Knowing<HttpsConnector<HttpConnector>>, Body>);
+pub(super) struct Upstreams(Arc<Pool>);
+
+#[derive(Debug)]
+struct Pool {
+    client: Client<Connector, Body>,
+    connector: Connector,
+    idle: Duration,
+}
+
+type Connector = Knowing<HttpsConnector<HttpConnector>>;
 
 /// How often an HTTP/2 connection to the upstream is asked whether it still lives.
 const PING: Duration = Duration::from_secs(10);
@@ -59,15 +67,7 @@ pub(super) fn client(config: &Config) -> Result<Upstreams, Error> {
         true => connector.enable_http1().wrap_connector(tcp),
         false => connector.enable_all_versions().wrap_connector(tcp),
     };
-    let client = Client::builder(TokioExecutor::new())
-        // Without a timer the idle time-out does nothing.
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(config.upstream_idle)
-        .timer(TokioTimer::new())
-        .http2_keep_alive_interval(PING)
-        .http2_keep_alive_timeout(PING)
-        .build(Knowing(connector));
-    Ok(Upstreams(client))
+    Ok(Upstreams::over(Knowing(connector), config.upstream_idle))
 }
 
 /// The same request once more, if it may be repeated and needs no body for that.
@@ -98,7 +98,31 @@ fn is_broken_off(error: &legacy::Error) -> bool {
     false
 }
 
+/// Whether the connection that failed had brought an answer before.
+fn was_used(error: &legacy::Error) -> bool {
+    error.connect_info().is_some_and(|connected| Used::of(connected).is_marked())
+}
+
 // === impl Upstreams ===
+
+impl Upstreams {
+    fn over(connector: Connector, idle: Duration) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            // Without a timer the idle time-out does nothing.
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(idle)
+            .timer(TokioTimer::new())
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(PING)
+            .build(connector.clone());
+        Self(Arc::new(Pool { client, connector, idle }))
+    }
+
+    /// The same upstream over connections of its own.
+    pub(super) fn anew(&self) -> Self {
+        Self::over(self.0.connector.clone(), self.0.idle)
+    }
+}
 
 impl Service<Request<Body>> for Upstreams {
     type Response = Response<Incoming>;
@@ -109,24 +133,22 @@ impl Service<Request<Body>> for Upstreams {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let client = self.0.clone();
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let again = repeatable(&request);
-        let sent_on = capture_connection(&mut request);
-        let first = client.request(request);
+        let first = self.0.client.request(request);
+        let pool = Arc::clone(&self.0);
         Box::pin(async move {
-            let error = match first.await {
-                Ok(response) => {
-                    Used::of(&sent_on).mark();
-                    return Ok(response);
+            match (first.await, again) {
+                (Ok(mut response), _) => {
+                    if let Some(used) = response.extensions_mut().remove::<Used>() {
+                        used.mark();
+                    }
+                    Ok(response)
                 }
-                Err(error) => error,
-            };
-            match again {
-                Some(again) if is_broken_off(&error) && Used::of(&sent_on).is_marked() => {
-                    client.request(again).await
+                (Err(error), Some(again)) if is_broken_off(&error) && was_used(&error) => {
+                    pool.client.request(again).await
                 }
-                _ => Err(error),
+                (Err(error), _) => Err(error),
             }
         })
     }
