@@ -32,7 +32,7 @@ use self::{
 ///
 /// # Cancel safety
 ///
-/// Dropped, it stops at once.
+/// Dropped, its players stop at once.
 pub async fn run(args: Args) -> ExitCode {
     let seed = args.seed.unwrap_or_else(|| rand::random::<u32>().into());
     let mut sides = Vec::with_capacity(2);

@@ -54,7 +54,15 @@ impl Logs {
             format!("--log {filter:?}: {error}; write a level such as info, or target=level")
         })?;
         let colour = self.log_format == Format::Text && is_terminal;
-        let (sink, flush) = Sink::start(out);
+        let lost: fn(u64) -> String = match self.log_format {
+            Format::Text => |lost| format!("{lost} log lines were lost: their reader is too slow"),
+            Format::Json => |lost| {
+                format!(
+                    r#"{{"level":"WARN","message":"log lines were lost: their reader is too slow","lost":{lost}}}"#
+                )
+            },
+        };
+        let (sink, flush) = Sink::start(out, lost);
         let subscriber = fmt().with_env_filter(filter).with_writer(sink).with_ansi(colour);
         match self.log_format {
             Format::Text => subscriber.init(),

@@ -44,10 +44,11 @@ struct State {
 // === impl Sink ===
 
 impl Sink {
-    pub(super) fn start(out: impl Write + Send + 'static) -> (Self, Flush) {
+    /// Starts to write to `out`. How many lines were lost is said as `lost` puts it.
+    pub(super) fn start(out: impl Write + Send + 'static, lost: fn(u64) -> String) -> (Self, Flush) {
         let shared = Arc::new(Shared::default());
         let written = Arc::clone(&shared);
-        thread::spawn(move || written.write_out(out));
+        thread::spawn(move || written.write_out(out, lost));
         (Self(Arc::clone(&shared)), Flush(shared))
     }
 }
@@ -97,7 +98,7 @@ impl Drop for Flush {
 // === impl Shared ===
 
 impl Shared {
-    fn write_out(&self, mut out: impl Write) {
+    fn write_out(&self, mut out: impl Write, tell: fn(u64) -> String) {
         let mut lines = Vec::new();
         loop {
             let waited =
@@ -114,7 +115,7 @@ impl Shared {
             // A log that cannot be written, its reader gone, say, is no reason to stop.
             let _unread = out.write_all(&lines).and_then(|()| out.flush());
             if lost > 0 {
-                let _unread = writeln!(out, "{lost} log lines were lost: their reader is too slow");
+                let _unread = writeln!(out, "{}", tell(lost));
             }
             if ending {
                 self.state().ended = true;
@@ -151,7 +152,7 @@ mod tests {
     #[test]
     fn lines_come_out_in_order_and_the_last_at_the_end() {
         let (sender, written) = mpsc::sync_channel(100);
-        let (sink, flush) = Sink::start(Reader(sender));
+        let (sink, flush) = Sink::start(Reader(sender), |lost| format!("{lost} lost"));
         (&sink).write_all(b"one\n").expect("memory");
         assert_eq!(written.recv().expect("a line"), b"one\n");
         (&sink).write_all(b"two\n").expect("memory");
@@ -163,7 +164,7 @@ mod tests {
     #[test]
     fn a_reader_that_stops_costs_lines_and_not_time() {
         let (sender, written) = mpsc::sync_channel(0);
-        let (sink, flush) = Sink::start(Reader(sender));
+        let (sink, flush) = Sink::start(Reader(sender), |lost| format!("{lost} lost"));
         let line = vec![b'x'; 1024 * 1024];
         for _ in 0..32 {
             (&sink).write_all(&line).expect("memory");

@@ -27,6 +27,8 @@ pub(super) struct Exchange {
 struct State {
     stage: Stage,
     watchers: u32,
+    /// Whether the player that made the exchange still waits: a stream is its own.
+    maker_waits: bool,
     /// How many attached to the first.
     attached: u32,
     answer: Option<Result<Answer, Error>>,
@@ -54,6 +56,8 @@ pub(super) enum Answer {
 #[derive(Debug)]
 pub(super) struct Watcher {
     exchange: Arc<Exchange>,
+    /// It made the exchange; the others attached.
+    maker: bool,
     answered: bool,
 }
 
@@ -70,14 +74,15 @@ pub(super) struct Audience {
 impl Exchange {
     /// A new exchange with its first watcher.
     pub(super) fn new(identity: Option<Identity>) -> (Arc<Self>, Watcher) {
-        let state = State { stage: Stage::Waiting, watchers: 1, attached: 0, answer: None };
+        let state =
+            State { stage: Stage::Waiting, watchers: 1, maker_waits: true, attached: 0, answer: None };
         let exchange = Arc::new(Self {
             identity,
             state: Mutex::new(state),
             answered: Notify::new(),
             deserted: Notify::new(),
         });
-        let watcher = Watcher { exchange: Arc::clone(&exchange), answered: false };
+        let watcher = Watcher { exchange: Arc::clone(&exchange), maker: true, answered: false };
         (exchange, watcher)
     }
 
@@ -94,7 +99,7 @@ impl Exchange {
         }
         state.watchers += 1;
         state.attached += 1;
-        Some(Watcher { exchange: Arc::clone(self), answered: false })
+        Some(Watcher { exchange: Arc::clone(self), maker: false, answered: false })
     }
 
     /// Resolves when every player left before the exchange was sent.
@@ -186,6 +191,12 @@ impl Watcher {
         }
         self.answered = true;
         state.watchers -= 1;
+        if !self.maker && state.maker_waits && matches!(state.answer, Some(Ok(Answer::Streamed(_)))) {
+            return Some(None);
+        }
+        if self.maker {
+            state.maker_waits = false;
+        }
         if state.watchers == 0 {
             return Some(match state.answer.take() {
                 Some(Ok(Answer::Streamed(None))) => None,
@@ -208,6 +219,9 @@ impl Drop for Watcher {
         }
         let mut state = self.exchange.state();
         state.watchers -= 1;
+        if self.maker {
+            state.maker_waits = false;
+        }
         if state.watchers > 0 {
             return;
         }

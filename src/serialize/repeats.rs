@@ -10,16 +10,18 @@ use super::exchange::{Exchange, Watcher};
 use crate::{lane::Headcount, session::SessionKey};
 
 /// What an answer may depend on besides method and URL.
-const NEGOTIATION: [HeaderName; 11] = [
+const NEGOTIATION: [HeaderName; 13] = [
     header::ACCEPT,
     header::ACCEPT_ENCODING,
     header::ACCEPT_LANGUAGE,
     header::AUTHORIZATION,
     header::COOKIE,
+    header::HOST,
     header::IF_MATCH,
     header::IF_MODIFIED_SINCE,
     header::IF_NONE_MATCH,
     header::IF_RANGE,
+    header::IF_UNMODIFIED_SINCE,
     header::ORIGIN,
     header::RANGE,
 ];

@@ -21,7 +21,8 @@ use super::{
     turn,
 };
 use crate::{
-    session::{Extract, Extracted, Kind, MediaTailor},
+    lane::Ticket,
+    session::{Extract, Extracted, Kind, MediaTailor, SessionKey},
     telemetry,
 };
 
@@ -136,13 +137,7 @@ where
     ResBody::Data: Buf + Send,
     ResBody::Error: Into<BoxError>,
 {
-    let join = || {
-        state.lanes.join(asked.key.clone()).map_err(|error| {
-            telemetry::refused(&asked.key, asked.kind, &error);
-            Error::from(error)
-        })
-    };
-    let Entrance { exchange, watcher, place } = state.repeats.enter(identity, join)?;
+    let Entrance { exchange, watcher, place } = state.repeats.enter(identity, || join(&state, &asked))?;
     // An attached request is kept: a stream has one reader, and whoever else waits must ask anew.
     let kept = match place {
         Some(place) => {
@@ -156,13 +151,22 @@ where
         if let Some(answer) = in_time(&asked, deadline, watcher).await? {
             return into_response(answer);
         }
-        let (Some((inner, request)), Ok(ticket)) = (kept, state.lanes.join(asked.key.clone())) else {
-            return Err(Error::new(ErrorKind::LaneFull));
+        // Only who attached gets here: the stream is the maker's.
+        let Some((inner, request)) = kept else {
+            return Err(Error::new(ErrorKind::Panicked));
         };
+        let ticket = join(&state, &asked)?;
         let (exchange, watcher) = Exchange::new(None);
         turn::run(&state, inner, exchange, (ticket, None), asked.clone(), request);
         let answer = in_time(&asked, deadline, watcher).await?;
         answer.map_or(Err(Error::new(ErrorKind::Panicked)), into_response)
+    })
+}
+
+fn join(state: &State, asked: &turn::Asked) -> Result<Ticket<SessionKey>, Error> {
+    state.lanes.join(asked.key.clone()).map_err(|error| {
+        telemetry::refused(&asked.key, asked.kind, &error);
+        Error::from(error)
     })
 }
 

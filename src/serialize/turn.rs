@@ -217,8 +217,9 @@ where
 impl Players {
     /// The turn has come. `false` when there is nobody left to send for.
     fn send(&mut self) -> bool {
-        self.sent = Some(Instant::now());
-        self.exchange.send()
+        let wanted = self.exchange.send();
+        self.sent = wanted.then(Instant::now);
+        wanted
     }
 
     /// Everybody left while it waited.

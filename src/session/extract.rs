@@ -1,4 +1,4 @@
-use std::{borrow::Cow, hash::DefaultHasher, hash::Hash as _};
+use std::{borrow::Cow, hash::DefaultHasher};
 
 use http::{request::Parts, uri::Authority};
 use percent_encoding::percent_decode_str;
@@ -58,7 +58,7 @@ impl MediaTailor {
     /// For one upstream: every request counts as a request to `authority`, whatever its URI says.
     #[must_use]
     pub fn upstream(self, authority: &Authority) -> Self {
-        Self { scope: Some(scope(Some(authority))) }
+        Self { scope: Some(SessionKey::scope(Some(authority.as_str()))) }
     }
 }
 
@@ -79,18 +79,12 @@ impl Extract for MediaTailor {
                 let configuration = configuration.as_deref();
                 Some(match &self.scope {
                     Some(scope) => SessionKey::within(scope, configuration, id),
-                    None => SessionKey::within(&scope(parts.uri.authority()), configuration, id),
+                    None => SessionKey::new(parts.uri.authority().map(Authority::as_str), configuration, id),
                 })
             }),
         };
         Extracted { kind: route.kind, session }
     }
-}
-
-fn scope(authority: Option<&Authority>) -> DefaultHasher {
-    let mut scope = DefaultHasher::new();
-    authority.map(|authority| authority.as_str().to_ascii_lowercase()).hash(&mut scope);
-    scope
 }
 
 fn decoded(text: &str) -> Result<Cow<'_, str>, MalformedId> {

@@ -45,10 +45,14 @@ pub struct MalformedId(&'static str);
 impl SessionKey {
     /// The key of `id` under an upstream's authority and a playback configuration, where they are known.
     pub fn new(authority: Option<&str>, configuration: Option<&str>, id: SessionId) -> Self {
+        Self::within(&Self::scope(authority), configuration, id)
+    }
+
+    /// The part of a key that all sessions of an upstream have in common.
+    pub(super) fn scope(authority: Option<&str>) -> DefaultHasher {
         let mut scope = DefaultHasher::new();
         authority.map(str::to_ascii_lowercase).hash(&mut scope);
-        configuration.hash(&mut scope);
-        Self { scope: scope.finish(), id }
+        scope
     }
 
     /// The key of `id` within a scope that was hashed before, which spares the hot path the authority's.

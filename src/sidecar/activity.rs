@@ -20,7 +20,9 @@ pub(super) struct Activity(Arc<Mutex<State>>);
 struct State {
     /// Requests that were taken and are not answered to the last byte.
     open: u32,
-    /// When that last changed.
+    /// Those of them whose answer is on its way to the client.
+    answering: u32,
+    /// When something last happened: a request came or was answered, or bytes of an answer were taken.
     since: Instant,
     /// The socket takes no more of what is to be written.
     stuck: bool,
@@ -28,7 +30,10 @@ struct State {
 
 /// One open request.
 #[derive(Debug)]
-pub(super) struct Busy(Activity);
+pub(super) struct Busy {
+    activity: Activity,
+    answering: bool,
+}
 
 pin_project! {
     /// A body whose request is open until it has been read.
@@ -44,22 +49,34 @@ pin_project! {
 
 impl Activity {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { open: 0, since: Instant::now(), stuck: false })))
+        Self(Arc::new(Mutex::new(State { open: 0, answering: 0, since: Instant::now(), stuck: false })))
     }
 
     pub(super) fn busy(&self) -> Busy {
         let mut state = self.state();
         state.open += 1;
-        Busy(self.clone())
+        Busy { activity: self.clone(), answering: false }
     }
 
-    /// Since when no request is open; `None` while one is. Half a request's head is none.
+    /// Whether no request is open and the socket has taken every answer. Half a request's head is none.
+    pub(super) fn is_quiet(&self) -> bool {
+        let state = self.state();
+        state.open == 0 && !state.stuck
+    }
+
+    /// Since when nothing has happened that the client could do something about; `None` while it waits for an
+    /// answer. A client that reads no more of its answer does nothing, and neither does half a head.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let state = self.state();
-        (state.open == 0).then_some(state.since)
+        (state.open == state.answering).then_some(state.since)
     }
 
-    /// Resolves once no request has been open for as long as the limit.
+    /// Notes that bytes of an answer were taken.
+    pub(super) fn progress(&self) {
+        self.state().since = Instant::now();
+    }
+
+    /// Resolves once nothing has happened for as long as the limit; see [`idle_since`](Self::idle_since).
     ///
     /// # Cancel safety
     ///
@@ -80,10 +97,6 @@ impl Activity {
         self.state().stuck = stuck;
     }
 
-    pub(super) fn is_stuck(&self) -> bool {
-        self.state().stuck
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,15 +105,22 @@ impl Activity {
 // === impl Busy ===
 
 impl Busy {
-    pub(super) fn body<B>(self, body: B) -> BusyBody<B> {
+    /// The answer has come and is on its way.
+    pub(super) fn body<B>(mut self, body: B) -> BusyBody<B> {
+        self.answering = true;
+        let mut state = self.activity.state();
+        state.answering += 1;
+        state.since = Instant::now();
+        drop(state);
         BusyBody { body, busy: self }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.activity.state();
         state.open -= 1;
+        state.answering -= u32::from(self.answering);
         state.since = Instant::now();
     }
 }
@@ -115,7 +135,12 @@ impl<B: Body> Body for BusyBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        self.project().body.poll_frame(cx)
+        let this = self.project();
+        let frame = this.body.poll_frame(cx);
+        if frame.is_ready() {
+            this.busy.activity.progress();
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -157,6 +157,9 @@ impl Config {
     }
 }
 
+/// Clocks overflow somewhere; nothing here is meant to take longer.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A duration as people write it, `6s` or `1m 30s`.
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 500ms, 6s or 2m"))
@@ -166,6 +169,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn time(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err("it must be more than zero; write it like 500ms, 6s or 2m".to_owned()),
+        time if time > LONGEST => Err("it must be a day at most; write it like 500ms, 6s or 2m".to_owned()),
         time => Ok(time),
     }
 }
@@ -314,6 +318,7 @@ mod tests {
         for (flag, value, why) in [
             ("--answer-within", "0s", "more than zero"),
             ("--answer-within", "6", "write it like"),
+            ("--idle", "500000000000y", "a day at most"),
             ("--depth", "0", "--depth"),
             ("--connections", "0", "above zero"),
             ("--collect-up-to", "lots", "--collect-up-to"),

@@ -140,7 +140,7 @@ async fn lull(activity: &Activity, manners: &Manners) -> Lull {
         let Some(idle) = activity.idle_since().map(|since| since.elapsed()) else {
             continue;
         };
-        if idle >= PARK_AFTER && !activity.is_stuck() {
+        if idle >= PARK_AFTER && activity.is_quiet() {
             return Lull::Park;
         }
         let limit = if manners.stop.is_cancelled() { LAST_WORDS } else { manners.idle };
@@ -171,10 +171,15 @@ async fn http2(
         () = activity.idle(manners.idle) => {}
     }
     connection.as_mut().graceful_shutdown();
+    let last_words = async {
+        // From now on: what the client sends before it hears of it is answered.
+        sleep(LAST_WORDS).await;
+        activity.idle(LAST_WORDS).await;
+    };
     tokio::select! {
         biased;
         ended = connection => ended,
-        () = activity.idle(LAST_WORDS) => Ok(()),
+        () = last_words => Ok(()),
     }
 }
 

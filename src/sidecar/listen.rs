@@ -4,7 +4,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 use tracing::{debug, warn};
 
 use super::{
@@ -65,6 +68,11 @@ impl Door {
                 drop(place);
             });
         }
+    }
+
+    /// Closes the door when it is dropped, so that nothing is served that nobody attends to.
+    pub(super) fn close_on_drop(&self) -> DropGuard {
+        self.manners.stop.clone().drop_guard()
     }
 
     /// Takes no more connections, ends idle ones and lets the others finish.

@@ -115,11 +115,12 @@ impl Sidecar {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends everything at once.
+    /// Dropping the future is a stop that nobody waits for: open requests are finished in the background.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         let listen = self.local_addr();
         let Self { config, listener, admin, proxy } = self;
         let door = Door::new(&config);
+        let _closed = door.close_on_drop();
         let serve = async {
             // Owned, so that the port is closed before the draining.
             let listener = listener;
@@ -141,6 +142,7 @@ impl Sidecar {
         let listen = self.local_addr();
         let Self { config, listener, admin, proxy } = self;
         let door = Door::new(&config);
+        let _closed = door.close_on_drop();
         match Threads::start(config.threads, listener, &door, &proxy) {
             Ok(_threads) => attend(&config, listen, admin, &door, &proxy, stop).await,
             Err(error) => {

@@ -22,6 +22,8 @@ impl Threads {
     pub(super) fn start(count: usize, listener: TcpListener, door: &Door, proxy: &Proxy) -> io::Result<Self> {
         let listener = listener.into_std()?;
         let end = CancellationToken::new();
+        // From the start: if one cannot be started, the others end.
+        let threads = Self { _end: end.clone().drop_guard() };
         for n in 0..count {
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
             let (listener, door, proxy) = (listener.try_clone()?, door.clone(), proxy.anew());
@@ -37,6 +39,6 @@ impl Threads {
                 });
             })?;
         }
-        Ok(Self { _end: end.drop_guard() })
+        Ok(threads)
     }
 }

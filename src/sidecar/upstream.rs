@@ -17,6 +17,7 @@ use hyper_util::{
 };
 use rustls::{ClientConfig, crypto::ring};
 use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::time::sleep;
 use tower_service::Service;
 
 use super::{
@@ -28,8 +29,8 @@ use super::{
 /// The client that speaks to the upstream.
 ///
 /// An upstream may close a kept connection at the moment at which a request goes out on it. Such a request is
-/// sent once more, if it may be (RFC 9110 section 9.2.2): its first connection is gone, so that within its turn
-/// there is still one in flight.
+/// sent once more, if it may be (RFC 9110 section 9.2.2), after a grace: it may have arrived, and the upstream is
+/// thought to work on when its client goes.
 ///
 /// A clone shares the connections.
 #[derive(Debug, Clone)]
@@ -43,6 +44,10 @@ struct Pool {
 }
 
 type Connector = Knowing<HttpsConnector<HttpConnector>>;
+
+/// After a connection has broken under a request, how long the upstream may still be at work on it. Until then the
+/// turn is kept: neither a repeat nor a sibling goes out.
+const GRACE: Duration = Duration::from_millis(250);
 
 /// How often an HTTP/2 connection to the upstream is asked whether it still lives.
 const PING: Duration = Duration::from_secs(10);
@@ -114,6 +119,8 @@ impl Upstreams {
             .timer(TokioTimer::new())
             .http2_keep_alive_interval(PING)
             .http2_keep_alive_timeout(PING)
+            // Bodies that players do not read must not take the window from all the others.
+            .http2_initial_connection_window_size(Some(i32::MAX as u32))
             .build(connector.clone());
         Self(Arc::new(Pool { client, connector, idle }))
     }
@@ -145,10 +152,16 @@ impl Service<Request<Body>> for Upstreams {
                     }
                     Ok(response)
                 }
-                (Err(error), Some(again)) if is_broken_off(&error) && was_used(&error) => {
-                    pool.client.request(again).await
+                (Err(error), _) if error.is_connect() => Err(error),
+                (Err(error), again) => {
+                    sleep(GRACE).await;
+                    match again {
+                        Some(again) if is_broken_off(&error) && was_used(&error) => {
+                            pool.client.request(again).await
+                        }
+                        _ => Err(error),
+                    }
                 }
-                (Err(error), _) => Err(error),
             }
         })
     }

@@ -70,6 +70,9 @@ impl Wire {
             self.stuck = stuck;
             self.activity.stuck(stuck);
         }
+        if !stuck {
+            self.activity.progress();
+        }
     }
 
     /// Resolves when there is something to read, or nothing will ever come.

@@ -349,6 +349,33 @@ async fn who_attached_to_a_stream_asks_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_is_the_makers_even_if_another_looks_first() {
+    let (mut player, mut far) = lane(&SerializeLayer::with(Config::default().collect_up_to(2)));
+    let maker = player.call(media(A, 0));
+    let attached = watch(&mut player, media(A, 0));
+    answer(far.asked().await.1, "large");
+    far.quiet().await;
+    // Only now the maker looks: the stream holds the turn for it, and the other stands in line.
+    let body = maker.await.unwrap().into_body();
+    assert_eq!(body.collect().await.unwrap().to_bytes(), "large");
+    answer(far.asked().await.1, "large");
+    assert_eq!(attached.await.unwrap().unwrap().1, "large");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_maker_left_goes_to_one_that_attached() {
+    let (mut player, mut far) = lane(&SerializeLayer::with(Config::default().collect_up_to(2)));
+    let maker = watch(&mut player, media(A, 0));
+    let attached = watch(&mut player, media(A, 0));
+    let (_, with) = far.asked().await;
+    maker.abort();
+    far.quiet().await;
+    answer(with, "large");
+    assert_eq!(attached.await.unwrap().unwrap().1, "large");
+    far.quiet().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_that_breaks_is_no_playlist() {
     let (mut player, mut far) = lane(&SerializeLayer::new());
     let video = watch(&mut player, media(A, 0));
