@@ -1,5 +1,6 @@
 //! How the command logs.
 
+mod line;
 mod sink;
 
 use std::io::{IsTerminal as _, Write, stderr, stdout};
@@ -7,7 +8,10 @@ use std::io::{IsTerminal as _, Write, stderr, stdout};
 use clap::ValueEnum;
 use tracing_subscriber::{EnvFilter, fmt};
 
-use self::sink::{Flush, Sink};
+use self::{
+    line::Line,
+    sink::{Flush, Sink},
+};
 
 /// How the command logs.
 #[derive(Debug, clap::Args)]
@@ -63,10 +67,10 @@ impl Logs {
             },
         };
         let (sink, flush) = Sink::start(out, lost);
-        let subscriber = fmt().with_env_filter(filter).with_writer(sink).with_ansi(colour);
-        match self.log_format {
-            Format::Text => subscriber.init(),
-            Format::Json => subscriber.json().flatten_event(true).with_current_span(false).init(),
+        let subscriber = fmt().with_env_filter(filter).with_writer(sink);
+        match colour {
+            true => subscriber.init(),
+            false => subscriber.with_ansi(false).event_format(Line(self.log_format)).init(),
         }
         Ok(flush)
     }
