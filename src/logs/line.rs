@@ -119,7 +119,8 @@ impl Visit for Fields<'_> {
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.field(field, |fields| match value.is_finite() {
-            true => write!(fields.out, "{value}"),
+            // Debug keeps the point of a whole number: its type is then the same in every line.
+            true => write!(fields.out, "{value:?}"),
             false => fields.text(&value),
         });
     }
@@ -199,7 +200,7 @@ mod tests {
             let none: Option<u16> = None;
             tracing::warn!(
                 target: "onelane::exchange", session = %"0123…", kind = "media", odd = ODD, shown = %ODD,
-                wait_ms = 0.132, most = u64::MAX, least = i64::MIN, yes = true, none, never = f64::NAN, "exchange"
+                wait_ms = 0.132, most = u64::MAX, least = i64::MIN, yes = true, none, whole = 0.0, never = f64::NAN, "exchange"
             );
         });
         let text = kept.0.lock().expect("no panic").clone();
@@ -217,6 +218,7 @@ mod tests {
         assert_eq!((&object["odd"], &object["shown"]), (&ODD.into(), &ODD.into()));
         assert_eq!((&object["wait_ms"], &object["most"]), (&0.132.into(), &u64::MAX.into()));
         assert_eq!((&object["least"], &object["yes"]), (&i64::MIN.into(), &true.into()));
+        assert!(object["whole"].is_f64());
         assert_eq!((object.get("none"), &object["never"]), (None, &"NaN".into()));
         assert!(object["timestamp"].as_str().expect("text").ends_with('Z'));
     }
