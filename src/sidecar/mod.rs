@@ -132,8 +132,7 @@ impl Sidecar {
         attend(&config, listen, admin, &door, &proxy, serve).await
     }
 
-    /// The same on [`Config::threads`] threads of its own, as `onelane serve` does: a request costs less that
-    /// stays on one core.
+    /// The same on [`Config::threads`] threads of its own, as `onelane serve` does: a request stays on one.
     ///
     /// # Cancel safety
     ///

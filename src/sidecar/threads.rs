@@ -8,8 +8,8 @@ use super::{listen::Door, proxy::Proxy};
 
 /// Threads that serve, each with a runtime and connections to the upstream of its own.
 ///
-/// A request then stays on one core, from the player's socket to the upstream's and back, which costs a third
-/// less than passing it between cores. The lanes are the only thing that they share.
+/// A request then stays on one thread, from the player's socket to the upstream's and back. The lanes are the
+/// only thing that they share.
 #[derive(Debug)]
 pub(super) struct Threads {
     _end: DropGuard,
