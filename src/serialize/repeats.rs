@@ -1,49 +1,56 @@
 use std::{
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState},
     sync::Arc,
 };
 
 use dashmap::{DashMap, Entry};
-use http::{HeaderName, HeaderValue, Method, Uri, header, request::Parts};
+use http::{HeaderName, HeaderValue, Method, Uri, request::Parts};
 
 use super::exchange::{Exchange, Watcher};
 use crate::{lane::Headcount, session::SessionKey};
 
-/// What an answer may depend on besides method and URL.
-const NEGOTIATION: [HeaderName; 13] = [
-    header::ACCEPT,
-    header::ACCEPT_ENCODING,
-    header::ACCEPT_LANGUAGE,
-    header::AUTHORIZATION,
-    header::COOKIE,
-    header::HOST,
-    header::IF_MATCH,
-    header::IF_MODIFIED_SINCE,
-    header::IF_NONE_MATCH,
-    header::IF_RANGE,
-    header::IF_UNMODIFIED_SINCE,
-    header::ORIGIN,
-    header::RANGE,
-];
+/// Whether an answer may depend on this header, besides method and URL.
+fn is_negotiation(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "accept"
+            | "accept-encoding"
+            | "accept-language"
+            | "authorization"
+            | "cookie"
+            | "host"
+            | "if-match"
+            | "if-modified-since"
+            | "if-none-match"
+            | "if-range"
+            | "if-unmodified-since"
+            | "origin"
+            | "range"
+    )
+}
 
 /// The exchanges that a repeat can attach to.
 #[derive(Debug)]
 pub(super) struct Repeats {
     /// By the hash of the identity, which the exchange holds in full.
-    exchanges: DashMap<u64, Arc<Exchange>>,
+    exchanges: DashMap<u64, Arc<Exchange>, BuildHasherDefault<Hashed>>,
     open: Headcount,
     hasher: RandomState,
 }
 
 /// What two requests must have in common to share an answer.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     key: SessionKey,
     method: Method,
     uri: Uri,
-    /// The request's headers out of [`NEGOTIATION`], each with its place there.
-    negotiation: Vec<(usize, HeaderValue)>,
+    /// The request's headers that the answer may depend on, in the order in which they came.
+    negotiation: Vec<(HeaderName, HeaderValue)>,
 }
+
+/// For keys that are hashes already, made with a secret of this process.
+#[derive(Debug, Default)]
+struct Hashed(u64);
 
 /// How a request came in.
 #[derive(Debug)]
@@ -67,7 +74,7 @@ pub(super) struct Open {
 
 impl Repeats {
     pub(super) fn new() -> Self {
-        Self { exchanges: DashMap::new(), open: Headcount::new(), hasher: RandomState::new() }
+        Self { exchanges: DashMap::default(), open: Headcount::new(), hasher: RandomState::new() }
     }
 
     /// Attaches to an exchange of this identity, or else makes one that others can attach to.
@@ -134,14 +141,43 @@ impl Identity {
         if !matches!(head.method, Method::GET | Method::HEAD) {
             return None;
         }
-        let negotiation = NEGOTIATION
-            .iter()
-            .enumerate()
-            .flat_map(|(place, name)| {
-                head.headers.get_all(name).iter().map(move |value| (place, value.clone()))
-            })
-            .collect();
+        let mut negotiation = Vec::with_capacity(head.headers.len());
+        let named = head.headers.iter().filter(|(name, _)| is_negotiation(name));
+        negotiation.extend(named.map(|(name, value)| (name.clone(), value.clone())));
         Some(Self { key: key.clone(), method: head.method.clone(), uri: head.uri.clone(), negotiation })
+    }
+}
+
+impl Hash for Identity {
+    /// In few pieces, each of which has its price; what is left out here is compared all the same.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+        if let Some(target) = self.uri.path_and_query() {
+            state.write(target.as_str().as_bytes());
+        }
+        state.write_u8(u8::from(self.method == Method::HEAD));
+        for (_, value) in &self.negotiation {
+            state.write(value.as_bytes());
+        }
+    }
+}
+
+// === impl Hashed ===
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        // Not used: the keys are numbers. Right all the same.
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -77,7 +77,9 @@ pub(super) fn run<S, ReqBody, ResBody>(
     let uri = request.uri().clone();
     let players = Players { exchange, open, asked, uri, sent: None, outcome: None };
     let (max_hold, collect_up_to) = (state.config.max_hold, state.config.collect_up_to);
-    state.exchanges.spawn(one_exchange(inner, request, ticket, players, max_hold, collect_up_to));
+    // Boxed, since the runtime copies a task's future several times, and this one is large.
+    let story = Box::pin(one_exchange(inner, request, ticket, players, max_hold, collect_up_to));
+    state.exchanges.spawn(story);
 }
 
 /// The story of one exchange, from its place in line to its answer.

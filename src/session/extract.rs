@@ -74,8 +74,7 @@ impl Extract for MediaTailor {
         let session = match (route.kind, route.session) {
             (Kind::Segment, _) | (_, None) => Ok(None),
             (_, Some(text)) => decoded(text).and_then(|text| SessionId::parse(&text)).map(|id| {
-                let configuration =
-                    route.configuration.map(|text| percent_decode_str(text).decode_utf8_lossy());
+                let configuration = route.configuration.map(super::route::decoded);
                 let configuration = configuration.as_deref();
                 Some(match &self.scope {
                     Some(scope) => SessionKey::within(scope, configuration, id),
@@ -88,6 +87,9 @@ impl Extract for MediaTailor {
 }
 
 fn decoded(text: &str) -> Result<Cow<'_, str>, MalformedId> {
+    if !text.as_bytes().contains(&b'%') {
+        return Ok(Cow::Borrowed(text));
+    }
     percent_decode_str(text).decode_utf8().map_err(|_| MalformedId::NOT_TEXT)
 }
 

@@ -145,7 +145,12 @@ fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-fn decoded(text: &str) -> Cow<'_, str> {
+/// Without its escapes.
+pub(super) fn decoded(text: &str) -> Cow<'_, str> {
+    // Few have an escape, and most requests have many segments.
+    if !text.as_bytes().contains(&b'%') {
+        return Cow::Borrowed(text);
+    }
     percent_decode_str(text).decode_utf8_lossy()
 }
 

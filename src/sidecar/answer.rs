@@ -1,8 +1,5 @@
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Response, StatusCode, Version,
-    header::{self, Entry},
-};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 
@@ -35,14 +32,16 @@ fn one_length(headers: &mut HeaderMap) {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
     }
-    let Entry::Occupied(mut lengths) = headers.entry(header::CONTENT_LENGTH) else {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else { return };
+    if lengths.next().is_none() && length.as_bytes().iter().all(u8::is_ascii_digit) {
         return;
-    };
+    }
     // The client has made sure that all are the same.
-    let first = lengths.get().to_str().ok().and_then(|all| all.split(',').next());
+    let first = length.to_str().ok().and_then(|all| all.split(',').next());
     match first.and_then(|first| HeaderValue::from_str(first.trim()).ok()) {
-        Some(first) => drop(lengths.insert_mult(first)),
-        None => drop(lengths.remove_entry_mult()),
+        Some(first) => drop(headers.insert(header::CONTENT_LENGTH, first)),
+        None => drop(headers.remove(header::CONTENT_LENGTH)),
     }
 }
 

@@ -1,10 +1,6 @@
 use std::net::IpAddr;
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
-    header::{self, Entry},
-    uri::PathAndQuery,
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, uri::PathAndQuery};
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 
@@ -32,21 +28,25 @@ pub(super) struct Unpassable(pub(super) &'static str, pub(super) &'static str);
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Hop-by-hop by name, whether `Connection` lists them or not.
-static HOP_BY_HOP: [HeaderName; 9] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// A playlist is whole or nothing: players probe it with `Range: bytes=0-`, and some ask for Icecast titles.
-static NOT_FOR_PLAYLISTS: [HeaderName; 3] =
-    [header::RANGE, header::IF_RANGE, HeaderName::from_static("icy-metadata")];
+fn is_not_for_playlists(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "range" | "if-range" | "icy-metadata")
+}
 
 // === impl Forward ===
 
@@ -121,23 +121,23 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    // To compare names costs less than to look each of the nine up.
-    if headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
-        for name in &HOP_BY_HOP {
-            headers.remove(name);
-        }
+    remove_all(headers, is_hop_by_hop);
+}
+
+/// Takes off every header whose name is such a one. Few requests have any: a look at each name costs less than to
+/// look one up.
+fn remove_all(headers: &mut HeaderMap, such: fn(&HeaderName) -> bool) {
+    while let Some(name) = headers.keys().find(|name| such(name)).cloned() {
+        headers.remove(name);
     }
 }
 
 fn strip_for_playlists(headers: &mut HeaderMap, path: &PathAndQuery) {
     // Few requests have one, and to tell a playlist costs more than to look.
-    if !headers.keys().any(|name| NOT_FOR_PLAYLISTS.contains(name)) {
-        return;
-    }
-    if matches!(Route::of(path.path(), path.query()).kind, Kind::Media | Kind::Multivariant) {
-        for name in &NOT_FOR_PLAYLISTS {
-            headers.remove(name);
-        }
+    if headers.keys().any(is_not_for_playlists)
+        && matches!(Route::of(path.path(), path.query()).kind, Kind::Media | Kind::Multivariant)
+    {
+        remove_all(headers, is_not_for_playlists);
     }
 }
 
@@ -180,17 +180,12 @@ fn append_viewer(headers: &mut HeaderMap, Viewer(viewer): &Viewer) {
 /// Makes several lines of one header a single one. A cookie that came over HTTP/2 may be in pieces, which an
 /// HTTP/1.1 server need not know (RFC 9113 section 8.2.3).
 fn join(headers: &mut HeaderMap, name: HeaderName, by: &[u8]) {
-    if !headers.contains_key(&name) {
+    if headers.get_all(&name).iter().nth(1).is_none() {
         return;
     }
-    let Entry::Occupied(mut lines) = headers.entry(name) else {
-        return;
-    };
-    let all: Vec<&[u8]> = lines.iter().map(HeaderValue::as_bytes).collect();
-    if all.len() > 1 {
-        let line = HeaderValue::from_bytes(&all.join(by)).expect("values and separators are a value");
-        lines.insert(line);
-    }
+    let all: Vec<&[u8]> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
+    let line = HeaderValue::from_bytes(&all.join(by)).expect("values and separators are a value");
+    headers.insert(name, line);
 }
 
 #[cfg(test)]
