@@ -3,6 +3,7 @@ use std::io::Write as _;
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// What the emulator answers with: always the whole of it at once.
@@ -13,7 +14,8 @@ pub(super) const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 pub(super) const JSON: &str = "application/json";
 
 /// What went wrong, by the names of AWS's documents ("playback errors").
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "&'static str")]
 pub(super) enum Exception {
     BadRequest,
     AccessDenied,
@@ -23,8 +25,16 @@ pub(super) enum Exception {
     Conflict,
     Gone,
     Internal,
+    BadGateway,
+    UnsupportedManifest,
+    LoadShed,
     Throttling,
+    GatewayTimeout,
 }
+
+/// Marks an answer as one that something else than the service wrote: it has none of the service's headers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Foreign;
 
 /// A request that gets an exception in place of what it asked for.
 #[derive(Debug)]
@@ -36,7 +46,27 @@ pub(super) struct Refused {
 // === impl Exception ===
 
 impl Exception {
-    fn name(self) -> &'static str {
+    /// All of AWS's. Where two have a status, the one that it has without more being known comes first.
+    const ALL: [Self; 11] = [
+        Self::BadRequest,
+        Self::AccessDenied,
+        Self::NotFound,
+        Self::Conflict,
+        Self::Gone,
+        Self::Internal,
+        Self::BadGateway,
+        Self::UnsupportedManifest,
+        Self::LoadShed,
+        Self::Throttling,
+        Self::GatewayTimeout,
+    ];
+
+    /// One with a status, if AWS has one.
+    pub(super) fn with(status: StatusCode) -> Option<Self> {
+        Self::ALL.into_iter().find(|exception| exception.status() == status)
+    }
+
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::BadRequest => "BadRequestException",
             Self::AccessDenied => "AccessDeniedException",
@@ -45,7 +75,11 @@ impl Exception {
             Self::Conflict => "ConflictException",
             Self::Gone => "Gone",
             Self::Internal => "InternalServiceError",
+            Self::BadGateway => "BadGatewayException",
+            Self::UnsupportedManifest => "UnsupportedManifestException",
+            Self::LoadShed => "LoadShed",
             Self::Throttling => "ThrottlingException",
+            Self::GatewayTimeout => "GatewayTimeoutException",
         }
     }
 
@@ -67,20 +101,32 @@ impl Exception {
             Self::Conflict => StatusCode::CONFLICT,
             Self::Gone => StatusCode::GONE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Throttling => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BadGateway | Self::UnsupportedManifest => StatusCode::BAD_GATEWAY,
+            Self::LoadShed | Self::Throttling => StatusCode::SERVICE_UNAVAILABLE,
+            Self::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
     /// The error as the service writes it.
     pub(super) fn answer(self, message: &str) -> Answer {
-        let body = serde_json::json!({ "message": message }).to_string();
-        let mut answer = ok(JSON, body);
-        *answer.status_mut() = self.status();
-        let kind = format!("{}:http://internal.amazon.com/coral/com.amazon.mediatailor/", self.name());
-        if let Ok(kind) = HeaderValue::from_str(&kind) {
-            answer.headers_mut().insert("x-amzn-errortype", kind);
-        }
-        answer
+        error(self.status(), Some(self), message)
+    }
+}
+
+impl TryFrom<String> for Exception {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        Self::ALL.into_iter().find(|exception| exception.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{name:?} is no exception of MediaTailor's; write one of {names}")
+        })
+    }
+}
+
+impl From<Exception> for &'static str {
+    fn from(exception: Exception) -> Self {
+        exception.name()
     }
 }
 
@@ -90,6 +136,19 @@ impl Refused {
     pub(super) fn answer(&self) -> Answer {
         self.exception.answer(&self.message)
     }
+}
+
+/// An error as the service writes it, with or without its name.
+pub(super) fn error(status: StatusCode, named: Option<Exception>, message: &str) -> Answer {
+    let body = serde_json::json!({ "message": message }).to_string();
+    let mut answer = ok(JSON, body);
+    *answer.status_mut() = status;
+    let kind = named
+        .map(|named| format!("{}:http://internal.amazon.com/coral/com.amazon.mediatailor/", named.name()));
+    if let Some(Ok(kind)) = kind.map(|kind| HeaderValue::from_str(&kind)) {
+        answer.headers_mut().insert("x-amzn-errortype", kind);
+    }
+    answer
 }
 
 /// 200 with a body.
@@ -130,7 +189,7 @@ pub(super) fn preflight(asked: &HeaderMap) -> Answer {
 fn compress(answer: Answer) -> Answer {
     let kind = answer.headers().get(header::CONTENT_TYPE);
     let text = kind.is_some_and(|kind| [PLAYLIST, JSON].iter().any(|text| kind == text));
-    if !text {
+    if !text || answer.body().is_empty() {
         return answer;
     }
     let (mut head, plain) = answer.into_parts();
@@ -150,10 +209,12 @@ pub(super) fn finish(answer: Answer, id: Uuid, asked: (Method, bool), cors_on_er
     let answer = if gzip { compress(answer) } else { answer };
     let (mut head, body) = answer.into_parts();
     let failed = head.status.is_client_error() || head.status.is_server_error();
-    if let Ok(id) = HeaderValue::from_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer())) {
+    let foreign = head.extensions.get::<Foreign>().is_some();
+    let id = HeaderValue::from_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+    if let Some(id) = id.ok().filter(|_| !foreign) {
         head.headers.insert("x-amzn-requestid", id);
     }
-    if cors_on_errors || !failed {
+    if !foreign && (cors_on_errors || !failed) {
         head.headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         head.headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
     }

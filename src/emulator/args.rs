@@ -4,7 +4,8 @@ use clap::{ArgAction, Parser};
 use http::StatusCode;
 
 use super::{
-    choices::{Conflict, Loser, Mode, Unknown},
+    choices::{Conflict, Loser, Mode, Numbering, Unknown},
+    fault::Fault,
     latency::Latency,
 };
 
@@ -48,12 +49,12 @@ pub struct Args {
     #[arg(long, help_heading = "Conflicts")]
     pub conflict_tracking: bool,
 
-    /// How long a session stays busy after its answer was sent. Inferred.
+    /// How long a session stays busy after each answer was sent, in either model. Inferred.
     ///
     /// A record that is written in the background would behave so: a request that follows an answer at once
-    /// still conflicts.
+    /// still conflicts. `POST /__emulator/busy-after {"time":"0s"}` changes it.
     #[arg(long, value_name = "TIME[..TIME]", default_value = "0s", help_heading = "Conflicts")]
-    pub settle: Latency,
+    pub busy_after: Latency,
 
     /// How long a playlist or the creation of a session takes, evenly spread.
     ///
@@ -136,6 +137,14 @@ pub struct Args {
     #[arg(long, value_name = "STATUS", default_value = "400", value_parser = lost, help_heading = "Sessions")]
     pub expired: StatusCode,
 
+    /// What the numbers of a session's live playlists begin with.
+    ///
+    /// That they follow the origin's (`continuous`) is documented, that they may not (`reset`) inferred: then a player
+    /// that is given a new session under an old one's URLs meets lower numbers. `POST /__emulator/expire {"sessions":"all"}`, or a list of ids,
+    /// ends sessions, and takes `"numbering"` for those that are made afterwards.
+    #[arg(long, value_enum, default_value_t, help_heading = "Sessions")]
+    pub numbering: Numbering,
+
     /// What a session id gets that the emulator did not make.
     ///
     /// 400 and 404 are both documented for a session that is invalid or unavailable; which of them an unknown
@@ -206,6 +215,21 @@ pub struct Args {
     /// JSON body's.
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Answers")]
     pub tracking_page: usize,
+
+    /// Something that goes wrong from the start on; may be repeated. `POST /__emulator/faults` takes the same.
+    ///
+    /// JSON such as {"status":502,"error_type":"BadGatewayException","for":"7s","playlists":"media"}. "kind" is one
+    /// of status (the default with "status" or "error_type"), html, reset, reset-mid-body, hang, slow-body ("rate":
+    /// bytes per second), truncated, truncated-gzip, empty, garbage, lower-sequence ("by": segments), unchanged,
+    /// throttle ("above": requests per second) and delay. Any takes "for", "count", "sessions" ("all" or ids),
+    /// "playlists" ("media", "multivariant", "all" or numbers), "configuration", and most "delay". "header": false
+    /// leaves out x-amzn-ErrorType. GET /__emulator/faults lists them, DELETE ends them.
+    ///
+    /// Documented: names, statuses and form of MediaTailor's errors, throttling, and delays of up to 5 s. Inferred:
+    /// which status has which name where two do, and all other kinds, which are what a CDN, a load balancer or a
+    /// network in between does, or an origin that MediaTailor follows.
+    #[arg(long, value_name = "JSON", help_heading = "Answers")]
+    pub fault: Vec<Fault>,
 
     /// Seed of all that is random: latencies, losers, ids. A fresh one each start if not given.
     #[arg(long, value_name = "N")]

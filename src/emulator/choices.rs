@@ -1,4 +1,5 @@
 use clap::ValueEnum;
+use serde::Deserialize;
 
 /// How two playlist requests of one session conflict. Both models are inferred.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,4 +45,15 @@ pub enum Unknown {
     NotFound,
     /// A session, from its first request on.
     Adopt,
+}
+
+/// What the numbers of a session's live playlists begin with.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Numbering {
+    /// They are the stream's: a session that is made later goes on where an older one is.
+    #[default]
+    Continuous,
+    /// Each session's own, from 0 at the time at which it is made.
+    Reset,
 }

@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 use super::{
     answer::{Answer, Exception, JSON, ok},
+    fault::Kind,
+    json,
     route::{Route, pairs},
     service::Service,
     session::{Over, Session},
@@ -57,10 +59,13 @@ pub struct RequestReport {
     pub target: String,
     /// Exchanges of the session in flight when it came.
     pub in_flight_before: u32,
-    /// The status that was made for it, or none while it is worked on.
+    /// The status that was made for it, or none while it is worked on and where a fault left it without.
     pub status: Option<u16>,
     /// Whether its client went away while it was worked on.
     pub abandoned: bool,
+    /// The kind of the fault that befell it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// Sessions on one page, unless `?limit=` says otherwise.
@@ -78,23 +83,24 @@ pub(super) fn page(service: &Service, head: &Parts) -> Answer {
             ok(JSON, "{}")
         }
         ("reset", false) => Exception::MethodNotAllowed.answer("reset wants POST"),
-        ("stats", false) => json(&service.stats()),
+        ("stats", false) => json::page(&service.stats()),
         ("sessions", false) => {
             let limit =
                 pairs(query).find(|(key, _)| key == "limit").and_then(|(_, value)| value.parse().ok());
             let sessions = service.sessions.all().take(limit.unwrap_or(PAGE));
-            json(&sessions.map(|session| report(&session, false)).collect::<Vec<_>>())
+            json::page(&sessions.map(|session| report(&session, false)).collect::<Vec<_>>())
         }
         (path, false) => {
             let session = path.strip_prefix("sessions/").and_then(|id| Uuid::try_parse(id).ok());
             match session.and_then(|id| service.sessions.get(&id)) {
-                Some(session) => json(&report(&session, true)),
+                Some(session) => json::page(&report(&session, true)),
                 None => Exception::NotFound.answer(
-                    "no such page; there are sessions, sessions/ID, stats, and POST reset, under /__emulator/",
+                    "no such page; there are sessions, sessions/ID, stats, faults and busy-after, and for POST \
+                     reset and expire, under /__emulator/",
                 ),
             }
         }
-        _ => Exception::MethodNotAllowed.answer("only reset wants POST"),
+        _ => Exception::MethodNotAllowed.answer("only reset, faults, busy-after and expire want POST"),
     }
 }
 
@@ -110,6 +116,7 @@ pub(super) fn report(session: &Arc<Session>, detailed: bool) -> SessionReport {
         in_flight_before: entry.with,
         status: Some(entry.status).filter(|status| *status > 0),
         abandoned: entry.left,
+        fault: entry.fault.map(Kind::name),
     };
     SessionReport {
         id: session.id.to_string(),
@@ -129,12 +136,5 @@ pub(super) fn report(session: &Arc<Session>, detailed: bool) -> SessionReport {
         x_forwarded_for: text(&state.client.forwarded_for),
         host: text(&state.client.host),
         recent: if detailed { state.trace.entries().map(request).collect() } else { Vec::new() },
-    }
-}
-
-fn json(value: &impl Serialize) -> Answer {
-    match serde_json::to_vec_pretty(value) {
-        Ok(body) => ok(JSON, body),
-        Err(error) => Exception::Internal.answer(&error.to_string()),
     }
 }

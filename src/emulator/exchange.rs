@@ -10,13 +10,15 @@ use rand::{RngExt as _, rngs::SmallRng};
 use tokio::sync::oneshot;
 
 use super::{
-    answer::{Answer, Exception, JSON, PLAYLIST, Refused, ok},
+    aim::Asked,
+    answer::{Answer, Exception, Refused},
+    broken,
     choices::Conflict,
-    playlist::{self, Ads},
-    route::{Home, Route, up_from_master, up_from_media},
+    fault::{Fault, Kind},
+    route::{Home, Route},
     service::Service,
-    session::{Flight, Session, Terms},
-    tracking,
+    session::{Session, Terms},
+    work::{Aloft, Work},
 };
 
 /// A player that waits for its answer. Dropped while it waits, it went away.
@@ -31,15 +33,6 @@ struct Player<'a> {
 enum Times {
     Playlist { media: bool },
     None,
-}
-
-/// The work on one request.
-struct Work {
-    service: Arc<Service>,
-    session: Arc<Session>,
-    head: Parts,
-    number: u64,
-    flight: Flight,
 }
 
 // === impl Service ===
@@ -68,7 +61,12 @@ impl Service {
     /// service does is unknown, and this is the harder case.
     async fn exchange(self: &Arc<Self>, session: Arc<Session>, head: Parts) -> Result<Answer, Refused> {
         let number = self.arrive(&session, &head)?;
-        let (rule, times) = self.terms_of(&Route::of(head.uri.path()));
+        let route = Route::of(head.uri.path());
+        let asked = asked(&session, &route);
+        if let Some(strike) = asked.and_then(|asked| self.faults.throttles(&asked)) {
+            return Ok(self.throttled(&session, number, &strike.fault));
+        }
+        let (rule, times) = self.terms_of(&route);
         let (with_it, flight) = session.take_off(rule);
         let Some(flight) = flight else {
             self.tally.took_off(with_it);
@@ -78,31 +76,36 @@ impl Service {
             self.tally.took_off(with_it);
         }
         let mut dice = self.chance.draw();
-        let (delay, settle) = match times {
+        let (mut delay, settle) = match times {
             Times::None => (Duration::ZERO, Duration::ZERO),
             Times::Playlist { media } => {
                 let first = media && !self.args.first.is_zero() && session.is_first_media();
-                (self.delay(first, &mut dice), self.args.settle.sample(&mut dice))
+                (self.delay(first, &mut dice), self.busy_after().sample(&mut dice))
             }
         };
+        let strike = asked.and_then(|asked| self.faults.strike(&asked));
+        if let Some(strike) = &strike {
+            delay += strike.fault.delay().sample(&mut dice);
+        }
         self.tally.flies();
-        let work = Work { service: Arc::clone(self), session: Arc::clone(&session), head, number, flight };
-        let (heads, settles) = (dice.random(), !settle.is_zero());
-        if delay.is_zero() && !settles {
-            return Ok(work.land(settles, heads).0);
+        let (service, of) = (Arc::clone(self), Arc::clone(&session));
+        let aloft = Aloft { service, session: of, flight, settle, heads: dice.random(), landed: false };
+        let hangs = strike.as_ref().is_some_and(|strike| strike.fault.kind() == Kind::Hang);
+        let work = Work { aloft, head, number, strike, dice };
+        if delay.is_zero() && !hangs {
+            return Ok(work.end());
+        }
+        let mut player = Player { service: self, session: &session, number, waits: true };
+        if hangs {
+            // It ends with its player, so that the session recovers: a fault that delays goes on like any work.
+            return Ok(work.hang().await);
         }
         let (tell, told) = oneshot::channel();
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
-            let (answer, won) = work.land(settles, heads);
             // The player may be gone.
-            let _ = tell.send(answer);
-            if settles {
-                tokio::time::sleep(settle).await;
-                work.session.settle(work.flight, won);
-            }
+            let _ = tell.send(work.end());
         });
-        let mut player = Player { service: self, session: &session, number, waits: true };
         let answer = told.await;
         player.waits = false;
         answer.map_err(|_| Exception::Internal.refuse("the work was cut short"))
@@ -129,7 +132,8 @@ impl Service {
         usual.sample(dice) + more
     }
 
-    fn conflict(&self, session: &Session, number: u64) -> Answer {
+    /// A 409, noted.
+    pub(super) fn conflict(&self, session: &Session, number: u64) -> Answer {
         self.tally.conflicted();
         session.answered(number, StatusCode::CONFLICT, &self.limits, self.now());
         Exception::Conflict.answer(&format!(
@@ -138,63 +142,29 @@ impl Service {
         ))
     }
 
-    /// The answer to a request that went through.
-    fn produce(&self, session: &Session, head: &Parts) -> Answer {
-        let carried = &*session.terms.carried;
-        let after = if carried.is_empty() { String::new() } else { format!("?{carried}") };
-        match Route::of(head.uri.path()) {
-            Route::Master { home: Home { account, configuration }, asset } => {
-                let up = up_from_master(asset);
-                let before = match session.terms.guided {
-                    true => format!("{up}i-media/{account}/{configuration}/"),
-                    false => format!("{up}manifest/{account}/{configuration}/{}/", session.id),
-                };
-                ok(PLAYLIST, self.timeline.content.template().fill(&before, &after))
-            }
-            Route::Media { account, configuration, number, .. } => {
-                let number = number as usize;
-                if number >= self.timeline.content.parts().len() {
-                    return Exception::NotFound.answer("the session has no playlist of this number");
-                }
-                let up = up_from_media(configuration);
-                let configuration = configuration.unwrap_or(&session.terms.configuration);
-                let before = format!("{up}segment/{account}/{configuration}/{}", session.id);
-                let extension = match &*self.args.segment_extension {
-                    "" => String::new(),
-                    extension => format!(".{extension}"),
-                };
-                let ads = match session.terms.client_side {
-                    true => Ads::Direct,
-                    false => Ads::Stitched { before: &before, after: &format!("{extension}{after}") },
-                };
-                ok(PLAYLIST, playlist::media(&self.timeline, &self.timeline.window(), number, ads))
-            }
-            Route::Tracking { .. } => {
-                let token = head.extensions.get::<tracking::Token>().and_then(|token| token.0.as_deref());
-                let id = session.id.to_string();
-                let avails = tracking::avails(&self.timeline, &id, self.args.tracking_page, token);
-                ok(JSON, avails.to_string())
-            }
-            _ => Exception::Internal.answer("this is no exchange of a session"),
-        }
+    /// What a fault refuses before it counts for its session, noted.
+    fn throttled(&self, session: &Session, number: u64, fault: &Fault) -> Answer {
+        self.struck(session, number, fault);
+        let answer = broken::refusal(fault, session);
+        session.answered(number, answer.status(), &self.limits, self.now());
+        answer
+    }
+
+    /// Notes a fault.
+    pub(super) fn struck(&self, session: &Session, number: u64, fault: &Fault) {
+        self.tally.faulty();
+        session.struck(number, fault.kind());
     }
 }
 
-// === impl Work ===
-
-impl Work {
-    /// Ends the work and makes the answer; says whether it is one that the session was written for.
-    fn land(&self, settles: bool, heads: bool) -> (Answer, bool) {
-        let Self { service, session, head, number, flight } = self;
-        let won = session.land(*flight, settles, service.args.loser, heads);
-        service.tally.landed();
-        if !won {
-            return (service.conflict(session, *number), false);
-        }
-        let answer = service.produce(session, head);
-        session.answered(*number, answer.status(), &service.limits, service.now());
-        (answer, true)
-    }
+/// What a fault can be for.
+fn asked<'a>(session: &'a Session, route: &Route<'_>) -> Option<Asked<'a>> {
+    let number = match route {
+        Route::Media { number, .. } => Some(*number),
+        Route::Master { .. } => None,
+        _ => return None,
+    };
+    Some(Asked { session: session.id, configuration: &session.terms.configuration, number })
 }
 
 // === impl Player ===

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     answer::{Answer, Exception, JSON, PLAYLIST, Refused, ok},
     choices::Mode,
-    playlist::{self, Ads},
+    playlist::{self, Ads, Lowered},
     route::pairs,
     service::Service,
     timeline::{Shape, Timeline},
@@ -25,7 +25,7 @@ pub(super) fn media(service: &Service, number: usize) -> Result<Answer, Refused>
         return Err(Exception::NotFound.refuse("there is no playlist of this number"));
     }
     let window = timeline.window();
-    let mut text = playlist::media(timeline, &window, number, Ads::Direct);
+    let mut text = playlist::media(timeline, &window, number, Ads::Direct, Lowered::default());
     let (Some(first), Some(last)) = (window.slots.first(), window.slots.last()) else {
         return Err(Exception::NotFound.refuse("there is nothing to play"));
     };
@@ -66,7 +66,7 @@ pub(super) fn ad_playlist(service: &Service, path: &str) -> Option<Answer> {
         return None;
     }
     let whole = Timeline::new(Arc::clone(ads), None, Shape::whole(service.args.ad_length));
-    Some(ok(PLAYLIST, playlist::media(&whole, &whole.window(), number, Ads::Direct)))
+    Some(ok(PLAYLIST, playlist::media(&whole, &whole.window(), number, Ads::Direct, Lowered::default())))
 }
 
 /// Date ranges of the breaks within a stretch of the timeline, and of the next one, so that players can prepare.

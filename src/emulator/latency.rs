@@ -1,6 +1,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use rand::{Rng, RngExt as _};
+use serde::{Deserialize, Serialize};
 
 /// How long a piece of work takes: always the same, or anything between two bounds, evenly spread.
 ///
@@ -13,7 +14,8 @@ use rand::{Rng, RngExt as _};
 /// assert_eq!(latency.to_string(), "20ms..60ms");
 /// # Ok::<(), onelane::emulator::MalformedLatency>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Latency {
     low: Duration,
     high: Duration,
@@ -73,6 +75,20 @@ impl FromStr for Latency {
             return Err(MalformedLatency(format!("{text:?} begins above its end")));
         }
         Ok(Self { low, high })
+    }
+}
+
+impl TryFrom<String> for Latency {
+    type Error = MalformedLatency;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Latency> for String {
+    fn from(latency: Latency) -> Self {
+        latency.to_string()
     }
 }
 

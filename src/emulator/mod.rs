@@ -37,7 +37,7 @@
 //! | Tracking takes no part | inferred | `--conflict-tracking` |
 //! | Segments, DASH and server-guided playlists take no part | inferred | |
 //! | Work goes on when its client goes away | unknown; the harder case | |
-//! | A session is free once its answer is sent | unknown | `--settle` |
+//! | A session is free once its answer is sent | unknown | `--busy-after` |
 //! | Nothing of a conflict persists | inferred | |
 //! | URLs, the session's place in them, relative links | documented | |
 //! | Manifests without `/CFG/`, segments without `/ACCT/` in their path | documented, on one page | |
@@ -52,6 +52,9 @@
 //! | An origin that goes on keeps a session alive | documented; not emulated, only requests do | `--expire-after` |
 //! | A session that is not known: 400 or 404 | both documented | `--unknown` |
 //! | 410 after many 4xx | documented as done by hand | `--block-after`, `--block-window` |
+//! | A new session's numbers go on with the stream's | documented of a stream; of sessions inferred | `--numbering` |
+//! | Names, statuses and form of all errors | documented | `--fault` |
+//! | What a network or a CDN in between breaks | inferred | `--fault` |
 //! | 403 for another `Host` | documented | `--host` |
 //! | 503 `ThrottlingException` beyond a rate | documented | `--throttle` |
 //! | gzip if and only if it is asked for | documented | |
@@ -80,24 +83,46 @@
 //! | `GET /__emulator/sessions?limit=N` | [`SessionReport`] of each session, 10,000 unless said otherwise |
 //! | `GET /__emulator/sessions/ID` | the same with the session's last requests, in order of arrival |
 //! | `POST /__emulator/reset` | counters to nought, sessions live on |
+//!
+//! # What it can be told
+//!
+//! Faults befall playlists of sessions, stitched ones: not tracking, segments, DASH, or playlists for server-guided ads.
+//!
+//! | Page | Effect |
+//! |---|---|
+//! | `POST /__emulator/faults` with a [`Fault`] | it begins, behind those that are active |
+//! | `GET /__emulator/faults` | those that are active, and how many requests each befell |
+//! | `DELETE /__emulator/faults` | all end |
+//! | `POST /__emulator/busy-after {"time":"5ms"}` | `--busy-after` of requests that come from then on; `GET` tells it |
+//! | `POST /__emulator/expire {"sessions":"all"}` | sessions end, all or a list of ids; `"numbering"` is `--numbering` of later ones |
+//!
+//! What cannot be understood gets 400 and a message that names the field and what it takes.
 
 mod admission;
+mod aim;
 mod answer;
 mod args;
+mod broken;
 mod chance;
 mod choices;
+mod control;
 mod create;
 mod cutter;
+mod damage;
 mod dash;
 mod debug;
 mod exchange;
+mod fault;
+mod faults;
 #[cfg(test)]
 mod fixture;
 mod guided;
+mod json;
 mod latency;
 mod media;
 mod origin;
 mod playlist;
+mod rate;
 mod reel;
 mod route;
 mod segments;
@@ -105,6 +130,7 @@ mod server;
 mod service;
 mod session;
 mod sessions;
+mod socket;
 mod stage;
 mod synthetic;
 mod tally;
@@ -112,13 +138,15 @@ mod timeline;
 mod trace;
 mod track;
 mod tracking;
+mod work;
 
 use std::{io::Write as _, process::ExitCode};
 
 pub use self::{
     args::Args,
-    choices::{Conflict, Loser, Mode, Unknown},
+    choices::{Conflict, Loser, Mode, Numbering, Unknown},
     debug::{RequestReport, SessionReport},
+    fault::{Fault, MalformedFault},
     latency::{Latency, MalformedLatency},
     server::Emulator,
     tally::Stats,

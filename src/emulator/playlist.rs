@@ -14,20 +14,50 @@ pub(super) enum Ads<'a> {
     Direct,
 }
 
+/// How much lower than the timeline's a playlist's numbers are. They end at nought.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Lowered {
+    pub(super) sequence: u64,
+    pub(super) discontinuity: u64,
+}
+
+// === impl Lowered ===
+
+impl Lowered {
+    /// A rendition's numbers begin with a slot, if there is one.
+    pub(super) fn to(begin: Option<&Slot>, rendition: usize) -> Self {
+        begin.map_or_else(Self::default, |slot| Self {
+            sequence: slot.sequence[rendition],
+            discontinuity: before(slot),
+        })
+    }
+}
+
+/// Discontinuities before a slot.
+fn before(slot: &Slot) -> u64 {
+    slot.discontinuities - u64::from(slot.discontinuity)
+}
+
 /// The text of a rendition's media playlist.
-pub(super) fn media(timeline: &Timeline, window: &Window, rendition: usize, ads: Ads<'_>) -> String {
+pub(super) fn media(
+    timeline: &Timeline,
+    window: &Window,
+    rendition: usize,
+    ads: Ads<'_>,
+    lowered: Lowered,
+) -> String {
     let Some(first) = window.slots.first() else {
         return String::new();
     };
     let mut text = String::with_capacity(160 + window.slots.len() * 192);
-    let before_first = first.discontinuities - u64::from(first.discontinuity);
+    let before_first = before(first).saturating_sub(lowered.discontinuity);
     // Writing to a String cannot fail.
     let _ = write!(
         text,
         "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:{}\n\
          #EXT-X-DISCONTINUITY-SEQUENCE:{before_first}\n",
         timeline.target(rendition),
-        first.sequence[rendition],
+        first.sequence[rendition].saturating_sub(lowered.sequence),
     );
     if window.ended {
         text.push_str("#EXT-X-PLAYLIST-TYPE:VOD\n");
@@ -160,7 +190,7 @@ mod tests {
             let window = timeline.window();
             assert_eq!((window.slots.len(), window.ended), (6, false));
             for (rendition, seen) in seen.iter_mut().enumerate() {
-                read(&media(timeline, &window, rendition, STITCHED), seen);
+                read(&media(timeline, &window, rendition, STITCHED, Lowered::default()), seen);
             }
             tokio::time::advance(Duration::from_secs(1)).await;
         }
@@ -225,7 +255,7 @@ mod tests {
         let content = Arc::new(Reel::Synthetic(Synthetic::new("/content", slot, Some(6), counts)));
         let ads = Arc::new(Reel::Synthetic(Synthetic::new("/tm", slot, None, counts)));
         let timeline = Timeline::new(content, Some(ads), Shape { window: None, ..live(6) });
-        let text = media(&timeline, &timeline.window(), 0, Ads::Direct);
+        let text = media(&timeline, &timeline.window(), 0, Ads::Direct, Lowered::default());
         let playlist = m3u8_rs::parse_media_playlist_res(text.as_bytes()).expect("a playlist");
         let uris: Vec<_> = playlist.segments.iter().map(|segment| segment.uri.as_str()).collect();
         let (content, ad) =
@@ -241,7 +271,7 @@ mod tests {
         let lines = master.lines().filter(|line| !line.contains("SUBTITLES,"));
         ads.write("master.m3u8", &lines.collect::<Vec<_>>().join("\n").replace(",SUBTITLES=\"cc\"", ""));
         let timeline = Timeline::new(packaged(&folder, "/content"), Some(packaged(&ads, "/tm")), live(8));
-        let text = media(&timeline, &timeline.window(), 3, Ads::Direct);
+        let text = media(&timeline, &timeline.window(), 3, Ads::Direct, Lowered::default());
         assert!(text.contains(NO_CAPTIONS), "{text}");
     }
 }

@@ -1,7 +1,11 @@
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use http_body_util::Full;
-use hyper::service::service_fn;
+use http::{Request, Version};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -15,9 +19,13 @@ use uuid::Uuid;
 
 use super::{
     Error,
+    aim::Whose,
     args::Args,
     debug::{SessionReport, report},
+    fault::Fault,
+    latency::Latency,
     service::Service,
+    socket::Socket,
     stage,
     tally::Stats,
 };
@@ -91,6 +99,30 @@ impl Emulator {
         self.service.reset();
     }
 
+    /// Begins a fault behind those that are active, as `POST /__emulator/faults` does.
+    ///
+    /// # Errors
+    ///
+    /// There are 1,000 already.
+    pub fn add_fault(&self, fault: Fault) -> Result<(), Error> {
+        self.service.add_fault(fault).map_err(|why| Error(format!("--fault: {why}")))
+    }
+
+    /// Ends all faults, as `DELETE /__emulator/faults` does.
+    pub fn clear_faults(&self) {
+        self.service.faults.clear();
+    }
+
+    /// Sets `--busy-after` for requests that come from now on, as `POST /__emulator/busy-after` does.
+    pub fn set_busy_after(&self, time: Latency) {
+        self.service.set_busy_after(time);
+    }
+
+    /// Ends all sessions, as `POST /__emulator/expire` does; says how many were alive.
+    pub fn expire_sessions(&self) -> usize {
+        self.service.expire(&Whose::All)
+    }
+
     /// Serves until `shutdown` is done, then stops.
     ///
     /// # Cancel safety
@@ -151,11 +183,20 @@ async fn accept(
 async fn connection(stream: TcpStream, service: Arc<Service>, builder: &Builder<TokioExecutor>) {
     // Playlists are small: each is to leave at once.
     let _ = stream.set_nodelay(true);
-    let answer = service_fn(move |request| {
-        let service = Arc::clone(&service);
-        async move { Ok::<_, Infallible>(service.respond(request).await.map(Full::new)) }
+    let (socket, resets) = Socket::new(stream);
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let (service, resets) = (Arc::clone(&service), Arc::clone(&resets));
+        async move {
+            // Over HTTP/2 it is a stream that is reset, with others beside it.
+            let alone = request.version() != Version::HTTP_2;
+            let sent = service.respond(request).await;
+            if alone && sent.is_err() {
+                resets.store(true, Ordering::Relaxed);
+            }
+            sent
+        }
     });
-    if let Err(error) = builder.serve_connection(TokioIo::new(stream), answer).await {
+    if let Err(error) = builder.serve_connection(TokioIo::new(socket), answer).await {
         tracing::debug!(error, "a connection ended early");
     }
 }

@@ -1,5 +1,8 @@
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,8 +16,14 @@ use super::{
     answer::{self, Answer, Exception, Refused, ok},
     args::Args,
     chance::{Chance, uuid},
-    choices::Unknown,
-    create, dash, debug, guided, media,
+    choices::{Numbering, Unknown},
+    control, create,
+    damage::{self, Damage, Down, Sent},
+    dash,
+    faults::Faults,
+    guided,
+    latency::Latency,
+    media,
     route::{Home, Route, session_in},
     segments,
     session::{Limits, Over, Session, Terms},
@@ -37,6 +46,10 @@ pub(super) struct Service {
     pub(super) limits: Limits,
     /// Playlists that were given a latency, for every so manieth to be slow.
     pub(super) delayed: AtomicU64,
+    pub(super) faults: Faults,
+    pub(super) busy_after: Mutex<Latency>,
+    /// Whether sessions that are made have numbers of their own.
+    pub(super) renumbers: AtomicBool,
     started: Instant,
     quota: Quota,
 }
@@ -52,7 +65,15 @@ impl Service {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let limits =
             Limits { idle: millis(idle), errors: args.block_after, errors_within: millis(args.block_window) };
+        let faults = Faults::default();
+        for fault in &args.fault {
+            // There is room for all that a command line can hold.
+            faults.add(fault.clone(), window.clone());
+        }
         Self {
+            faults,
+            busy_after: Mutex::new(args.busy_after),
+            renumbers: AtomicBool::new(args.numbering == Numbering::Reset),
             sessions: Sessions::new(args.max_sessions),
             tally: Tally::new(),
             chance: Chance::new(args.seed),
@@ -66,20 +87,22 @@ impl Service {
         }
     }
 
-    /// Answers a request, whatever it is.
-    pub(super) async fn respond<B: Body>(self: Arc<Self>, request: Request<B>) -> Answer {
+    /// Answers a request, whatever it is, unless a fault takes its connection down.
+    pub(super) async fn respond<B: Body>(self: Arc<Self>, request: Request<B>) -> Result<Sent, Down> {
         let (head, body) = request.into_parts();
-        let asked = (head.method.clone(), answer::wants_gzip(&head.headers));
+        let (method, gzip) = (head.method.clone(), answer::wants_gzip(&head.headers));
         let id = uuid(&mut self.chance.draw());
         let own = matches!(Route::of(head.uri.path()), Route::Own(_));
-        let answer = match own {
-            true => debug::page(&self, &head),
+        let mut answer = match own {
+            true => control::page(&self, &head, body).await,
             false => self.serve(head, body).await,
         };
-        if !own {
+        let damage = answer.extensions_mut().remove::<Damage>();
+        if !own && !matches!(damage, Some(Damage::Reset)) {
             self.tally.answered(answer.status());
         }
-        answer::finish(answer, id, asked, self.args.cors_on_errors)
+        let gzip = gzip || damage.as_ref().is_some_and(Damage::is_of_gzip);
+        damage::send(answer::finish(answer, id, (method, gzip), self.args.cors_on_errors), damage)
     }
 
     async fn serve<B: Body>(self: &Arc<Self>, head: Parts, body: B) -> Answer {
@@ -161,13 +184,20 @@ impl Service {
         match self.args.unknown {
             Unknown::BadRequest => refuse(Exception::BadRequest),
             Unknown::NotFound => refuse(Exception::NotFound),
-            Unknown::Adopt => Ok(self.sessions.get_or_create(uuid, Terms::of(home), self.now())),
+            Unknown::Adopt => Ok(self.make(uuid, Terms::of(home))),
         }
     }
 
     /// Makes a session.
     pub(super) fn create(&self, terms: Terms) -> Arc<Session> {
-        self.sessions.get_or_create(uuid(&mut self.chance.draw()), terms, self.now())
+        self.make(uuid(&mut self.chance.draw()), terms)
+    }
+
+    fn make(&self, id: Uuid, mut terms: Terms) -> Arc<Session> {
+        if self.renumbers.load(Ordering::Relaxed) {
+            terms.begins = self.timeline.window().slots.first().cloned();
+        }
+        self.sessions.get_or_create(id, terms, self.now())
     }
 
     /// Notes a request of a session; its number, unless the session is over.

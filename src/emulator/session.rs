@@ -1,10 +1,12 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use uuid::Uuid;
 
 use super::{
     choices::{Conflict, Loser},
+    fault::Kind,
+    timeline::Slot,
     trace::{Target, Trace},
 };
 
@@ -27,6 +29,8 @@ pub(super) struct Terms {
     pub(super) guided: bool,
     /// Beacons are the player's to fire.
     pub(super) client_side: bool,
+    /// What the numbers of its playlists begin with, unless they are the timeline's.
+    pub(super) begins: Option<Arc<Slot>>,
 }
 
 /// When a session is over. Times are milliseconds.
@@ -200,6 +204,19 @@ impl Session {
         }
     }
 
+    /// Notes that a fault befell a request.
+    pub(super) fn struck(&self, number: u64, fault: Kind) {
+        self.state().trace.struck(number, fault);
+    }
+
+    /// Ends it now; says whether it was alive.
+    pub(super) fn expire(&self) -> bool {
+        let over = &mut self.state().over;
+        let alive = over.is_none();
+        over.get_or_insert(Over::Expired);
+        alive
+    }
+
     /// Notes that a player went away. Says whether it did so before its answer was made.
     pub(super) fn left(&self, number: u64) -> bool {
         let mut state = self.state();
@@ -369,5 +386,7 @@ mod tests {
         assert_eq!(noisy.arrive("/a", 4, &limits, 800).1, Some(Over::Blocked));
         noisy.reset(800);
         assert_eq!(noisy.arrive("/a", 4, &limits, 800).1, None);
+        assert!(noisy.expire() && !noisy.expire(), "alive once");
+        assert_eq!(noisy.arrive("/a", 4, &limits, 800).1, Some(Over::Expired));
     }
 }

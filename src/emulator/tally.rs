@@ -18,6 +18,12 @@ pub struct Stats {
     pub by_kind: BTreeMap<&'static str, u64>,
     /// Answers by status, of those that a client waited for.
     pub by_status: BTreeMap<u16, u64>,
+    /// Answers with a status from 400 to 499 among them.
+    pub client_errors: u64,
+    /// Answers with a status from 500 to 599 among them.
+    pub server_errors: u64,
+    /// Requests that a [`Fault`](super::Fault) befell, whatever their client got.
+    pub faulty: u64,
     /// Exchanges of a session that an answer or a 409 was made for.
     pub playlists: u64,
     /// 409s, whether or not their client waited for them.
@@ -58,6 +64,7 @@ pub(super) struct Tally {
     statuses: [AtomicU64; 600],
     playlists: AtomicU64,
     conflicts: AtomicU64,
+    faulty: AtomicU64,
     abandoned: AtomicU64,
     in_flight: AtomicU64,
     max_in_flight: AtomicU32,
@@ -85,6 +92,7 @@ impl Tally {
             statuses: std::array::from_fn(|_| AtomicU64::new(0)),
             playlists: AtomicU64::new(0),
             conflicts: AtomicU64::new(0),
+            faulty: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             max_in_flight: AtomicU32::new(0),
@@ -119,13 +127,17 @@ impl Tally {
         self.conflicts.fetch_add(1, Relaxed);
     }
 
+    pub(super) fn faulty(&self) {
+        self.faulty.fetch_add(1, Relaxed);
+    }
+
     pub(super) fn abandoned(&self) {
         self.abandoned.fetch_add(1, Relaxed);
     }
 
     pub(super) fn reset(&self) {
         let all = self.kinds.iter().chain(&self.statuses);
-        all.chain([&self.playlists, &self.conflicts, &self.abandoned])
+        all.chain([&self.playlists, &self.conflicts, &self.faulty, &self.abandoned])
             .for_each(|counter| counter.store(0, Relaxed));
         self.max_in_flight.store(0, Relaxed);
     }
@@ -135,11 +147,15 @@ impl Tally {
         let by_kind: BTreeMap<_, _> =
             KINDS.iter().map(|&(kind, name)| (name, read(&self.kinds[kind as usize]))).collect();
         let by_status = (0..).zip(&self.statuses).map(|(status, counter)| (status, read(counter)));
+        let by_status: BTreeMap<u16, _> = by_status.filter(|(_, count)| *count > 0).collect();
         let (now, created, forgotten) = sessions.numbers();
         Stats {
             requests: by_kind.values().sum(),
             by_kind,
-            by_status: by_status.filter(|(_, count)| *count > 0).collect(),
+            client_errors: by_status.range(400..500).map(|(_, count)| count).sum(),
+            server_errors: by_status.range(500..600).map(|(_, count)| count).sum(),
+            by_status,
+            faulty: read(&self.faulty),
             playlists: read(&self.playlists),
             conflicts: read(&self.conflicts),
             abandoned: read(&self.abandoned),

@@ -1,5 +1,7 @@
 use std::collections::VecDeque;
 
+use super::fault::Kind;
+
 /// A session's last requests, in order of arrival.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
@@ -19,6 +21,8 @@ pub(super) struct Entry {
     /// Nought while it is worked on.
     pub(super) status: u16,
     pub(super) left: bool,
+    /// What befell it.
+    pub(super) fault: Option<Kind>,
 }
 
 /// A path and query.
@@ -40,7 +44,7 @@ impl Trace {
             self.entries.pop_front();
         }
         if keep > 0 {
-            self.entries.push_back(Entry { target, at, with, status: 0, left: false });
+            self.entries.push_back(Entry { target, at, with, status: 0, left: false, fault: None });
         }
         number
     }
@@ -48,6 +52,12 @@ impl Trace {
     pub(super) fn answered(&mut self, number: u64, status: u16) {
         if let Some(entry) = self.entry(number) {
             entry.status = status;
+        }
+    }
+
+    pub(super) fn struck(&mut self, number: u64, fault: Kind) {
+        if let Some(entry) = self.entry(number) {
+            entry.fault = Some(fault);
         }
     }
 

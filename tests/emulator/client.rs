@@ -77,6 +77,15 @@ impl Lab {
         self.send(Method::GET, path, &[], "").await
     }
 
+    /// Whether a request gets no answer, or not the whole of one.
+    pub(crate) async fn fails(&self, path: &str) -> bool {
+        let request = Request::get(self.url(path)).body(Full::default()).expect("a request");
+        match self.hyper.request(request).await {
+            Ok(answer) => answer.into_body().collect().await.is_err(),
+            Err(_) => true,
+        }
+    }
+
     /// A new session's media playlists, by number.
     pub(crate) async fn playlists(&self) -> Vec<String> {
         let master = self.get(MASTER).await;

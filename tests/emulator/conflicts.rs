@@ -142,7 +142,7 @@ async fn work_goes_on_after_its_player_left() {
 #[tokio::test]
 async fn a_session_may_stay_busy_after_its_answer() {
     let mut args = args();
-    args.settle = "500ms".parse().expect("a latency");
+    args.busy_after = "500ms".parse().expect("a latency");
     let lab = Lab::new(args).await;
     let (video, audio, _) = three(&lab).await;
     // Until the multivariant playlist that made the session has settled as well.

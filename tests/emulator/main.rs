@@ -7,5 +7,6 @@ mod fixture;
 mod client;
 mod conflicts;
 mod content;
+mod faults;
 mod service;
 mod sessions;
