@@ -5,6 +5,7 @@ pub mod lane;
 pub mod serialize;
 pub mod session;
 pub mod telemetry;
+pub mod upstream;
 
 #[cfg(all(feature = "sidecar", feature = "emulator"))]
 pub mod demo;
