@@ -31,6 +31,7 @@ pin_project! {
     enum Source<B> {
         Direct { #[pin] body: B },
         Whole { whole: Whole },
+        Resumed { read: VecDeque<Bytes>, #[pin] rest: B },
         Streamed { parts: Parts },
     }
 }
@@ -38,9 +39,9 @@ pin_project! {
 /// A collected body, in the pieces in which it came: putting them together would copy every playlist. Cheap to
 /// clone, for those that attached.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Whole {
-    pub(super) data: VecDeque<Bytes>,
-    pub(super) trailers: Option<HeaderMap>,
+pub(crate) struct Whole {
+    pub(crate) data: VecDeque<Bytes>,
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 /// What arrives of a body that was too large to collect.
@@ -58,16 +59,38 @@ pub(super) enum Part {
 // === impl Body ===
 
 impl<B> Body<B> {
-    pub(super) fn direct(body: B) -> Self {
+    /// A body that is still with the inner service.
+    pub(crate) fn direct(body: B) -> Self {
         Self { source: Source::Direct { body } }
     }
 
-    pub(super) fn whole(whole: Whole) -> Self {
+    /// A body that was read whole.
+    pub(crate) fn whole(whole: Whole) -> Self {
         Self { source: Source::Whole { whole } }
     }
 
     pub(super) fn streamed(parts: Parts) -> Self {
         Self { source: Source::Streamed { parts } }
+    }
+
+    /// A body of which a part was read.
+    pub(crate) fn resumed(read: VecDeque<Bytes>, rest: B) -> Self {
+        Self { source: Source::Resumed { read, rest } }
+    }
+
+    /// The pieces of a body that was read whole.
+    pub(crate) fn pieces(&self) -> Option<&VecDeque<Bytes>> {
+        match &self.source {
+            Source::Whole { whole } => Some(&whole.data),
+            _ => None,
+        }
+    }
+}
+
+impl<B> From<Bytes> for Body<B> {
+    fn from(data: Bytes) -> Self {
+        let data = if data.is_empty() { VecDeque::new() } else { VecDeque::from([data]) };
+        Self::whole(Whole { data, trailers: None })
     }
 }
 
@@ -88,6 +111,12 @@ where
                 ready!(body.poll_frame(cx)).map(|frame| frame.map(in_bytes).map_err(Error::upstream))
             }
             SourceProjection::Whole { whole } => whole.next().map(Ok),
+            SourceProjection::Resumed { read, rest } => match read.pop_front() {
+                Some(data) => Some(Ok(Frame::data(data))),
+                None => {
+                    ready!(rest.poll_frame(cx)).map(|frame| frame.map(in_bytes).map_err(Error::upstream))
+                }
+            },
             SourceProjection::Streamed { parts } => match ready!(parts.poll_recv(cx)) {
                 Some(Part::Frame(frame)) => Some(Ok(frame)),
                 Some(Part::Failed(error)) => Some(Err(error)),
@@ -101,6 +130,7 @@ where
         match &self.source {
             Source::Direct { body } => body.is_end_stream(),
             Source::Whole { whole } => whole.data.is_empty() && whole.trailers.is_none(),
+            Source::Resumed { read, rest } => read.is_empty() && rest.is_end_stream(),
             Source::Streamed { .. } => false,
         }
     }
@@ -109,7 +139,7 @@ where
         match &self.source {
             Source::Direct { body } => body.size_hint(),
             Source::Whole { whole } => SizeHint::with_exact(whole.len()),
-            Source::Streamed { .. } => SizeHint::default(),
+            Source::Resumed { .. } | Source::Streamed { .. } => SizeHint::default(),
         }
     }
 }

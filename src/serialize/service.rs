@@ -92,7 +92,7 @@ where
         let (head, body) = request.into_parts();
         let Extracted { kind, session } = match head.method {
             Method::OPTIONS => Extracted { kind: Kind::Other, session: Ok(None) },
-            _ => self.extract.extract(&head),
+            _ => Extracted::of(&head, &*self.extract),
         };
         let key = match session {
             Ok(Some(key)) if self.state.config.serializes(kind) => key,

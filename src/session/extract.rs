@@ -47,6 +47,20 @@ pub struct MediaTailor {
     scope: Option<DefaultHasher>,
 }
 
+// === impl Extracted ===
+
+impl Extracted {
+    /// What [`NameLayer`](super::NameLayer) found in a request, or else what `extract` finds now.
+    pub fn of(parts: &Parts, extract: &impl Extract) -> Self {
+        parts.extensions.get().cloned().unwrap_or_else(|| extract.extract(parts))
+    }
+
+    /// The session's key, if one is named as it should be.
+    pub fn key(&self) -> Option<&SessionKey> {
+        self.session.as_ref().ok().and_then(Option::as_ref)
+    }
+}
+
 // === impl MediaTailor ===
 
 impl MediaTailor {
