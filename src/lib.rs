@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod lane;
+pub mod rescue;
 pub mod serialize;
 pub mod session;
 pub mod telemetry;
