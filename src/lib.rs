@@ -5,6 +5,7 @@ pub mod lane;
 pub mod rescue;
 pub mod serialize;
 pub mod session;
+pub mod shield;
 pub mod telemetry;
 
 #[cfg(all(feature = "sidecar", feature = "emulator"))]
