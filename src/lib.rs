@@ -2,8 +2,10 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod lane;
+pub mod rescue;
 pub mod serialize;
 pub mod session;
+pub mod shield;
 pub mod telemetry;
 pub mod upstream;
 

@@ -17,6 +17,8 @@ pub enum Flaw {
     NoSegments,
     /// A multivariant playlist without a variant.
     NoVariants,
+    /// Its media sequence is lower than one that the session was given before (RFC 8216 section 6.2.1).
+    Older,
     /// Longer, once decoded, than [`Limits::decode_up_to`](super::playlist::Limits::decode_up_to). Nothing is
     /// known to be wrong with it.
     TooLong,
@@ -32,7 +34,7 @@ pub enum Flaw {
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Empty,
         Self::Html,
         Self::NoHeader,
@@ -40,6 +42,7 @@ impl Flaw {
         Self::NoTargetDuration,
         Self::NoSegments,
         Self::NoVariants,
+        Self::Older,
         Self::TooLong,
         Self::Encoding,
         Self::UnknownEncoding,
@@ -56,6 +59,7 @@ impl Flaw {
             Self::NoTargetDuration => "no_target_duration",
             Self::NoSegments => "no_segments",
             Self::NoVariants => "no_variants",
+            Self::Older => "older",
             Self::TooLong => "too_long",
             Self::Encoding => "encoding",
             Self::UnknownEncoding => "unknown_encoding",
@@ -73,6 +77,7 @@ impl Flaw {
             Self::NoTargetDuration => "the media playlist has no target duration",
             Self::NoSegments => "the media playlist has no segments and does not say that it has ended",
             Self::NoVariants => "the multivariant playlist has no variants",
+            Self::Older => "the playlist's media sequence is lower than before",
             Self::TooLong => "the playlist is too long to be read",
             Self::Encoding => "the playlist's compressed stream is broken",
             Self::UnknownEncoding => "the playlist's content encoding is not one that is read here",

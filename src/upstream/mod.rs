@@ -24,18 +24,29 @@
 
 mod advice;
 mod decode;
+pub(crate) mod directives;
 mod exception;
 mod flaw;
 mod glance;
+mod judge;
 mod judgement;
+mod learn;
+mod lessons;
 mod message;
 pub mod playlist;
+mod retry;
+mod settle;
 mod verdict;
 
 pub use self::{
     exception::Exception,
     flaw::Flaw,
+    judge::{Judge, JudgeLayer},
     judgement::Judgement,
+    learn::{Learn, LearnLayer},
+    lessons::Lessons,
     message::message,
+    retry::{Again, RetryConfig},
+    settle::Settle,
     verdict::{UnknownVerdict, Verdict},
 };

@@ -66,6 +66,10 @@ struct Course {
     directives_gone: bool,
 }
 
+/// Marks a request that was sent before.
+#[derive(Clone, Copy)]
+struct Tried;
+
 /// The pause after a connection broke: the upstream may have got the request and may still be at work on it.
 const GRACE: Duration = Duration::from_millis(250);
 
@@ -200,6 +204,7 @@ where
             telemetry::not_again(course.named.0.as_ref(), course.named.1, verdict.as_str());
             return None;
         }
+        request.extensions_mut().insert(Tried);
         match undirected {
             Some(uri) => {
                 *request.uri_mut() = uri;
@@ -222,7 +227,7 @@ where
         *clone.version_mut() = request.version();
         *clone.headers_mut() = request.headers().clone();
         *clone.extensions_mut() = request.extensions().clone();
-        if self.course.is_none() {
+        if request.extensions().get::<Tried>().is_none() {
             let (head, ()) = clone.map(|_| ()).into_parts();
             let Extracted { kind, session } = Extracted::of(&head, &MediaTailor::new());
             let session = session.ok().flatten();
