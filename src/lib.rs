@@ -2,10 +2,12 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod lane;
+pub mod remap;
 pub mod rescue;
 pub mod serialize;
 pub mod session;
 pub mod shield;
+pub mod stack;
 pub mod telemetry;
 pub mod upstream;
 

@@ -113,6 +113,11 @@ pub(crate) fn refused(key: &SessionKey, kind: Kind, error: &(dyn StdError + 'sta
     warn!(target: LANE, session = %key, kind = kind.as_str(), error = %Chain(error), "refused");
 }
 
+/// What stands where the session id belongs cannot be one.
+pub(crate) fn malformed(kind: Kind, error: &(dyn StdError + 'static)) {
+    warn!(target: LANE, kind = kind.as_str(), error = %Chain(error), "refused");
+}
+
 /// Every player of a request left while it waited: it was not sent.
 pub(crate) fn left(key: &SessionKey, kind: Kind, waited: Duration) {
     debug!(target: LANE, session = %key, kind = kind.as_str(), wait_ms = ms(waited), "left before its turn");

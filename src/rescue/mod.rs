@@ -46,6 +46,7 @@ mod config;
 mod good;
 mod head;
 mod kept;
+mod layer;
 mod learned;
 mod shelf;
 mod store;
@@ -56,9 +57,12 @@ pub use self::{
     answer::{NoRescue, Rescue},
     config::Config,
     good::Good,
+    layer::{RESCUE, RescueLayer, RescueService},
     learned::Learned,
     store::Store,
 };
+
+pub(crate) use self::layer::Rescued;
 
 /// What an allocation takes besides its bytes, at most: counts of references, and what the allocator rounds up.
 const ALLOCATION: usize = 32;

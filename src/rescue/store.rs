@@ -188,6 +188,11 @@ impl Store {
         self.sessions.retain(|_, session| session.shared.good_until.load(Ordering::Relaxed) >= now);
     }
 
+    /// Whether something is kept of a session: it was good before.
+    pub fn knows(&self, session: &SessionKey) -> bool {
+        self.sessions.peek(session).is_some()
+    }
+
     /// The target duration of what is kept of a session, if it is a media playlist's.
     pub fn target_duration(&self, session: &SessionKey) -> Option<Duration> {
         self.sessions.peek(session)?.shared.state().shelf.target_duration()

@@ -113,9 +113,7 @@ where
             SourceProjection::Whole { whole } => whole.next().map(Ok),
             SourceProjection::Resumed { read, rest } => match read.pop_front() {
                 Some(data) => Some(Ok(Frame::data(data))),
-                None => {
-                    ready!(rest.poll_frame(cx)).map(|frame| frame.map(in_bytes).map_err(Error::upstream))
-                }
+                None => ready!(rest.poll_frame(cx)).map(|frame| frame.map(in_bytes).map_err(Error::upstream)),
             },
             SourceProjection::Streamed { parts } => match ready!(parts.poll_recv(cx)) {
                 Some(Part::Frame(frame)) => Some(Ok(frame)),

@@ -97,13 +97,16 @@ where
         let key = match session {
             Ok(Some(key)) if self.state.config.serializes(kind) => key,
             Err(malformed) if self.state.config.serializes(kind) => {
+                telemetry::malformed(kind, &malformed);
                 return ResponseFuture::refused(malformed.into());
             }
             session => {
                 let key = session.ok().flatten();
                 let passing = Passing { key, kind, uri: head.uri.clone(), at, answered: false };
                 let request = Request::from_parts(head, body);
-                return ResponseFuture::direct(self.inner.clone().oneshot(request), passing);
+                let config = &self.state.config;
+                let within = config.bound_all.then_some(config.answer_within);
+                return ResponseFuture::direct(self.inner.clone().oneshot(request), passing, within);
             }
         };
         let identity = if body.is_end_stream() { Identity::of(&key, &head) } else { None };

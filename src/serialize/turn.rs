@@ -56,6 +56,10 @@ struct Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeepTurn(pub Duration);
 
+/// After an exchange broke off, how long the upstream may still be at work on it. Until then the turn is kept: its
+/// players have their answer, and neither a repeat nor a sibling goes out.
+const GRACE: Duration = Duration::from_millis(250);
+
 /// Starts an exchange in a task of its own, which its players cannot take down.
 pub(super) fn run<S, ReqBody, ResBody>(
     state: &State,
@@ -141,8 +145,8 @@ where
     let response = match inner.oneshot(request).await {
         Ok(response) => response,
         Err(error) => {
-            players.hand_on_and_answer(turn, Err(Error::upstream(error)));
-            return None;
+            players.answer(Err(Error::upstream(error)));
+            return Some((turn, KeepTurn(GRACE)));
         }
     };
     let (mut head, body) = response.into_parts();
@@ -163,7 +167,10 @@ where
             stream(head, read, body, players).await;
             return keep.map(|keep| (turn, keep));
         }
-        Err(error) => players.hand_on_and_answer(turn, Err(error)),
+        Err(error) => {
+            players.answer(Err(error));
+            return Some((turn, KeepTurn(GRACE)));
+        }
     }
     None
 }

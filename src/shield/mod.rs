@@ -28,14 +28,17 @@
 //! ```
 
 mod config;
+mod layer;
 mod ledger;
 mod mark;
 mod marks;
 mod quota;
 mod window;
 
+pub(crate) use self::layer::AskAgainIn;
 pub use self::{
     config::Config,
+    layer::{Shield, ShieldFuture, ShieldLayer},
     mark::{Cause, Check, Known},
     marks::Marks,
     quota::{Allowance, Quota, Scope},

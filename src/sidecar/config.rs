@@ -4,7 +4,7 @@ use bytesize::ByteSize;
 use clap::ValueEnum;
 use http::{Uri, uri::Authority, uri::Scheme};
 
-use crate::{lane::Limits, serialize};
+use crate::{lane::Limits, serialize, stack};
 
 /// How the sidecar runs; the flags of `onelane serve`.
 #[derive(Debug, Clone, clap::Args)]
@@ -146,9 +146,14 @@ impl Config {
         }
     }
 
-    pub(super) fn serialize(&self) -> serialize::Config {
+    pub(super) fn stack(&self) -> stack::Config {
+        stack::Config::default().serialize(self.serialize())
+    }
+
+    fn serialize(&self) -> serialize::Config {
         serialize::Config::default()
             .answer_within(self.answer_within)
+            .bound_all(true)
             .max_hold(self.max_hold)
             .collect_up_to(usize::try_from(self.collect_up_to.as_u64()).unwrap_or(usize::MAX))
             .tracking(self.serialize_tracking)

@@ -1,14 +1,20 @@
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, uri::PathAndQuery};
-use http_body_util::{Either, Empty};
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::{Config, HostHeader, Upstream};
 use crate::session::{Kind, Route};
 
-/// The body that goes upstream.
-pub(super) type Body = Either<Incoming, Empty<bytes::Bytes>>;
+/// The body that goes upstream: the player's, or none.
+#[derive(Debug, Default)]
+pub(super) struct Body(Option<Incoming>);
 
 /// Makes a player's request the upstream's; what may not cross a proxy stays behind (RFC 9110 section 7.6).
 #[derive(Debug, Clone)]
@@ -83,9 +89,9 @@ impl Forward {
         let body = if matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) {
             // Content there has no meaning (RFC 9110 section 9.3.1) and would hold the turn while it comes.
             head.headers.remove(header::CONTENT_LENGTH);
-            Either::Right(Empty::new())
+            Body::default()
         } else {
-            Either::Left(body)
+            Body(Some(body))
         };
         let mut uri = http::uri::Parts::default();
         uri.scheme = Some(self.upstream.scheme().clone());
@@ -95,6 +101,28 @@ impl Forward {
         // The client puts in the version that the connection speaks.
         head.version = Version::HTTP_11;
         Ok(Request::from_parts(head, body))
+    }
+}
+
+// === impl Body ===
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.0.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or(SizeHint::with_exact(0), http_body::Body::size_hint)
     }
 }
 

@@ -77,7 +77,8 @@ impl Lessons {
 
     fn may_tell(&self, now: Instant) -> bool {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let (now, told) = (ms(now.saturating_duration_since(self.born)) + 1, self.told.load(Ordering::Relaxed));
+        let (now, told) =
+            (ms(now.saturating_duration_since(self.born)) + 1, self.told.load(Ordering::Relaxed));
         (told == 0 || now.saturating_sub(told) >= ms(TOLD_EVERY))
             && self.told.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
@@ -133,7 +134,11 @@ impl Lessons {
 fn is_the_sessions(verdict: Verdict) -> bool {
     matches!(
         verdict,
-        Verdict::Conflict | Verdict::Throttled | Verdict::Overloaded | Verdict::TimedOut | Verdict::Unreachable
+        Verdict::Conflict
+            | Verdict::Throttled
+            | Verdict::Overloaded
+            | Verdict::TimedOut
+            | Verdict::Unreachable
     )
 }
 

@@ -231,8 +231,9 @@ where
             let (head, ()) = clone.map(|_| ()).into_parts();
             let Extracted { kind, session } = Extracted::of(&head, &MediaTailor::new());
             let session = session.ok().flatten();
-            // What names no session creates one, or is none of MediaTailor's business.
-            if session.is_none() || matches!(kind, Kind::SessionCreation | Kind::Segment | Kind::Other) {
+            if kind == Kind::SessionCreation
+                || session.is_none() && matches!(kind, Kind::Multivariant | Kind::Dash)
+            {
                 return None;
             }
             let pauses = self.pauses.make_backoff();

@@ -1,9 +1,12 @@
-use std::{fmt, str::FromStr};
+use std::{error::Error as StdError, fmt, str::FromStr};
 
 use http::{HeaderMap, StatusCode};
 
 use super::{Judgement, playlist::Limits};
-use crate::session::Kind;
+use crate::{
+    serialize::{self, ErrorKind},
+    session::Kind,
+};
 
 /// What an answer means, or the lack of one: the word that configuration, metrics, `x-onelane-reason` and
 /// `docs/errors.md` have for it.
@@ -90,6 +93,24 @@ impl Verdict {
         limits: &Limits,
     ) -> Self {
         Judgement::of(kind, has_session, status, headers, body, limits).verdict
+    }
+
+    /// The verdict on a request that got no answer.
+    pub fn of_error(error: &(dyn StdError + 'static)) -> Self {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<serialize::Error>() {
+                return match error.kind() {
+                    ErrorKind::MalformedSession => Self::MalformedSession,
+                    ErrorKind::LaneFull => Self::LaneFull,
+                    ErrorKind::TimedOut | ErrorKind::HeldTooLong => Self::TimedOut,
+                    ErrorKind::Closed => Self::ShuttingDown,
+                    ErrorKind::Upstream | ErrorKind::Panicked => Self::Unreachable,
+                };
+            }
+            cause = error.source();
+        }
+        Self::Unreachable
     }
 
     /// The verdict's name; a stable part of the interface.
