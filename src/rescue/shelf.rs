@@ -51,6 +51,11 @@ struct Place {
 // === impl Shelf ===
 
 impl Shelf {
+    /// When the upstream last gave something good.
+    pub(super) fn confirmed(&self) -> Option<Instant> {
+        self.places.iter().map(|place| place.confirmed).max()
+    }
+
     /// The longest target duration of all that is kept.
     pub(super) fn target_duration(&self) -> Option<Duration> {
         let forms = self.places.iter().flat_map(|place| &place.forms);

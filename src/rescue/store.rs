@@ -188,6 +188,11 @@ impl Store {
         self.sessions.retain(|_, session| session.shared.good_until.load(Ordering::Relaxed) >= now);
     }
 
+    /// When the upstream last gave something good of a session.
+    pub fn confirmed(&self, session: &SessionKey) -> Option<Instant> {
+        self.sessions.peek(session)?.shared.state().shelf.confirmed()
+    }
+
     /// Whether something is kept of a session: it was good before.
     pub fn knows(&self, session: &SessionKey) -> bool {
         self.sessions.peek(session).is_some()

@@ -14,7 +14,7 @@ use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Allowance, Cause, Check, Known, Scope};
+use super::{Allowance, Cause, Check, Known, Place, Scope};
 use crate::{
     rescue::Accept,
     session::{Extracted, Kind, MediaTailor, SessionKey},
@@ -48,6 +48,23 @@ pub struct Shield<S> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AskAgainIn(pub(crate) Duration);
 
+/// What is answered here.
+struct Answer {
+    verdict: Verdict,
+    status: Option<StatusCode>,
+    again: Duration,
+}
+
+/// A place among those in flight that may bring a 4xx.
+#[derive(Debug)]
+struct Reserved {
+    lessons: Arc<Lessons>,
+    key: SessionKey,
+}
+
+/// Once a quota is spent, when to ask again.
+const LATER: Duration = Duration::from_secs(10);
+
 pin_project! {
     /// The future of [`Shield`].
     #[derive(Debug)]
@@ -61,7 +78,7 @@ pin_project! {
     #[project = WayProjection]
     #[derive(Debug)]
     enum Way<F, B> {
-        Passed { #[pin] answer: F },
+        Passed { #[pin] answer: F, reserved: Option<Reserved> },
         Answered { #[pin] answer: Ready<Response<B>> },
     }
 }
@@ -91,30 +108,38 @@ impl<S> Shield<S> {
         &self.inner
     }
 
-    /// What is known of a request's session, if that is the answer.
-    fn known(&self, head: &Parts) -> Option<(Verdict, Option<StatusCode>, Duration)> {
+    /// What is known of a request's session if that is the answer, or the place that it goes on with.
+    fn look(&self, head: &Parts) -> Result<Option<Reserved>, Answer> {
         let Extracted { kind, session } = Extracted::of(head, &MediaTailor::new());
-        let key = session.ok().flatten()?;
+        let Ok(Some(key)) = session else { return Ok(None) };
         if matches!(kind, Kind::Segment | Kind::Other) {
-            return None;
+            return Ok(None);
         }
         let now = Instant::now();
-        let known = match self.lessons.marks.check(&key, now) {
-            Check::Answer(known) if known.cause == Cause::Failing && !self.has_last_good(&key, head, now) => {
-                None
-            }
-            Check::Answer(known) => Some((verdict_of(&known), known.status, known.next_probe)),
-            Check::Pass | Check::Probe => None,
+        let lessons = &self.lessons;
+        let answer = |verdict: Verdict, status, again| {
+            telemetry::shielded(&key, kind, verdict.as_str());
+            Err(Answer { verdict, status, again })
         };
-        let known = known.or_else(|| match self.lessons.quota.allows(&key, now) {
-            Allowance::Spent(Scope::Session) => Some((Verdict::Throttled, None, Duration::from_secs(10))),
-            Allowance::Spent(Scope::Configuration) if !self.lessons.store.knows(&key) => {
-                Some((Verdict::Throttled, None, Duration::from_secs(10)))
+        match lessons.marks.check(&key, now) {
+            Check::Answer(known) if known.cause != Cause::Failing || self.has_last_good(&key, head, now) => {
+                return answer(verdict_of(&known), known.status, known.next_probe);
             }
-            _ => None,
-        })?;
-        telemetry::shielded(&key, kind, known.0.as_str());
-        Some(known)
+            _ => {}
+        }
+        match lessons.quota.allows(&key, now) {
+            Allowance::Allow if lessons.quota.configurations() == 0 => return Ok(None),
+            Allowance::Spent(Scope::Session) => return answer(Verdict::Throttled, None, LATER),
+            // What was good before may well be good again.
+            _ if lessons.store.knows(&key) => return Ok(None),
+            Allowance::Spent(Scope::Configuration) => return answer(Verdict::Throttled, None, LATER),
+            Allowance::Allow | Allowance::NearLimit(_) => {}
+        }
+        match lessons.quota.reserve(&key, now) {
+            Place::Free => Ok(None),
+            Place::Taken => Ok(Some(Reserved { lessons: Arc::clone(lessons), key })),
+            Place::None => answer(Verdict::Throttled, None, LATER),
+        }
     }
 
     fn has_last_good(&self, key: &SessionKey, head: &Parts, now: Instant) -> bool {
@@ -151,15 +176,26 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (head, body) = request.into_parts();
-        let Some((verdict, status, again)) = self.known(&head) else {
-            let answer = self.inner.call(Request::from_parts(head, body));
-            return ShieldFuture { way: Way::Passed { answer } };
+        let Answer { verdict, status, again } = match self.look(&head) {
+            Err(answer) => answer,
+            Ok(reserved) => {
+                let answer = self.inner.call(Request::from_parts(head, body));
+                return ShieldFuture { way: Way::Passed { answer, reserved } };
+            }
         };
         let mut response = Response::new(B::from(Bytes::new()));
         *response.status_mut() = status.unwrap_or(StatusCode::BAD_GATEWAY);
         response.extensions_mut().insert(Judgement::from(verdict));
         response.extensions_mut().insert(AskAgainIn(again));
         ShieldFuture { way: Way::Answered { answer: ready(response) } }
+    }
+}
+
+// === impl Reserved ===
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.lessons.quota.release(&self.key);
     }
 }
 
@@ -174,7 +210,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match self.project().way.project() {
-            WayProjection::Passed { answer } => done!(answer.poll(cx)).map_err(Into::into),
+            WayProjection::Passed { answer, .. } => done!(answer.poll(cx)).map_err(Into::into),
             WayProjection::Answered { answer } => Ok(done!(answer.poll(cx))),
         })
     }

@@ -41,5 +41,5 @@ pub use self::{
     layer::{Shield, ShieldFuture, ShieldLayer},
     mark::{Cause, Check, Known},
     marks::Marks,
-    quota::{Allowance, Quota, Scope},
+    quota::{Allowance, Place, Quota, Scope},
 };

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use dashmap::DashMap;
 use tokio::time::Instant;
 
 use super::{
@@ -18,6 +19,19 @@ pub struct Quota {
     sessions: Counts<SessionKey>,
     /// By [`SessionKey::scope_id`].
     configurations: Counts<u64>,
+    /// How many are in flight of those whose quota runs out.
+    flying: DashMap<u64, u32>,
+}
+
+/// What [`Quota::reserve`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// There is enough for all: none had to be taken.
+    Free,
+    /// Taken: [give it back](Quota::release).
+    Taken,
+    /// As many are in flight as are left.
+    None,
 }
 
 /// What a [`Quota`] has left.
@@ -62,6 +76,7 @@ impl Quota {
         Self {
             sessions: Counts::new(config, config.session_4xx_per_minute),
             configurations: Counts::new(config, config.configuration_4xx_per_minute),
+            flying: DashMap::new(),
         }
     }
 
@@ -74,7 +89,8 @@ impl Quota {
     /// Whether this session and its configuration may have one more 4xx. Where both are at the same level, the
     /// configuration is named. Costs two atomic loads while there are no 4xx.
     ///
-    /// It reserves nothing: those in flight at the same time may spend more than there is.
+    /// It takes nothing: those in flight at the same time may spend more than there is, unless each
+    /// [takes a place](Self::reserve).
     pub fn allows(&self, session: &SessionKey, now: Instant) -> Allowance {
         let of_session = self.sessions.level(session, now);
         let of_configuration = self.configurations.level(&session.scope_id(), now);
@@ -84,6 +100,30 @@ impl Quota {
             Level::Near => Allowance::NearLimit(scope),
             Level::Spent => Allowance::Spent(scope),
         }
+    }
+
+    /// Takes a place among those in flight that may bring a 4xx. Only once half of the configuration's quota is spent:
+    /// from then on there are never more in flight than what is left, so that the limit holds to the last one.
+    pub fn reserve(&self, session: &SessionKey, now: Instant) -> Place {
+        let (scope, limit) = (session.scope_id(), self.configurations.limit);
+        let spent = self.configurations.count(&scope, now);
+        if spent < limit.div_ceil(2) {
+            return Place::Free;
+        }
+        let mut flying = self.flying.entry(scope).or_insert(0);
+        if spent.saturating_add(*flying) >= limit {
+            return Place::None;
+        }
+        *flying += 1;
+        Place::Taken
+    }
+
+    /// Gives a place back that was [taken](Place::Taken).
+    pub fn release(&self, session: &SessionKey) {
+        self.flying.remove_if_mut(&session.scope_id(), |_, flying| {
+            *flying = flying.saturating_sub(1);
+            *flying == 0
+        });
     }
 
     /// How many sessions had a 4xx of late.
@@ -127,10 +167,14 @@ impl<K: Eq + std::hash::Hash + Clone> Counts<K> {
         self.windows.put(key, now, Window::new(now), |window, _| window.add(now));
     }
 
+    fn count(&self, key: &K, now: Instant) -> u32 {
+        self.windows.look(key, now, |window| window.count(now)).unwrap_or_default()
+    }
+
     fn level(&self, key: &K, now: Instant) -> Level {
-        match self.windows.look(key, now, |window| window.count(now)) {
-            Some(count) if count >= self.limit => Level::Spent,
-            Some(count) if count >= self.near => Level::Near,
+        match self.count(key, now) {
+            count if count >= self.limit => Level::Spent,
+            count if count >= self.near => Level::Near,
             _ => Level::Low,
         }
     }
@@ -219,6 +263,24 @@ mod tests {
                 assert_eq!(spent, limit < 2, "{limit} at {warn_at}");
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_fly_than_are_left() {
+        let quota = Quota::new(&Config::default().configuration_4xx_per_minute(10));
+        let (now, of) = (Instant::now(), |n| session("dead", n));
+        assert_eq!(quota.reserve(&of(0), now), Place::Free);
+        (0..6).for_each(|n| quota.spend(&of(n), now));
+        let taken = (0..100).filter(|n| quota.reserve(&of(*n), now) == Place::Taken).count();
+        assert_eq!(taken, 4);
+        assert_eq!(quota.reserve(&of(100), now), Place::None);
+        assert_eq!(quota.reserve(&session("alive", 0), now), Place::Free);
+        quota.spend(&of(7), now);
+        quota.release(&of(7));
+        assert_eq!(quota.reserve(&of(100), now), Place::None, "what came of it is counted now");
+        (0..3).for_each(|n| quota.release(&of(n)));
+        assert!(quota.flying.is_empty());
+        assert_eq!(quota.reserve(&of(100), now), Place::Taken);
     }
 
     proptest! {

@@ -56,9 +56,14 @@ impl Lessons {
         }
     }
 
-    /// An attempt met a conflict.
+    /// An attempt that began at `sent` met a conflict.
+    ///
+    /// Long after the session's last answer it is not for want of a gap: somebody else loads its playlists.
     pub(super) fn conflict(&self, key: &SessionKey, sent: Instant, now: Instant) {
-        self.settle.conflict(key.scope_id(), sent, now);
+        let since = self.store.confirmed(key).map(|last| sent.saturating_duration_since(last));
+        if since.is_some_and(|since| since <= self.settle.most()) {
+            self.settle.conflict(key.scope_id(), sent, now);
+        }
     }
 
     /// An attempt was answered with a 4xx.

@@ -28,8 +28,9 @@ pub struct RetryConfig {
     pub conflict: u32,
     /// How often after 503 (overloaded or throttled), each time after four times the pause. Default: 1.
     pub overloaded: u32,
-    /// How often after 500, 504, a connection that was refused or broke, or what is no playlist. After 502 none: it
-    /// names a configuration or a manifest that will be no better. Default: 1.
+    /// How often after 500, 504, a connection that was refused or broke, what is no playlist, or a 5xx of a CDN or
+    /// load balancer. After a 502 of MediaTailor's own none: it names a configuration or a manifest that will be no
+    /// better. Default: 1.
     pub broken: u32,
     /// The least pause, before jitter; it doubles each time. Default: 50 ms.
     pub least_pause: Duration,
@@ -130,17 +131,20 @@ impl Again {
     }
 
     /// How often a request may be sent again after this answer.
-    fn times(&self, judgement: Option<&Judgement>, status: Option<StatusCode>) -> u32 {
-        let Some(judgement) = judgement else {
-            return if status.is_none() { self.config.broken } else { 0 };
-        };
+    fn times<B>(&self, result: &Result<Response<B>, BoxError>) -> u32 {
+        let Ok(response) = result else { return self.config.broken };
+        let Some(judgement) = response.extensions().get::<Judgement>() else { return 0 };
         match judgement.verdict {
             Verdict::Conflict => self.config.conflict,
             Verdict::Throttled | Verdict::Overloaded => self.config.overloaded,
             Verdict::TimedOut | Verdict::NotPlaylist => self.config.broken,
             Verdict::OriginBroken => match judgement.exception {
-                Some(Exception::InternalService) => self.config.broken,
-                _ => 0,
+                Some(Exception::BadGateway | Exception::UnsupportedManifest)
+                    if Exception::is_named(response.headers()) =>
+                {
+                    0
+                }
+                _ => self.config.broken,
             },
             _ => 0,
         }
@@ -170,11 +174,11 @@ where
         request: &mut Request<Q>,
         result: &mut Result<Response<Body<B>>, BoxError>,
     ) -> Option<Sleep> {
+        let times = self.times(result);
         let (judgement, status) = match result {
             Ok(response) => (response.extensions().get::<Judgement>(), Some(response.status())),
             Err(_) => (None, None),
         };
-        let times = self.times(judgement, status);
         let mut course = self.course.take()?;
         let verdict = judgement.map_or(Verdict::Unreachable, |judgement| judgement.verdict);
         let undirected = match verdict {

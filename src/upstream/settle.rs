@@ -53,6 +53,11 @@ impl Settle {
         Self { most, gaps: DashMap::new(), known: AtomicUsize::new(0) }
     }
 
+    /// The longest gap that is learned.
+    pub fn most(&self) -> Duration {
+        self.most
+    }
+
     /// Notes a conflict that an attempt met which began at `sent`. Conflicts of attempts that were on their way when the
     /// gap grew last say nothing of the gap that is now.
     pub fn conflict(&self, scope: u64, sent: Instant, now: Instant) {
