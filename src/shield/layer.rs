@@ -99,13 +99,17 @@ impl<S> Shield<S> {
             return None;
         }
         let now = Instant::now();
-        let known = match self.lessons.marks.check(&key, now) {
-            Check::Answer(known) if known.cause == Cause::Failing && !self.has_last_good(&key, head, now) => {
-                None
-            }
-            Check::Answer(known) => Some((verdict_of(&known), known.status, known.next_probe)),
-            Check::Pass | Check::Probe => None,
+        let known = match kind {
+            Kind::Media | Kind::Multivariant => match self.lessons.marks.check(&key, now) {
+                Check::Answer(known) => Some(known),
+                Check::Pass | Check::Probe => None,
+            },
+            // Nothing is learned from these: as a probe one would keep the playlists waiting for word of it.
+            _ => self.lessons.marks.known(&key, now),
         };
+        let known =
+            known.filter(|known| known.cause != Cause::Failing || self.has_last_good(&key, head, now));
+        let known = known.map(|known| (verdict_of(&known), known.status, known.next_probe));
         let known = known.or_else(|| match self.lessons.quota.allows(&key, now) {
             Allowance::Spent(Scope::Session) => Some((Verdict::Throttled, None, Duration::from_secs(10))),
             Allowance::Spent(Scope::Configuration) if !self.lessons.store.knows(&key) => {
