@@ -145,11 +145,7 @@ impl Again {
             Verdict::Throttled | Verdict::Overloaded => self.config.overloaded,
             Verdict::TimedOut | Verdict::NotPlaylist => self.config.broken,
             Verdict::OriginBroken => match judgement.exception {
-                Some(Exception::BadGateway | Exception::UnsupportedManifest)
-                    if Exception::is_named(response.headers()) =>
-                {
-                    0
-                }
+                Some(Exception::BadGateway | Exception::UnsupportedManifest) if judgement.named => 0,
                 _ => self.config.broken,
             },
             _ => 0,

@@ -120,7 +120,7 @@ async fn a_slow_exchange_is_bridged_and_runs_on() {
 
     // The store was refreshed.
     let player = players.getting(&media(1, 0));
-    far.asked().await.status(502);
+    far.asked().await.bad_gateway();
     got(player).await.is_rescue(8, "origin_broken", 0);
 }
 
@@ -141,7 +141,7 @@ async fn a_waiting_request_that_was_bridged_still_goes_upstream() {
     players.are_done().await;
     for (n, sequence) in [(1, 8), (0, 9)] {
         let player = players.getting(&media(1, n));
-        far.asked().await.status(502);
+        far.asked().await.bad_gateway();
         got(player).await.is_rescue(sequence, "origin_broken", 0);
     }
 }
@@ -173,7 +173,7 @@ async fn an_exchange_that_everybody_left_refreshes_the_store() {
     asked.playlist(8);
     players.are_done().await;
     let player = players.getting(&media(1, 0));
-    far.asked().await.status(502);
+    far.asked().await.bad_gateway();
     got(player).await.is_rescue(8, "origin_broken", 0);
 }
 
@@ -208,14 +208,14 @@ async fn a_blocking_reload_is_never_bridged_by_what_it_has_already() {
 
     // The one that has it all answers an older question.
     let player = players.getting(&blocking(8));
-    far.asked().await.status(502);
+    far.asked().await.bad_gateway();
     got(player).await.is_rescue(8, "origin_broken", 0);
     let player = players.getting(&blocking(9));
-    far.asked().await.status(502);
+    far.asked().await.bad_gateway();
     got(player).await.is_problem(502, "origin_broken");
     // Nor do directives that make no sense get it.
     let player = players.getting(&format!("{}?_HLS_msn=x", media(1, 0)));
-    far.asked().await.status(502);
+    far.asked().await.bad_gateway();
     got(player).await.is_problem(502, "origin_broken");
 }
 
@@ -231,7 +231,7 @@ async fn a_head_is_bridged_without_a_body() {
     let answer = got(player).await;
     assert_eq!((answer.status, answer.header("content-length")), (200, Some("1234")));
     let player = players.ask(head());
-    far.asked().await.status(502);
+    far.asked().await.bad_gateway();
     let answer = got(player).await;
     assert_eq!((answer.status, answer.header("x-onelane-rescue")), (200, Some("origin_broken")));
     assert_eq!(answer.header("content-length"), Some(&*playlist(7).len().to_string()));
@@ -254,20 +254,20 @@ async fn content_codings_are_kept_apart() {
 
     // ffmpeg and others that ask for none are not given a compressed one.
     let player = players.getting(&media(1, 0));
-    far.asked().await.status(502);
+    far.asked().await.bad_gateway();
     got(player).await.is_problem(502, "origin_broken");
     let player = accepting("br");
-    far.asked().await.status(502);
+    far.asked().await.bad_gateway();
     got(player).await.is_problem(502, "origin_broken");
     let player = accepting("gzip");
-    far.asked().await.status(502);
+    far.asked().await.bad_gateway();
     let answer = got(player).await;
     assert_eq!((answer.status, answer.header("content-encoding")), (200, Some("gzip")));
     assert_eq!((answer.header("x-onelane-rescue"), &answer.body[..]), (Some("origin_broken"), &gzip[..]));
 
     players.learn(&mut far, &media(1, 0), 7).await;
     let player = players.getting(&media(1, 0));
-    far.asked().await.status(502);
+    far.asked().await.bad_gateway();
     got(player).await.is_rescue(7, "origin_broken", 0);
 }
 
@@ -277,13 +277,13 @@ async fn a_playlist_of_another_url_or_session_is_never_given() {
     players.learn(&mut far, &media(1, 0), 7).await;
     for target in [media(1, 1), media(2, 0), format!("{}?tok=2", media(1, 0))] {
         let player = players.getting(&target);
-        far.asked().await.status(502);
+        far.asked().await.bad_gateway();
         got(player).await.is_problem(502, "origin_broken");
     }
     // Nor to what only looks like a request for it.
     let request = Request::builder().method(Method::POST).uri(media(1, 0));
     let player = players.ask(request.body(Empty::new()).expect("a request"));
-    far.asked().await.status(502);
+    far.asked().await.bad_gateway();
     got(player).await.is_problem(502, "origin_broken");
 }
 
@@ -306,10 +306,10 @@ async fn nothing_is_given_that_is_older_than_the_operator_allows() {
     players.learn(&mut far, &media(1, 0), 7).await;
     advance(TARGET).await;
     let player = players.getting(&media(1, 0));
-    far.asked().await.status(502);
+    far.asked().await.bad_gateway();
     got(player).await.is_rescue(7, "origin_broken", 6);
     advance(ms(2)).await;
     let player = players.getting(&media(1, 0));
-    far.asked().await.status(502);
+    far.asked().await.bad_gateway();
     got(player).await.is_problem(502, "origin_broken");
 }

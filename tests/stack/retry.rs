@@ -76,7 +76,10 @@ async fn each_verdict_has_its_number_of_tries() {
         // What the configuration or the manifest is to blame for gets no better.
         (502, named("BadGatewayException:"), "", 1),
         (502, named("UnsupportedManifestException:"), "", 1),
-        (520, vec![], "", 1),
+        // A CDN's or a load balancer's word is not MediaTailor's.
+        (502, vec![], "", 2),
+        (502, vec![], "<html>", 2),
+        (520, vec![], "", 2),
         (400, vec![], "", 1),
         (401, vec![], "", 1),
         (403, vec![], "", 1),
@@ -228,8 +231,17 @@ async fn a_blocking_reload_that_is_refused_is_made_without_directives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conflict_teaches_a_gap_between_turns() {
+async fn a_conflict_right_after_an_answer_teaches_a_gap_between_turns() {
     let (players, mut far) = stack(Config::default());
+    // Long after the last answer it is somebody else who loads the session's playlists.
+    players.learn(&mut far, &media(1, 0), 7).await;
+    tokio::time::advance(ms(251)).await;
+    let video = players.getting(&media(1, 0));
+    far.asked().await.status(409);
+    far.asked().await.playlist(7);
+    got(video).await.is_playlist(7);
+    assert!(players.stack.lessons().settle.longest(Instant::now()).0.is_zero());
+
     let video = players.getting(&media(1, 0));
     let asked = far.asked().await;
     let audio = players.getting(&media(1, 1));

@@ -149,9 +149,7 @@ async fn a_failure_of_one_playlist_is_not_its_sessions() {
     for status in [500, 502] {
         let player = players.getting(&media(1, 0));
         far.asked().await.status(status);
-        if status == 500 {
-            far.asked().await.status(status);
-        }
+        far.asked().await.status(status);
         got(player).await.is_rescue(7, "origin_broken", 0);
         players.learn(&mut far, &media(1, 1), 7).await;
     }

@@ -178,6 +178,11 @@ impl Asked {
         self.answer(status, &[], "");
     }
 
+    /// MediaTailor's own 502, after which nothing is tried again.
+    pub(crate) fn bad_gateway(self) {
+        self.answer(502, &[("x-amzn-errortype", "BadGatewayException:")], "");
+    }
+
     /// The connection breaks.
     pub(crate) fn breaks(self) {
         self.with.send_error("reset");
