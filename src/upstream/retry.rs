@@ -74,6 +74,9 @@ struct Tried;
 /// The pause after a connection broke: the upstream may have got the request and may still be at work on it.
 const GRACE: Duration = Duration::from_millis(250);
 
+/// More retries per second than this are no budget; tower's takes no more than twice as many.
+const MOST_PER_SECOND: u32 = 1_000_000_000;
+
 // === impl RetryConfig ===
 
 macro_rules! setters {
@@ -126,7 +129,8 @@ impl Again {
         let pauses = ExponentialBackoffMaker::new(least, longest, 0.5, HasherRng::default())
             .expect("the least is above zero and no more than the longest, and the jitter is a part");
         let part = if config.budget_part.is_finite() { config.budget_part.clamp(0.0, 1_000.0) } else { 0.2 };
-        let budget = TpsBudget::new(Duration::from_secs(10), config.budget_per_second.max(1), part);
+        let budget =
+            TpsBudget::new(Duration::from_secs(10), config.budget_per_second.clamp(1, MOST_PER_SECOND), part);
         Self { config: Arc::new(config), pauses, budget: Arc::new(budget), course: None }
     }
 
