@@ -26,7 +26,10 @@ use crate::{
     serialize::{self, Serialize, SerializeLayer},
     session::{MediaTailor, Name, NameLayer, SessionKey},
     shield::{self, Shield, ShieldLayer},
-    upstream::{Again, Judge, JudgeLayer, Learn, LearnLayer, Lessons, RetryConfig, Settle, playlist::Limits},
+    upstream::{
+        Again, Judge, JudgeLayer, Learn, LearnLayer, Lessons, RetryConfig, Settle, StripDirectives,
+        StripDirectivesLayer, playlist::Limits,
+    },
 };
 
 /// How every stage works.
@@ -35,22 +38,26 @@ use crate::{
 pub struct Config {
     /// What players get.
     pub remap: remap::Config,
-    /// When they get the last good playlist.
-    pub rescue: rescue::Config,
+    /// When they get the last good playlist; `None` where they never do, and none is kept.
+    pub rescue: Option<rescue::Config>,
     /// When sessions are answered without the upstream.
     pub shield: shield::Config,
     /// The lanes.
     pub serialize: serialize::Config,
     /// When a request is sent again.
     pub retry: RetryConfig,
-    /// The longest gap between two turns that is learned. Default: 250 ms.
+    /// The longest gap between two turns that is learned. Default: 250 ms; zero for none.
     pub settle: Duration,
+    /// Whether `_HLS_msn`, `_HLS_part` and `_HLS_skip` are taken off requests before anything else looks at them; see
+    /// [`StripDirectives`]. Default: no.
+    pub strip_directives: bool,
 }
 
 /// A layer of all stages; see the [module](self). A clone, and every service that is made by one layer, shares lanes
 /// and lessons.
 #[derive(Debug, Clone)]
 pub struct Stack<E = MediaTailor> {
+    strip: StripDirectivesLayer,
     name: NameLayer<E>,
     remap: RemapLayer,
     rescue: RescueLayer,
@@ -64,7 +71,7 @@ pub struct Stack<E = MediaTailor> {
 
 /// What a [`Stack`] makes of a service.
 pub type Stacked<S, E = MediaTailor> =
-    Name<Remap<RescueService<Shield<Serialize<Learn<Retry<Again, Judge<S>>>>>>>, E>;
+    StripDirectives<Name<Remap<RescueService<Shield<Serialize<Learn<Retry<Again, Judge<S>>>>>>>, E>>;
 
 // === impl Config ===
 
@@ -75,10 +82,10 @@ impl Config {
         Self { remap, ..self }
     }
 
-    /// Sets [`rescue`](Self::rescue).
+    /// Sets [`rescue`](Self::rescue). `None` switches it off.
     #[must_use]
-    pub fn rescue(self, rescue: rescue::Config) -> Self {
-        Self { rescue, ..self }
+    pub fn rescue(self, rescue: impl Into<Option<rescue::Config>>) -> Self {
+        Self { rescue: rescue.into(), ..self }
     }
 
     /// Sets [`shield`](Self::shield).
@@ -104,17 +111,24 @@ impl Config {
     pub fn settle(self, settle: Duration) -> Self {
         Self { settle, ..self }
     }
+
+    /// Sets [`strip_directives`](Self::strip_directives).
+    #[must_use]
+    pub fn strip_directives(self, strip_directives: bool) -> Self {
+        Self { strip_directives, ..self }
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             remap: remap::Config::default(),
-            rescue: rescue::Config::default(),
+            rescue: Some(rescue::Config::default()),
             shield: shield::Config::default(),
             serialize: serialize::Config::default(),
             retry: RetryConfig::default(),
             settle: Duration::from_millis(250),
+            strip_directives: false,
         }
     }
 }
@@ -124,7 +138,7 @@ impl Default for Config {
 impl Stack {
     /// For MediaTailor's URLs.
     pub fn new(config: Config) -> Self {
-        let Config { remap, rescue, shield, serialize, retry, settle } = config;
+        let Config { remap, rescue, shield, serialize, retry, settle, strip_directives } = config;
         let lessons = Arc::new(Lessons::new(rescue, shield, Settle::new(settle)));
         // No attempt may begin that its players or its turn would not see the end of.
         let within = retry.within.min(serialize.answer_within).min(serialize.max_hold);
@@ -132,6 +146,7 @@ impl Stack {
             .collect_up_to(serialize.collect_up_to)
             .teaching(Arc::clone(&lessons));
         Self {
+            strip: StripDirectivesLayer::new(strip_directives),
             name: NameLayer::new(MediaTailor::new()),
             remap: RemapLayer::new(remap),
             rescue: RescueLayer::new(Arc::clone(&lessons)),
@@ -149,9 +164,9 @@ impl<E> Stack<E> {
     /// Finds the session by another [`Extract`](crate::session::Extract).
     #[must_use]
     pub fn extract_with<X>(self, extract: X) -> Stack<X> {
-        let Self { name: _, remap, rescue, shield, serialize, learn, again, judge, lessons } = self;
+        let Self { strip, name: _, remap, rescue, shield, serialize, learn, again, judge, lessons } = self;
         let name = NameLayer::new(extract);
-        Stack { name, remap, rescue, shield, serialize, learn, again, judge, lessons }
+        Stack { strip, name, remap, rescue, shield, serialize, learn, again, judge, lessons }
     }
 
     /// What was learned, to look at.
@@ -174,7 +189,7 @@ impl<S, E> Layer<S> for Stack<E> {
     type Service = Stacked<S, E>;
 
     fn layer(&self, upstream: S) -> Self::Service {
-        self.name.layer(
+        self.strip.layer(self.name.layer(
             self.remap.layer(
                 self.rescue.layer(
                     self.shield.layer(
@@ -184,6 +199,6 @@ impl<S, E> Layer<S> for Stack<E> {
                     ),
                 ),
             ),
-        )
+        ))
     }
 }

@@ -103,7 +103,8 @@ where
         let Extracted { kind, session } = Extracted::of(&head, &MediaTailor::new());
         let asked = match session {
             Ok(Some(key))
-                if matches!(kind, Kind::Media | Kind::Multivariant)
+                if !self.lessons.store.is_off()
+                    && matches!(kind, Kind::Media | Kind::Multivariant)
                     && matches!(head.method, Method::GET | Method::HEAD) =>
             {
                 Some(Asked {

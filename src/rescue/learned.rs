@@ -11,7 +11,7 @@ pub enum Learned {
     /// Its media sequence is lower than one that the session was given within [`Config::max_age`](super::Config::max_age): that is a
     /// failure of the upstream (RFC 8216 section 6.2.2), and what was kept is kept.
     Older,
-    /// It is empty, larger than [`Config::largest`](super::Config::largest), in a content coding that is not
+    /// The store is [off](super::Store::off), or the playlist is empty, larger than [`Config::largest`](super::Config::largest), in a content coding that is not
     /// known, or no media playlist where one was before. What was kept of its URL is gone, since the player was
     /// given something newer.
     NotKept,

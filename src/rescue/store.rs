@@ -50,6 +50,7 @@ pub struct Store {
     bounds: Bounds,
     born: Instant,
     sessions: Cache<SessionKey, Session, Weigh, RandomState>,
+    off: bool,
 }
 
 /// A session's shelf in the cache. The cache must know the weight without a lock.
@@ -106,7 +107,17 @@ impl Store {
             room: usize::try_from(room).unwrap_or(usize::MAX).saturating_sub(OVERHEAD),
             count: Arc::new(AtomicUsize::new(0)),
         };
-        Self { config, bounds, born: Instant::now(), sessions }
+        Self { config, bounds, born: Instant::now(), sessions, off: false }
+    }
+
+    /// A store that takes nothing in and so has nothing to give: no rescues, and no memory for them.
+    pub fn off() -> Self {
+        Self { off: true, ..Self::new(Config::default().bytes(0)) }
+    }
+
+    /// Whether it is one that keeps nothing.
+    pub fn is_off(&self) -> bool {
+        self.off
     }
 
     /// What it was made with.
@@ -119,6 +130,9 @@ impl Store {
     ///
     /// A playlist of a lower media sequence than before is not taken, unless what is kept is too old to be given.
     pub fn learn(&self, session: &SessionKey, uri: &Uri, good: &Good<'_>, now: Instant) -> Learned {
+        if self.off {
+            return Learned::NotKept;
+        }
         let url = Url::of(uri);
         loop {
             let (known, place) = match self.sessions.get_value_or_guard(session, None) {

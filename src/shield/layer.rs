@@ -139,7 +139,7 @@ impl<S> Shield<S> {
             Allowance::Allow if lessons.quota.configurations() == 0 => return Ok(None),
             Allowance::Spent(Scope::Session) => return answer(Verdict::Throttled, None, LATER),
             // What was good before may well be good again.
-            _ if lessons.store.knows(&key) => return Ok(None),
+            _ if self.was_good(&key, now) => return Ok(None),
             Allowance::Spent(Scope::Configuration) => return answer(Verdict::Throttled, None, LATER),
             Allowance::Allow | Allowance::NearLimit(_) => {}
         }
@@ -148,6 +148,13 @@ impl<S> Shield<S> {
             Place::Taken => Ok(Some(Reserved { lessons: Arc::clone(lessons), key })),
             Place::None => answer(Verdict::Throttled, None, LATER),
         }
+    }
+
+    /// Whether a session is hardly one of those that spend their configuration's quota: it has a playlist or, where
+    /// none are kept, it had no 4xx.
+    fn was_good(&self, key: &SessionKey, now: Instant) -> bool {
+        let Lessons { store, quota, .. } = &*self.lessons;
+        store.knows(key) || store.is_off() && !quota.has_spent(key, now)
     }
 
     fn has_last_good(&self, key: &SessionKey, head: &Parts, now: Instant) -> bool {

@@ -126,6 +126,11 @@ impl Quota {
         });
     }
 
+    /// Whether this session had a 4xx in the last minute.
+    pub fn has_spent(&self, session: &SessionKey, now: Instant) -> bool {
+        self.sessions.count(session, now) > 0
+    }
+
     /// How many sessions had a 4xx of late.
     pub fn sessions(&self) -> usize {
         self.sessions.windows.len()

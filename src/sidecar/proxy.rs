@@ -60,8 +60,8 @@ impl Proxy {
     }
 
     fn upstreams(&self) -> &Upstreams {
-        // From the outermost stage to the upstream: name, remap, rescue, shield, serialize, learn, retry, judge.
-        let lanes = self.0.service.get_ref().get_ref().get_ref().get_ref();
+        // From the outermost stage to the upstream: strip, name, remap, rescue, shield, serialize, learn, retry, judge.
+        let lanes = self.0.service.get_ref().get_ref().get_ref().get_ref().get_ref();
         lanes.get_ref().get_ref().get_ref().get_ref()
     }
 }

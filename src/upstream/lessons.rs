@@ -43,11 +43,11 @@ pub struct Lessons {
 // === impl Lessons ===
 
 impl Lessons {
-    /// Nothing learned yet.
-    pub fn new(rescue: rescue::Config, shield: shield::Config, settle: Settle) -> Self {
+    /// Nothing learned yet. Without a configuration of rescues no playlists are kept.
+    pub fn new(rescue: impl Into<Option<rescue::Config>>, shield: shield::Config, settle: Settle) -> Self {
         let quota = Quota::new(&shield);
         Self {
-            store: Store::new(rescue),
+            store: rescue.into().map_or_else(Store::off, Store::new),
             marks: Marks::new(shield),
             quota,
             settle,
@@ -58,10 +58,11 @@ impl Lessons {
 
     /// An attempt that began at `sent` met a conflict.
     ///
-    /// Long after the session's last answer it is not for want of a gap: somebody else loads its playlists.
+    /// Long after the session's last answer it is not for want of a gap: somebody else loads its playlists. Where nothing is
+    /// kept, that cannot be told.
     pub(super) fn conflict(&self, key: &SessionKey, sent: Instant, now: Instant) {
         let since = self.store.confirmed(key).map(|last| sent.saturating_duration_since(last));
-        if since.is_some_and(|since| since <= self.settle.most()) {
+        if self.store.is_off() || since.is_some_and(|since| since <= self.settle.most()) {
             self.settle.conflict(key.scope_id(), sent, now);
         }
     }

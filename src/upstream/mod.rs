@@ -36,6 +36,7 @@ mod message;
 pub mod playlist;
 mod retry;
 mod settle;
+mod strip;
 mod verdict;
 
 pub use self::{
@@ -48,5 +49,6 @@ pub use self::{
     message::message,
     retry::{Again, RetryConfig},
     settle::Settle,
+    strip::{StripDirectives, StripDirectivesLayer},
     verdict::{UnknownVerdict, Verdict},
 };

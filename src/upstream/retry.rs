@@ -74,6 +74,9 @@ struct Tried;
 /// The pause after a connection broke: the upstream may have got the request and may still be at work on it.
 const GRACE: Duration = Duration::from_millis(250);
 
+/// More retries per second than this are no budget; tower's takes no more than twice as many.
+const MOST_PER_SECOND: u32 = 1_000_000_000;
+
 // === impl RetryConfig ===
 
 macro_rules! setters {
@@ -122,7 +125,7 @@ impl Again {
     /// With these limits; what makes no sense is taken for the nearest that does.
     pub fn new(config: RetryConfig) -> Self {
         let part = if config.budget_part.is_finite() { config.budget_part.clamp(0.0, 1_000.0) } else { 0.2 };
-        let budget = TpsBudget::new(Duration::from_secs(10), config.budget_per_second.max(1), part);
+        let budget = TpsBudget::new(Duration::from_secs(10), config.budget_per_second.clamp(1, MOST_PER_SECOND), part);
         Self { config: Arc::new(config), budget: Arc::new(budget), course: None }
     }
 
