@@ -33,6 +33,11 @@ impl<E> NameLayer<E> {
     pub fn new(extract: E) -> Self {
         Self { extract: Arc::new(extract) }
     }
+
+    /// What finds it, for a layer that has to find the same.
+    pub(crate) fn extract(&self) -> Arc<E> {
+        Arc::clone(&self.extract)
+    }
 }
 
 impl<E> Clone for NameLayer<E> {

@@ -125,7 +125,8 @@ impl Again {
     /// With these limits; what makes no sense is taken for the nearest that does.
     pub fn new(config: RetryConfig) -> Self {
         let part = if config.budget_part.is_finite() { config.budget_part.clamp(0.0, 1_000.0) } else { 0.2 };
-        let budget = TpsBudget::new(Duration::from_secs(10), config.budget_per_second.clamp(1, MOST_PER_SECOND), part);
+        let budget =
+            TpsBudget::new(Duration::from_secs(10), config.budget_per_second.clamp(1, MOST_PER_SECOND), part);
         Self { config: Arc::new(config), budget: Arc::new(budget), course: None }
     }
 
