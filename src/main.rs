@@ -25,7 +25,7 @@ struct Cli {
 enum Command {
     /// Proxy players' requests to MediaTailor, every session in one lane
     #[cfg(feature = "sidecar")]
-    Serve(Box<onelane::sidecar::Config>),
+    Serve(Box<onelane::sidecar::Flags>),
 
     /// Emulate MediaTailor, conflicts and all, to test players and proxies against
     ///
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> ExitCode {
     match command {
         #[cfg(feature = "sidecar")]
-        Command::Serve(config) => onelane::sidecar::run(*config).await,
+        Command::Serve(flags) => onelane::sidecar::run(*flags).await,
         #[cfg(feature = "emulator")]
         Command::Emulate(args) => onelane::emulator::run(*args).await,
         #[cfg(all(feature = "sidecar", feature = "emulator"))]

@@ -4,9 +4,10 @@ use bytesize::ByteSize;
 use clap::ValueEnum;
 use http::{Uri, uri::Authority, uri::Scheme};
 
-use crate::{lane::Limits, resume, serialize, stack};
+use super::written::{at_least_one, duration, time};
+use crate::{lane::Limits, remap, rescue, resume, serialize, shield, stack, upstream::RetryConfig};
 
-/// How the sidecar runs; the flags of `onelane serve`.
+/// How the sidecar runs: what the flags of `onelane serve` and the file of `--config` come to.
 #[derive(Debug, Clone, clap::Args)]
 #[non_exhaustive]
 pub struct Config {
@@ -89,6 +90,30 @@ pub struct Config {
     /// How long to finish what waits and what is in flight after SIGTERM or SIGINT
     #[arg(long, env = "ONELANE_DRAIN", value_name = "TIME", default_value = "15s", value_parser = duration)]
     pub drain: Duration,
+
+    /// What players get where something fails.
+    #[arg(skip = stack::Config::default().remap)]
+    pub remap: remap::Config,
+
+    /// When they get the last good playlist; `None` where they never do.
+    #[arg(skip = stack::Config::default().rescue)]
+    pub rescue: Option<rescue::Config>,
+
+    /// When sessions are answered without the upstream.
+    #[arg(skip = stack::Config::default().shield)]
+    pub shield: shield::Config,
+
+    /// When a request is sent again.
+    #[arg(skip = stack::Config::default().retry)]
+    pub retry: RetryConfig,
+
+    /// The longest gap between two turns of a session that is learned.
+    #[arg(skip = stack::Config::default().settle)]
+    pub settle: Duration,
+
+    /// Whether the directives of low-latency HLS are taken off requests.
+    #[arg(skip = stack::Config::default().strip_directives)]
+    pub strip_directives: bool,
 }
 
 /// Where requests go: a scheme and an authority, and nothing else.
@@ -127,8 +152,10 @@ pub enum UpstreamHttp {
 // === impl Config ===
 
 impl Config {
-    /// The defaults of the flags, for one upstream.
+    /// The defaults, for one upstream.
     pub fn new(upstream: Upstream) -> Self {
+        let stack::Config { remap, rescue, shield, retry, settle, strip_directives, .. } =
+            stack::Config::default();
         Self {
             upstream,
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
@@ -149,11 +176,24 @@ impl Config {
             connect_within: Duration::from_secs(3),
             upstream_idle: Duration::from_secs(30),
             drain: Duration::from_secs(15),
+            remap,
+            rescue,
+            shield,
+            retry,
+            settle,
+            strip_directives,
         }
     }
 
     pub(super) fn stack(&self) -> stack::Config {
-        stack::Config::default().serialize(self.serialize())
+        stack::Config::default()
+            .remap(self.remap.clone())
+            .rescue(self.rescue.clone())
+            .shield(self.shield.clone())
+            .serialize(self.serialize())
+            .retry(self.retry.clone())
+            .settle(self.settle)
+            .strip_directives(self.strip_directives)
     }
 
     pub(super) fn resume(&self) -> Option<resume::Config> {
@@ -172,29 +212,8 @@ impl Config {
     }
 }
 
-/// Clocks overflow somewhere; nothing here is meant to take longer.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A duration as people write it, `6s` or `1m 30s`.
-fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 500ms, 6s or 2m"))
-}
-
-/// A duration of more than nothing.
-fn time(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        Duration::ZERO => Err("it must be more than zero; write it like 500ms, 6s or 2m".to_owned()),
-        time if time > LONGEST => Err("it must be a day at most; write it like 500ms, 6s or 2m".to_owned()),
-        time => Ok(time),
-    }
-}
-
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "it must be a whole number above zero".to_owned())
 }
 
 // === impl Upstream ===

@@ -1,6 +1,6 @@
 use std::{io, net::SocketAddr, process::ExitCode};
 
-use super::Upstream;
+use super::{Upstream, file::BadFile};
 
 /// Why the sidecar could not start.
 #[derive(Debug, thiserror::Error)]
@@ -9,36 +9,51 @@ pub struct Error {
     what: String,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    code: u8,
 }
+
+/// The exit code where the world is not as it should be.
+const FAILURE: u8 = 1;
+
+/// The exit code for settings that make no sense (`EX_USAGE` of sysexits.h).
+const USAGE: u8 = 64;
 
 // === impl Error ===
 
 impl Error {
     pub(super) fn port(flag: &str, address: SocketAddr, source: io::Error) -> Self {
         let what = format!("{flag} {address}: {source}; choose another address or end what listens there");
-        Self { what, source: Some(source.into()) }
+        Self { what, source: Some(source.into()), code: FAILURE }
     }
 
     pub(super) fn loops(upstream: &Upstream) -> Self {
         let what =
             format!("--upstream {upstream} is where this process listens; name MediaTailor's endpoint");
-        Self { what, source: None }
+        Self { what, source: None, code: FAILURE }
     }
 
     pub(super) fn certificates(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let source = source.into();
         let what =
             format!("the system's certificates: {source}; install ca-certificates or set SSL_CERT_FILE");
-        Self { what, source: Some(source) }
+        Self { what, source: Some(source), code: FAILURE }
     }
 
     pub(super) fn signals(source: io::Error) -> Self {
-        Self { what: format!("signals cannot be listened for: {source}"), source: Some(source.into()) }
+        Self {
+            what: format!("signals cannot be listened for: {source}"),
+            source: Some(source.into()),
+            code: FAILURE,
+        }
+    }
+
+    pub(super) fn settings(source: BadFile) -> Self {
+        Self { what: source.to_string(), source: Some(source.into()), code: USAGE }
     }
 
     /// Tells standard error in one line and gives the exit code.
     pub(super) fn report(&self) -> ExitCode {
         eprintln!("error: {self}");
-        ExitCode::FAILURE
+        ExitCode::from(self.code)
     }
 }

@@ -22,6 +22,8 @@ mod answer;
 mod config;
 mod connection;
 mod error;
+mod file;
+mod flags;
 mod forward;
 mod listen;
 mod proxy;
@@ -29,6 +31,7 @@ mod signals;
 mod threads;
 mod upstream;
 mod wire;
+mod written;
 
 use std::{net::SocketAddr, process::ExitCode};
 
@@ -40,6 +43,7 @@ use self::{admin::Readiness, listen::Door, proxy::Proxy, signals::Signals, threa
 pub use self::{
     config::{Config, HostHeader, Upstream, UpstreamHttp},
     error::Error,
+    flags::Flags,
 };
 
 /// A proxy that has its ports and is ready to run.
@@ -52,7 +56,11 @@ pub struct Sidecar {
 }
 
 /// Runs `onelane serve` until a signal ends it.
-pub async fn run(config: Config) -> ExitCode {
+pub async fn run(flags: Flags) -> ExitCode {
+    let config = match flags.read() {
+        Ok(config) => config,
+        Err(error) => return error.report(),
+    };
     let signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return error.report(),

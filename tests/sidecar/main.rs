@@ -10,6 +10,7 @@ mod headers;
 mod logs;
 mod player;
 mod process;
+mod settings;
 mod sharing;
 mod support;
 mod survive;

@@ -26,7 +26,7 @@ pub(crate) struct Serve {
     child: Child,
 }
 
-fn onelane(arguments: &[&str]) -> Command {
+pub(crate) fn onelane(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_onelane"));
     command.args(arguments).env_clear().stdin(Stdio::null()).kill_on_drop(true);
     command

@@ -1,0 +1,56 @@
+//! Values as people write them, in flags and in the file alike.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+/// Clocks overflow somewhere; nothing here is meant to take longer.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The longest pause within a turn.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The least pause that is one.
+const LEAST_PAUSE: Duration = Duration::from_millis(1);
+
+/// A duration, `6s` or `1m 30s`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("it is no time ({error}); write it like 500ms, 6s or 2m"))
+}
+
+/// A duration of more than nothing.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it must be more than zero; write it like 500ms, 6s or 2m".to_owned()),
+        time if time > LONGEST => Err("it must be a day at most; write it like 500ms, 6s or 2m".to_owned()),
+        time => Ok(time),
+    }
+}
+
+/// A duration within a turn.
+pub(super) fn pause(text: &str) -> Result<Duration, String> {
+    let allowed = || "it must be between 1ms and 1m; write it like 50ms or 1s".to_owned();
+    Some(duration(text)?).filter(|pause| (LEAST_PAUSE..=MINUTE).contains(pause)).ok_or_else(allowed)
+}
+
+/// The same, or nothing.
+pub(super) fn gap(text: &str) -> Result<Duration, String> {
+    let allowed = || "it must be between 0s, for none, and 1m; write it like 250ms".to_owned();
+    Some(duration(text)?).filter(|gap| *gap <= MINUTE).ok_or_else(allowed)
+}
+
+/// A number of bytes.
+pub(super) fn size(text: &str) -> Result<ByteSize, String> {
+    text.trim().parse().map_err(|_| "it is no size; write it like 512KiB, 2MiB or 1GiB".to_owned())
+}
+
+/// A number of bytes, and not none.
+pub(super) fn some_bytes(text: &str) -> Result<ByteSize, String> {
+    let none = || "it must be more than zero; write it like 512KiB, 2MiB or 1GiB".to_owned();
+    Some(size(text)?).filter(|size| size.as_u64() > 0).ok_or_else(none)
+}
+
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "it must be a whole number above zero".to_owned())
+}

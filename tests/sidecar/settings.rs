@@ -1,0 +1,106 @@
+//! The file of `--config`, as the command reads it.
+
+use std::{fs, path::PathBuf};
+
+use crate::{
+    far::Far,
+    process::{Serve, onelane},
+    support::{Message, media, ok, session, within},
+};
+
+/// A file of settings of a test's own.
+fn file(name: &str, text: impl AsRef<[u8]>) -> String {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, text).expect("a place for files");
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+/// What a player gets where the upstream says that the session is not its own.
+async fn denied(far: &mut Far, serve: &Serve) -> Message {
+    let mut player = serve.player().await;
+    player.ask(&media(&session(1), 0)).await;
+    far.asked().await.say("HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\nsecret");
+    player.answer().await
+}
+
+#[tokio::test]
+async fn a_bad_file_is_refused_in_one_line() {
+    let folder = env!("CARGO_TARGET_TMPDIR").to_owned();
+    for (config, says) in [
+        (
+            file("1.toml", "[remap]\nconflict = { status = 409 }\n"),
+            ":2:23: remap.conflict.status: status 409 is",
+        ),
+        (file("2.toml", "[remap]\nplaylist = { status = 502 }\n"), ": remap.playlist: "),
+        (file("3.toml", "[retry]\nleast_pause = \"1s\"\n"), ": retry.longest_pause: it is 250ms"),
+        (file("4.toml", "[rescue]\n\"a\\u001b[2Jb\\n\" = 1\n"), ": rescue.a\\u{1b}[2Jb\\n: "),
+        (file("5.toml", "[rescue\n"), ":1:8: it is not TOML: "),
+        (file("6.toml", [b'#', 0xff]), ": it cannot be read: "),
+        (file("7.toml", "#".repeat(1 << 21)), "1 MiB at most"),
+        (folder.clone() + "/none.toml", ": it cannot be read: No such file"),
+        (folder, "name a TOML file"),
+    ] {
+        let upstream = ["serve", "--upstream", "http://127.0.0.1:9"];
+        let flags = [&upstream[..], &["--config", &config]].concat();
+        let mut by_environment = onelane(&upstream);
+        by_environment.env("ONELANE_CONFIG", &config);
+        for mut command in [onelane(&flags), by_environment] {
+            let output = within(command.output()).await.expect("it starts");
+            let told = String::from_utf8(output.stderr).expect("text");
+            assert_eq!(output.status.code(), Some(64), "{told}");
+            assert!(told.starts_with(&format!("error: {config}:")) && told.contains(says), "{told}");
+            assert_eq!(
+                (told.lines().count(), told.trim_end().contains(char::is_control)),
+                (1, false),
+                "{told:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn flags_go_before_the_environment_and_that_before_the_file() {
+    let mut far = Far::listen().await;
+    let config = file("profile.toml", "[remap]\nprofile = \"transparent\"\ndenied = { status = 404 }\n");
+    let survive = [("ONELANE_REMAP_PROFILE", "survive")];
+    for (flags, environment, transparent) in [
+        (&[][..], &[][..], true),
+        (&[], &survive, false),
+        (&["--remap-profile", "transparent"], &survive, true),
+        (&["--remap-profile", "survive"], &[], false),
+    ] {
+        let flags = [&["--config", &config], flags].concat();
+        let serve = Serve::start_with(&far.url(), &flags, environment).await;
+        let answer = denied(&mut far, &serve).await;
+        match transparent {
+            true => assert_eq!((answer.status(), answer.text().as_str()), (403, "secret")),
+            false => answer.is_problem(404),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_file_reaches_every_stage() {
+    let mut far = Far::listen().await;
+    let config = file(
+        "stages.toml",
+        "strip_directives = true\n[rescue]\nenabled = false\n[retry]\nconflict = 0\n\
+         [remap]\nconflict = { status = 503, retry_after = 7 }\n",
+    );
+    let serve = Serve::start(&far.url(), &["--config", &config]).await;
+    let mut player = serve.player().await;
+    let path = media(&session(1), 0);
+    player.ask(&format!("{path}?x=1&_HLS_msn=7")).await;
+    let asked = far.asked().await;
+    assert_eq!(asked.message.first_line(), format!("GET {path}?x=1 HTTP/1.1"));
+    let live = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:2,\na.ts\n";
+    asked.say(ok(live));
+    assert_eq!(player.answer().await.text(), live);
+
+    player.ask(&format!("{path}?x=1")).await;
+    far.asked().await.say("HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n");
+    let answer = player.answer().await;
+    answer.is_problem(503);
+    assert_eq!(answer.header("retry-after"), Some("7"));
+    far.is_quiet();
+}
