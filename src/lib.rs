@@ -4,6 +4,7 @@
 pub mod lane;
 pub mod remap;
 pub mod rescue;
+pub mod resume;
 pub mod serialize;
 pub mod session;
 pub mod shield;

@@ -17,12 +17,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tower::{Layer, retry::Retry};
+use tower::{
+    Layer, ServiceBuilder,
+    layer::util::Identity,
+    retry::Retry,
+    util::{Either, option_layer},
+};
 
 use crate::{
     lane::Lanes,
     remap::{self, Remap, RemapLayer},
     rescue::{self, RescueLayer, RescueService},
+    resume::{self, ResumeLayer},
     serialize::{self, Serialize, SerializeLayer},
     session::{MediaTailor, Name, NameLayer, SessionKey},
     shield::{self, Shield, ShieldLayer},
@@ -55,8 +61,10 @@ pub struct Config {
 
 /// A layer of all stages; see the [module](self). A clone, and every service that is made by one layer, shares lanes
 /// and lessons.
+///
+/// `R` is the layer around what retries, within the exchange: none, unless [`resume`](Self::resume) puts one there.
 #[derive(Debug, Clone)]
-pub struct Stack<E = MediaTailor> {
+pub struct Stack<E = MediaTailor, R = Identity> {
     strip: StripDirectivesLayer,
     name: NameLayer<E>,
     remap: RemapLayer,
@@ -64,14 +72,19 @@ pub struct Stack<E = MediaTailor> {
     shield: ShieldLayer,
     serialize: SerializeLayer<MediaTailor>,
     learn: LearnLayer,
+    resume: R,
     again: Again,
     judge: JudgeLayer,
     lessons: Arc<Lessons>,
 }
 
 /// What a [`Stack`] makes of a service.
-pub type Stacked<S, E = MediaTailor> =
-    StripDirectives<Name<Remap<RescueService<Shield<Serialize<Learn<Retry<Again, Judge<S>>>>>>>, E>>;
+pub type Stacked<S, E = MediaTailor, R = Identity> = StripDirectives<
+    Name<Remap<RescueService<Shield<Serialize<Learn<<R as Layer<Retry<Again, Judge<S>>>>::Service>>>>>, E>,
+>;
+
+/// What resumes lost sessions, if it is switched on.
+pub type MayResume<E = MediaTailor> = Either<ResumeLayer<E>, Identity>;
 
 // === impl Config ===
 
@@ -153,6 +166,7 @@ impl Stack {
             shield: ShieldLayer::new(Arc::clone(&lessons)),
             serialize: SerializeLayer::with(serialize),
             learn: LearnLayer::new(Arc::clone(&lessons)),
+            resume: Identity::new(),
             again: Again::new(retry.within(within)),
             judge,
             lessons,
@@ -164,11 +178,26 @@ impl<E> Stack<E> {
     /// Finds the session by another [`Extract`](crate::session::Extract).
     #[must_use]
     pub fn extract_with<X>(self, extract: X) -> Stack<X> {
-        let Self { strip, name: _, remap, rescue, shield, serialize, learn, again, judge, lessons } = self;
+        let Self { strip, name: _, remap, rescue, shield, serialize, learn, resume, again, judge, lessons } =
+            self;
         let name = NameLayer::new(extract);
-        Stack { strip, name, remap, rescue, shield, serialize, learn, again, judge, lessons }
+        Stack { strip, name, remap, rescue, shield, serialize, learn, resume, again, judge, lessons }
     }
 
+    /// Resumes sessions that are lost, or does not; see [`resume`]. After
+    /// [`extract_with`](Self::extract_with), since it has to tell sessions apart in the same way. Bodies of requests
+    /// must then be made of [`Bytes`](bytes::Bytes).
+    #[must_use]
+    pub fn resume(self, config: Option<resume::Config>) -> Stack<E, MayResume<E>> {
+        let Self { strip, name, remap, rescue, shield, serialize, learn, resume: _, again, judge, lessons } =
+            self;
+        let resume = config.map(|config| ResumeLayer::extracting(config, name.extract()));
+        let resume = option_layer(resume);
+        Stack { strip, name, remap, rescue, shield, serialize, learn, resume, again, judge, lessons }
+    }
+}
+
+impl<E, R> Stack<E, R> {
     /// What was learned, to look at.
     pub fn lessons(&self) -> &Lessons {
         &self.lessons
@@ -185,20 +214,24 @@ impl<E> Stack<E> {
     }
 }
 
-impl<S, E> Layer<S> for Stack<E> {
-    type Service = Stacked<S, E>;
+impl<S, E, R> Layer<S> for Stack<E, R>
+where
+    R: Layer<Retry<Again, Judge<S>>>,
+{
+    type Service = Stacked<S, E, R>;
 
     fn layer(&self, upstream: S) -> Self::Service {
-        self.strip.layer(self.name.layer(
-            self.remap.layer(
-                self.rescue.layer(
-                    self.shield.layer(
-                        self.serialize.layer(
-                            self.learn.layer(Retry::new(self.again.clone(), self.judge.layer(upstream))),
-                        ),
-                    ),
-                ),
-            ),
-        ))
+        ServiceBuilder::new()
+            .layer(&self.strip)
+            .layer(&self.name)
+            .layer(&self.remap)
+            .layer(&self.rescue)
+            .layer(&self.shield)
+            .layer(&self.serialize)
+            .layer(&self.learn)
+            .layer(&self.resume)
+            .retry(self.again.clone())
+            .layer(&self.judge)
+            .service(upstream)
     }
 }

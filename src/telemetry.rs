@@ -178,6 +178,16 @@ pub(crate) fn rescued(key: &SessionKey, kind: Kind, reason: &str, age: Duration)
     warn!(target: VERDICT, session = %key, kind = kind.as_str(), reason, age_ms = ms(age), "rescued");
 }
 
+/// A lost session goes on as another one.
+pub(crate) fn resumed(key: &SessionKey, stand_in: &SessionKey, took: Duration) {
+    warn!(target: VERDICT, session = %key, new_session = %stand_in, took_ms = ms(took), "resumed");
+}
+
+/// A lost session stays lost.
+pub(crate) fn not_resumed(key: &SessionKey, reason: &str) {
+    warn!(target: VERDICT, session = %key, reason, "not resumed");
+}
+
 /// A player of a marked session was answered without the upstream.
 pub(crate) fn shielded(key: &SessionKey, kind: Kind, verdict: &str) {
     debug!(target: VERDICT, session = %key, kind = kind.as_str(), verdict, "answered here");

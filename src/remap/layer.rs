@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
-use tower::{BoxError, ServiceExt as _, util::Oneshot};
+use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -37,10 +37,12 @@ pub struct RemapLayer {
 /// # Cancel safety
 ///
 /// Dropping the future drops the inner service's.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Remap<S> {
     inner: S,
     shared: Arc<Shared>,
+    /// Why the inner service will not be ready: the answer to the next request.
+    unready: Option<BoxError>,
 }
 
 #[derive(Debug)]
@@ -55,10 +57,19 @@ pin_project! {
     #[derive(Debug)]
     pub struct RemapFuture<F> {
         #[pin]
-        answer: F,
+        answer: Asked<F>,
         shared: Arc<Shared>,
         origin: Option<HeaderValue>,
         blocking: bool,
+    }
+}
+
+pin_project! {
+    #[project = AskedProjection]
+    #[derive(Debug)]
+    enum Asked<F> {
+        Inner { #[pin] answer: F },
+        Unready { error: Option<BoxError> },
     }
 }
 
@@ -81,7 +92,7 @@ impl<S> Layer<S> for RemapLayer {
     type Service = Remap<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Remap { inner, shared: Arc::clone(&self.shared) }
+        Remap { inner, shared: Arc::clone(&self.shared), unready: None }
     }
 }
 
@@ -94,25 +105,38 @@ impl<S> Remap<S> {
     }
 }
 
+impl<S: Clone> Clone for Remap<S> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared), unready: None }
+    }
+}
+
 impl<S, Q, B> Service<Request<Q>> for Remap<S>
 where
-    S: Service<Request<Q>, Response = Response<B>> + Clone,
+    S: Service<Request<Q>, Response = Response<B>>,
     S::Error: Into<BoxError>,
     B: From<Bytes>,
 {
     type Response = Response<B>;
     type Error = Infallible;
-    type Future = RemapFuture<Oneshot<S, Request<Q>>>;
+    type Future = RemapFuture<S::Future>;
 
-    /// Always ready: an inner service that fails before it is ready has a verdict as well.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    /// As the inner service is. One that fails before it is ready has a verdict as well: the next request is answered
+    /// by that.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        if self.unready.is_none() {
+            self.unready = ready!(self.inner.poll_ready(cx)).map_err(Into::into).err();
+        }
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let origin = request.headers().get(header::ORIGIN).cloned();
         let blocking = directives::is_blocking(request.uri());
-        let answer = self.inner.clone().oneshot(request);
+        let answer = match self.unready.take() {
+            None => Asked::Inner { answer: self.inner.call(request) },
+            Some(error) => Asked::Unready { error: Some(error) },
+        };
         RemapFuture { answer, shared: Arc::clone(&self.shared), origin, blocking }
     }
 }
@@ -129,7 +153,12 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let answer = ready!(this.answer.poll(cx)).map_err(Into::into);
+        let answer = match this.answer.project() {
+            AskedProjection::Inner { answer } => ready!(answer.poll(cx)).map_err(Into::into),
+            AskedProjection::Unready { error } => {
+                Err(error.take().expect("polled after it was ready, against the contract of futures"))
+            }
+        };
         Poll::Ready(Ok(this.shared.answer(answer, this.origin.as_ref(), *this.blocking)))
     }
 }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use super::coding::Coding;
 
@@ -27,9 +27,13 @@ impl Accept {
     /// others that send none are never given a compressed playlist. A member that is malformed is
     /// passed over; one that is named twice is taken only if no mention refuses it.
     pub fn of(headers: &HeaderMap) -> Self {
+        Self::of_lines(headers.get_all(header::ACCEPT_ENCODING))
+    }
+
+    pub(super) fn of_lines<'a>(lines: impl IntoIterator<Item = &'a HeaderValue>) -> Self {
         let mut said = [Said::Nothing; Coding::ALL.len()];
         let mut rest = Said::Nothing;
-        let lines = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
+        let lines = lines.into_iter().filter_map(|line| line.to_str().ok());
         for member in lines.flat_map(|line| line.split(',')) {
             let mut parts = member.split(';').map(str::trim);
             let name = parts.next().unwrap_or_default();
@@ -83,7 +87,6 @@ fn weight<'a>(parameters: impl Iterator<Item = &'a str>) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;

@@ -3,6 +3,8 @@ use std::{collections::VecDeque, fmt, time::Duration};
 use bytes::Bytes;
 use http::HeaderMap;
 
+use crate::upstream::playlist::Summary;
+
 /// A good playlist, as the upstream answered it to a `GET` with 200.
 ///
 /// It borrows from the answer: what is to be kept is copied, without the slack of the buffers it was read into.
@@ -20,6 +22,7 @@ pub(super) struct Numbers {
     pub(super) last_sequence: Option<u64>,
     pub(super) target_duration: Option<Duration>,
     pub(super) ended: bool,
+    pub(super) summary: Option<Summary>,
 }
 
 // === impl Good ===
@@ -57,6 +60,13 @@ impl<'a> Good<'a> {
     #[must_use]
     pub fn ended(mut self, ended: bool) -> Self {
         self.numbers.ended = ended;
+        self
+    }
+
+    /// What was read of it, for [`Store::same`](super::Store::same). Default: nothing.
+    #[must_use]
+    pub fn summary(mut self, summary: Option<Summary>) -> Self {
+        self.numbers.summary = summary;
         self
     }
 

@@ -25,12 +25,12 @@ const BESIDES: usize = size_of::<(HeaderName, HeaderValue)>() + 2 * super::ALLOC
 ///
 /// Values are copied: as they come from a client they are slices of the buffer that it read the head into.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Head(Box<[(HeaderName, HeaderValue)]>);
+pub(crate) struct Head(Box<[(HeaderName, HeaderValue)]>);
 
 // === impl Head ===
 
 impl Head {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         Self(lasting(headers).map(|(name, value)| (name.clone(), copy(value))).collect())
     }
 
@@ -39,7 +39,7 @@ impl Head {
         self.0.iter().map(|(name, value)| (name, value)).eq(lasting(headers))
     }
 
-    pub(super) fn headers(&self) -> HeaderMap {
+    pub(crate) fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(self.0.len() + 2);
         for (name, value) in &self.0 {
             headers.append(name.clone(), value.clone());
@@ -48,7 +48,7 @@ impl Head {
     }
 
     /// What it takes, in bytes.
-    pub(super) fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         let characters: usize = self.0.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         characters + self.0.len() * BESIDES + super::ALLOCATION
     }

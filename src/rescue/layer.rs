@@ -53,7 +53,8 @@ struct Asked {
     kind: Kind,
     method: Method,
     uri: Uri,
-    accept: Accept,
+    /// The lines of `Accept-Encoding`, which few requests need to have read.
+    accept: Vec<HeaderValue>,
 }
 
 // === impl RescueLayer ===
@@ -112,7 +113,7 @@ where
                     kind,
                     method: head.method.clone(),
                     uri: head.uri.clone(),
-                    accept: Accept::of(&head.headers),
+                    accept: head.headers.get_all(header::ACCEPT_ENCODING).iter().cloned().collect(),
                 })
             }
             _ => None,
@@ -162,7 +163,8 @@ impl Asked {
     }
 
     fn last_good<B: From<Bytes>>(&self, reason: &'static str) -> Option<Response<B>> {
-        let rescue = self.lessons.store.rescue(&self.key, &self.uri, self.accept, Instant::now()).ok()?;
+        let accept = Accept::of_lines(&self.accept);
+        let rescue = self.lessons.store.rescue(&self.key, &self.uri, accept, Instant::now()).ok()?;
         telemetry::rescued(&self.key, self.kind, reason, rescue.age());
         let mut response = rescue.into_response(&self.method).map(B::from);
         debug_assert_eq!(response.status(), StatusCode::OK);

@@ -62,7 +62,7 @@ pub use self::{
     store::Store,
 };
 
-pub(crate) use self::layer::Rescued;
+pub(crate) use self::{head::Head, layer::Rescued};
 
 /// What an allocation takes besides its bytes, at most: counts of references, and what the allocator rounds up.
-const ALLOCATION: usize = 32;
+pub(crate) const ALLOCATION: usize = 32;

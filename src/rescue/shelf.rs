@@ -11,6 +11,7 @@ use super::{
     kept::{Count, Kept},
     url::Url,
 };
+use crate::upstream::playlist::Summary;
 
 /// The most URLs that are kept of a session. A player has two to four playlists open, and changes among as many
 /// variants as the stream has.
@@ -51,6 +52,14 @@ struct Place {
 // === impl Shelf ===
 
 impl Shelf {
+    /// What was read of a playlist before, if this is the very same.
+    pub(super) fn same(&self, url: &Url<'_>, good: &Good<'_>) -> Option<Summary> {
+        let coding = Coding::of(good.headers)?;
+        let place = self.places.iter().find(|place| *place.url == *url.whole)?;
+        let kept = place.forms.iter().find(|kept| kept.coding == coding)?;
+        kept.numbers.summary.filter(|_| good.is(&kept.body))
+    }
+
     /// When the upstream last gave something good.
     pub(super) fn confirmed(&self) -> Option<Instant> {
         self.places.iter().map(|place| place.confirmed).max()

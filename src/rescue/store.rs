@@ -20,7 +20,7 @@ use super::{
     shelf::{Bounds, Shelf},
     url::Url,
 };
-use crate::session::SessionKey;
+use crate::{session::SessionKey, upstream::playlist::Summary};
 
 /// A session may take as much as so many of the largest playlists.
 const LARGEST_PER_SESSION: u64 = 4;
@@ -200,6 +200,12 @@ impl Store {
     pub fn expire(&self, now: Instant) {
         let now = self.ms(now);
         self.sessions.retain(|_, session| session.shared.good_until.load(Ordering::Relaxed) >= now);
+    }
+
+    /// What was [read](Good::summary) of the playlist that is kept of `uri`, if `good` is the very same: reading it
+    /// again would cost twenty times as much as to compare.
+    pub fn same(&self, session: &SessionKey, uri: &Uri, good: &Good<'_>) -> Option<Summary> {
+        self.sessions.peek(session)?.shared.state().shelf.same(&Url::of(uri), good)
     }
 
     /// When the upstream last gave something good of a session.
@@ -531,6 +537,24 @@ mod tests {
         assert_eq!(scene.learn(url, &Answer::of("one")), Learned::New);
         assert_eq!(scene.learn(url, &Answer::of("other")), Learned::Changed);
         assert_eq!(scene.rescue(url), Ok(Bytes::from_static(b"other")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_very_same_need_not_be_read_again() {
+        use crate::upstream::playlist::{Limits, read};
+        let text = "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\na.ts\n";
+        let summary = read([text.as_bytes()], None, &Limits::default()).expect("a playlist");
+        let scene = Scene::new(Config::default());
+        let answer = Answer { sequence: Some(0), segments: 1, ..Answer::of(text) };
+        let same = |answer: &Answer| scene.store.same(&scene.session, &uri(URL), &answer.good());
+        assert_eq!(same(&answer), None);
+        let good = answer.good().summary(Some(summary));
+        scene.store.learn(&scene.session, &uri(URL), &good, Instant::now());
+        assert_eq!(same(&answer), Some(summary));
+        assert_eq!(same(&Answer::of("#EXTM3U\n")), None);
+        assert_eq!(same(&answer.clone().with("content-encoding", "gzip")), None);
+        scene.store.forget(&scene.session);
+        assert_eq!(same(&answer), None);
     }
 
     #[tokio::test(start_paused = true)]

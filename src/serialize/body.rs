@@ -32,7 +32,7 @@ pin_project! {
         Direct { #[pin] body: B },
         Whole { whole: Whole },
         Resumed { read: VecDeque<Bytes>, #[pin] rest: B },
-        Streamed { parts: Parts },
+        Streamed { read: VecDeque<Bytes>, parts: Parts },
     }
 }
 
@@ -70,12 +70,31 @@ impl<B> Body<B> {
     }
 
     pub(super) fn streamed(parts: Parts) -> Self {
-        Self { source: Source::Streamed { parts } }
+        Self { source: Source::Streamed { read: VecDeque::new(), parts } }
     }
 
     /// A body of which a part was read.
     pub(crate) fn resumed(read: VecDeque<Bytes>, rest: B) -> Self {
         Self { source: Source::Resumed { read, rest } }
+    }
+
+    /// The same body of which a part was read, that part before the rest again.
+    pub(crate) fn after(self, mut read: VecDeque<Bytes>) -> Self {
+        match self.source {
+            Source::Direct { body } => Self::resumed(read, body),
+            Source::Whole { mut whole } => {
+                read.append(&mut whole.data);
+                Self::whole(Whole { data: read, trailers: whole.trailers })
+            }
+            Source::Resumed { read: mut more, rest } => {
+                read.append(&mut more);
+                Self::resumed(read, rest)
+            }
+            Source::Streamed { read: mut more, parts } => {
+                read.append(&mut more);
+                Self { source: Source::Streamed { read, parts } }
+            }
+        }
     }
 
     /// The pieces of a body that was read whole.
@@ -115,11 +134,14 @@ where
                 Some(data) => Some(Ok(Frame::data(data))),
                 None => ready!(rest.poll_frame(cx)).map(|frame| frame.map(in_bytes).map_err(Error::upstream)),
             },
-            SourceProjection::Streamed { parts } => match ready!(parts.poll_recv(cx)) {
-                Some(Part::Frame(frame)) => Some(Ok(frame)),
-                Some(Part::Failed(error)) => Some(Err(error)),
-                Some(Part::End) => None,
-                None => Some(Err(Error::new(ErrorKind::HeldTooLong))),
+            SourceProjection::Streamed { read, parts } => match read.pop_front() {
+                Some(data) => Some(Ok(Frame::data(data))),
+                None => match ready!(parts.poll_recv(cx)) {
+                    Some(Part::Frame(frame)) => Some(Ok(frame)),
+                    Some(Part::Failed(error)) => Some(Err(error)),
+                    Some(Part::End) => None,
+                    None => Some(Err(Error::new(ErrorKind::HeldTooLong))),
+                },
             },
         })
     }
@@ -157,5 +179,29 @@ impl Whole {
     fn next(&mut self) -> Option<Frame<Bytes>> {
         let data = self.data.pop_front().map(Frame::data);
         data.or_else(|| self.trailers.take().map(Frame::trailers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt as _, Full};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_read_of_a_body_comes_again_before_its_rest() {
+        let whole = || Whole { data: VecDeque::from([Bytes::from("rest")]), trailers: None };
+        let (player, parts) = mpsc::channel(2);
+        player.try_send(Part::Frame(Frame::data("rest".into()))).expect("there is room");
+        player.try_send(Part::End).expect("there is room");
+        for body in [
+            Body::<Full<Bytes>>::direct(Full::from("rest")),
+            Body::whole(whole()),
+            Body::resumed(VecDeque::from(["re".into()]), Full::from("st")),
+            Body::streamed(parts),
+        ] {
+            let body = body.after(VecDeque::from(["a ".into(), "first ".into()]));
+            assert_eq!(body.collect().await.expect("all of it").to_bytes(), "a first rest");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Buf;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tokio::time::{Instant, timeout_at};
 use tower::{BoxError, ServiceExt as _};
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     lane::Ticket,
-    session::{Extract, Extracted, Kind, MediaTailor, SessionKey},
+    session::{Extract, Extracted, MediaTailor, SessionKey},
     telemetry,
 };
 
@@ -90,10 +90,7 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let at = Instant::now();
         let (head, body) = request.into_parts();
-        let Extracted { kind, session } = match head.method {
-            Method::OPTIONS => Extracted { kind: Kind::Other, session: Ok(None) },
-            _ => Extracted::of(&head, &*self.extract),
-        };
+        let Extracted { kind, session } = Extracted::of(&head, &*self.extract);
         let key = match session {
             Ok(Some(key)) if self.state.config.serializes(kind) => key,
             Err(malformed) if self.state.config.serializes(kind) => {

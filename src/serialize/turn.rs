@@ -164,7 +164,10 @@ where
             }
         }
         Ok(Collected::TooLarge(read)) => {
-            stream(head, read, body, players).await;
+            let keep = match stream(head, read, body, players).await {
+                true => keep,
+                false => Some(KeepTurn(GRACE)),
+            };
             return keep.map(|keep| (turn, keep));
         }
         Err(error) => {
@@ -176,8 +179,13 @@ where
 }
 
 /// Passes a body on as it comes. When the player goes away, reads the rest for nobody: the upstream is at work
-/// until it has sent it.
-async fn stream<B>(head: response::Parts, read: VecDeque<Bytes>, mut rest: Pin<&mut B>, players: &mut Players)
+/// until it has sent it. `false` if the body broke off.
+async fn stream<B>(
+    head: response::Parts,
+    read: VecDeque<Bytes>,
+    mut rest: Pin<&mut B>,
+    players: &mut Players,
+) -> bool
 where
     B: HttpBody,
     B::Data: Buf,
@@ -196,11 +204,12 @@ where
             Err(error) => {
                 players.failed(&error);
                 let _gone = player.send(Part::Failed(error)).await;
-                return;
+                return false;
             }
         }
     }
     let _gone = player.send(Part::End).await;
+    true
 }
 
 // === impl Players ===

@@ -7,7 +7,7 @@ use http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Extract, MediaTailor};
+use super::{Extract, Extracted, MediaTailor};
 
 /// Finds the session of every request once, for all layers behind it.
 ///
@@ -32,6 +32,11 @@ impl<E> NameLayer<E> {
     /// Finds it with this [`Extract`].
     pub fn new(extract: E) -> Self {
         Self { extract: Arc::new(extract) }
+    }
+
+    /// What finds it, for a layer that has to find the same.
+    pub(crate) fn extract(&self) -> Arc<E> {
+        Arc::clone(&self.extract)
     }
 }
 
@@ -79,7 +84,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let extracted = self.extract.extract(&head);
+        let extracted = Extracted::by(&*self.extract, &head);
         head.extensions.insert(extracted);
         self.inner.call(Request::from_parts(head, body))
     }

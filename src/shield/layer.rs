@@ -121,8 +121,16 @@ impl<S> Shield<S> {
             telemetry::shielded(&key, kind, verdict.as_str());
             Err(Answer { verdict, status, again })
         };
-        match lessons.marks.check(&key, now) {
-            Check::Answer(known) if known.cause != Cause::Failing || self.has_last_good(&key, head, now) => {
+        let known = match kind {
+            Kind::Media | Kind::Multivariant => match lessons.marks.check(&key, now) {
+                Check::Answer(known) => Some(known),
+                Check::Pass | Check::Probe => None,
+            },
+            // Nothing is learned from these: as a probe one would keep the playlists waiting for word of it.
+            _ => lessons.marks.known(&key, now),
+        };
+        match known {
+            Some(known) if known.cause != Cause::Failing || self.has_last_good(&key, head, now) => {
                 return answer(verdict_of(&known), known.status, known.next_probe);
             }
             _ => {}

@@ -110,12 +110,17 @@ impl Mark {
     /// What is known, unless it is time for a probe.
     pub(super) fn look(&self, now: Instant) -> Option<Known> {
         let due = now >= self.probe_at && self.lease.is_none_or(|lease| now >= lease);
-        (!due).then(|| Known {
+        (!due).then(|| self.known(now))
+    }
+
+    /// What is known, be it time for a probe or not.
+    pub(super) fn known(&self, now: Instant) -> Known {
+        Known {
             cause: self.cause,
             status: self.status,
             age: now.saturating_duration_since(self.said),
             next_probe: self.probe_at.saturating_duration_since(now),
-        })
+        }
     }
 
     /// Lets a probe out if it is time; what is known otherwise.

@@ -3,7 +3,7 @@ use std::{fmt, time::Duration};
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::{Cause, Check, Config, ledger::Ledger, mark::Mark};
+use super::{Cause, Check, Config, Known, ledger::Ledger, mark::Mark};
 use crate::session::SessionKey;
 
 /// The sessions that are lost, blocked or just failed.
@@ -38,6 +38,11 @@ impl Marks {
                 self.marks.change(session, |mark| mark.check(now, &self.config)).unwrap_or(Check::Pass)
             }
         }
+    }
+
+    /// What is known of a session, for a request that cannot probe it, since nobody hears what comes of it.
+    pub fn known(&self, session: &SessionKey, now: Instant) -> Option<Known> {
+        self.marks.look(session, now, |mark| mark.known(now))
     }
 
     /// Marks a session for what an exchange said of it, or renews its mark; the next probe is a gap away.
@@ -100,7 +105,7 @@ mod tests {
     use proptest::prelude::*;
     use tokio::time::advance;
 
-    use super::{super::Known, *};
+    use super::*;
     use crate::session::SessionId;
 
     fn session(n: usize) -> SessionKey {
@@ -169,6 +174,19 @@ mod tests {
             next_probe: secs(1),
         };
         assert_eq!(marks.check(&session(0), Instant::now()), Check::Answer(known));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_probe_takes_no_probe() {
+        let marks = Marks::default();
+        assert_eq!(marks.known(&session(0), Instant::now()), None);
+        mark(&marks, Cause::Failing, Some(secs(6)));
+        for _ in 0..2 {
+            let known = marks.known(&session(0), Instant::now()).expect("a mark");
+            assert_eq!(known.cause, Cause::Failing);
+            advance(secs(3)).await;
+        }
+        assert_eq!(check(&marks), Err(Check::Probe));
     }
 
     #[tokio::test(start_paused = true)]

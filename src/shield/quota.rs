@@ -26,7 +26,7 @@ pub struct Quota {
 /// What [`Quota::reserve`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// There is enough for all: none had to be taken.
+    /// There was no 4xx: none had to be taken.
     Free,
     /// Taken: [give it back](Quota::release).
     Taken,
@@ -102,16 +102,16 @@ impl Quota {
         }
     }
 
-    /// Takes a place among those in flight that may bring a 4xx. Only once half of the configuration's quota is spent:
-    /// from then on there are never more in flight than what is left, so that the limit holds to the last one.
+    /// Takes a place among those in flight that may bring a 4xx. Once half of the configuration's quota is spent there
+    /// are never more in flight than what is left, so that the limit holds to the last one.
     pub fn reserve(&self, session: &SessionKey, now: Instant) -> Place {
         let (scope, limit) = (session.scope_id(), self.configurations.limit);
         let spent = self.configurations.count(&scope, now);
-        if spent < limit.div_ceil(2) {
+        if spent == 0 {
             return Place::Free;
         }
         let mut flying = self.flying.entry(scope).or_insert(0);
-        if spent.saturating_add(*flying) >= limit {
+        if spent >= limit.div_ceil(2) && spent.saturating_add(*flying) >= limit {
             return Place::None;
         }
         *flying += 1;
@@ -275,7 +275,11 @@ mod tests {
         let quota = Quota::new(&Config::default().configuration_4xx_per_minute(10));
         let (now, of) = (Instant::now(), |n| session("dead", n));
         assert_eq!(quota.reserve(&of(0), now), Place::Free);
-        (0..6).for_each(|n| quota.spend(&of(n), now));
+        quota.spend(&of(0), now);
+        // Nobody is refused for a few.
+        assert!((0..20).all(|n| quota.reserve(&of(n), now) == Place::Taken));
+        (0..20).for_each(|n| quota.release(&of(n)));
+        (1..6).for_each(|n| quota.spend(&of(n), now));
         let taken = (0..100).filter(|n| quota.reserve(&of(*n), now) == Place::Taken).count();
         assert_eq!(taken, 4);
         assert_eq!(quota.reserve(&of(100), now), Place::None);

@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use http::{Uri, uri::Authority, uri::Scheme};
 
 use super::written::{at_least_one, duration, time};
-use crate::{lane::Limits, remap, rescue, serialize, shield, stack, upstream::RetryConfig};
+use crate::{lane::Limits, remap, rescue, resume, serialize, shield, stack, upstream::RetryConfig};
 
 /// How the sidecar runs: what the flags of `onelane serve` and the file of `--config` come to.
 #[derive(Debug, Clone, clap::Args)]
@@ -60,6 +60,11 @@ pub struct Config {
     /// Let DASH manifests take turns as well
     #[arg(long, env = "ONELANE_SERIALIZE_DASH")]
     pub serialize_dash: bool,
+
+    /// Make a new session when one is lost whose creation passed through here, and go on with it where its numbering
+    /// proves to continue; see docs/resume.md for what AWS sees of it
+    #[arg(long, env = "ONELANE_RESUME")]
+    pub resume: bool,
 
     /// Threads that serve, each with its own connections to the upstream; one for each core unless said
     /// otherwise
@@ -164,6 +169,7 @@ impl Config {
             waiting: 100_000,
             serialize_tracking: false,
             serialize_dash: false,
+            resume: false,
             threads: cores(),
             connections: 20_000,
             idle: Duration::from_secs(75),
@@ -188,6 +194,10 @@ impl Config {
             .retry(self.retry.clone())
             .settle(self.settle)
             .strip_directives(self.strip_directives)
+    }
+
+    pub(super) fn resume(&self) -> Option<resume::Config> {
+        self.resume.then(resume::Config::default)
     }
 
     fn serialize(&self) -> serialize::Config {

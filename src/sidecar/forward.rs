@@ -12,9 +12,15 @@ use hyper::body::Incoming;
 use super::{Config, HostHeader, Upstream};
 use crate::session::{Kind, Route};
 
-/// The body that goes upstream: the player's, or none.
+/// The body that goes upstream.
 #[derive(Debug, Default)]
-pub(super) struct Body(Option<Incoming>);
+pub(super) enum Body {
+    #[default]
+    None,
+    Players(Incoming),
+    /// A player's that was read; `None` once it is sent.
+    Read(Option<Bytes>),
+}
 
 /// Makes a player's request the upstream's; what may not cross a proxy stays behind (RFC 9110 section 7.6).
 #[derive(Debug, Clone)]
@@ -91,7 +97,7 @@ impl Forward {
             head.headers.remove(header::CONTENT_LENGTH);
             Body::default()
         } else {
-            Body(Some(body))
+            Body::Players(body)
         };
         let mut uri = http::uri::Parts::default();
         uri.scheme = Some(self.upstream.scheme().clone());
@@ -114,15 +120,33 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        self.0.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
+        match &mut *self {
+            Self::None => Poll::Ready(None),
+            Self::Players(body) => Pin::new(body).poll_frame(cx),
+            Self::Read(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(http_body::Body::is_end_stream)
+        match self {
+            Self::None => true,
+            Self::Players(body) => body.is_end_stream(),
+            Self::Read(body) => body.is_none(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or(SizeHint::with_exact(0), http_body::Body::size_hint)
+        match self {
+            Self::None => SizeHint::with_exact(0),
+            Self::Players(body) => body.size_hint(),
+            Self::Read(body) => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(body: Bytes) -> Self {
+        Self::Read((!body.is_empty()).then_some(body))
     }
 }
 

@@ -2,6 +2,7 @@ use std::{convert::Infallible, net::IpAddr, pin::Pin, sync::Arc};
 
 use http::{Request, Response, header};
 use hyper::{body::Incoming, service::Service};
+use tower::util::Either;
 use tower_layer::Layer as _;
 use tower_service::Service as _;
 
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     serialize::SerializeLayer,
     session::MediaTailor,
-    stack::{Stack, Stacked},
+    stack::{MayResume, Stack, Stacked},
 };
 
 /// From a player's request to its answer.
@@ -24,8 +25,8 @@ pub(super) struct Proxy(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    stack: Stack,
-    service: Stacked<Upstreams>,
+    stack: Stack<MediaTailor, MayResume>,
+    service: Stacked<Upstreams, MediaTailor, MayResume>,
     forward: Forward,
 }
 
@@ -42,7 +43,7 @@ pub(super) struct PerConnection {
 impl Proxy {
     pub(super) fn new(config: &Config) -> Result<Self, Error> {
         let extract = MediaTailor::new().upstream(config.upstream.authority());
-        let stack = Stack::new(config.stack()).extract_with(extract);
+        let stack = Stack::new(config.stack()).extract_with(extract).resume(config.resume());
         let service = stack.layer(upstream::client(config)?);
         Ok(Self(Arc::new(Inner { stack, service, forward: Forward::new(config) })))
     }
@@ -60,9 +61,14 @@ impl Proxy {
     }
 
     fn upstreams(&self) -> &Upstreams {
-        // From the outermost stage to the upstream: strip, name, remap, rescue, shield, serialize, learn, retry, judge.
+        // From the outermost stage to the upstream: strip, name, remap, rescue, shield, serialize, learn, resume, retry,
+        // judge.
         let lanes = self.0.service.get_ref().get_ref().get_ref().get_ref().get_ref();
-        lanes.get_ref().get_ref().get_ref().get_ref()
+        let retry = match lanes.get_ref().get_ref() {
+            Either::Left(resume) => resume.get_ref(),
+            Either::Right(retry) => retry,
+        };
+        retry.get_ref().get_ref()
     }
 }
 

@@ -43,7 +43,7 @@ struct Source<'a, I> {
 ///
 /// [`Flaw::TooLong`] past `limit` bytes, which is as far as anything is unpacked; [`Flaw::UnknownEncoding`],
 /// [`Flaw::Encoding`] or [`Flaw::Truncated`].
-pub(super) fn decode<'a>(
+pub(crate) fn decode<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
     content_encoding: Option<&HeaderValue>,
     limit: usize,

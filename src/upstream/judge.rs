@@ -1,20 +1,25 @@
 use std::{
+    collections::VecDeque,
     future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use bytes::Buf;
-use http::{Method, Request, Response, response::Parts};
+use bytes::{Buf, Bytes};
+use http::{Method, Request, Response, StatusCode, Uri, response::Parts};
 use http_body::Body as HttpBody;
 use tokio::time::Instant;
 use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Judgement, Lessons, Verdict, playlist::Limits};
+use super::{
+    Judgement, Lessons, Verdict,
+    playlist::{Limits, Summary},
+};
 use crate::{
+    rescue::Good,
     serialize::{
         Body,
         collect::{Collected, collect},
@@ -51,6 +56,7 @@ struct Case {
     judge: JudgeLayer,
     named: Extracted,
     method: Method,
+    uri: Uri,
     sent: Instant,
 }
 
@@ -118,8 +124,8 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (head, body) = request.into_parts();
         let named = Extracted::of(&head, &MediaTailor::new());
-        let (judge, method, sent) = (self.judge.clone(), head.method.clone(), Instant::now());
-        let case = Case { judge, named, method, sent };
+        let (method, uri) = (head.method.clone(), head.uri.clone());
+        let case = Case { judge: self.judge.clone(), named, method, uri, sent: Instant::now() };
         let answer = self.inner.call(Request::from_parts(head, body));
         Box::pin(async move { case.hear(answer.await.map_err(Into::into)?).await })
     }
@@ -144,10 +150,10 @@ impl Case {
         let has_session = self.named.key().is_some();
         let collected = collect(Pin::new(&mut body), self.judge.collect_up_to).await?;
         let judgement = match &collected {
-            Collected::Whole(whole) if self.method != Method::HEAD => {
-                let pieces = whole.data.iter().map(|piece| &piece[..]);
-                Judgement::of(kind, has_session, head.status, &head.headers, pieces, &self.judge.limits)
-            }
+            Collected::Whole(whole) if self.method != Method::HEAD => match self.known(&head, &whole.data) {
+                Some(summary) => Judgement { summary: Some(summary), ..Verdict::Playlist.into() },
+                None => self.judge(&head, &whole.data),
+            },
             _ => Judgement::without_body(kind, has_session, head.status, &head.headers),
         };
         let body = match collected {
@@ -158,6 +164,18 @@ impl Case {
         let mut response = Response::from_parts(head, body);
         response.extensions_mut().insert(judgement);
         Ok(response)
+    }
+
+    fn judge(&self, head: &Parts, data: &VecDeque<Bytes>) -> Judgement {
+        let (kind, has_session) = (self.named.kind, self.named.key().is_some());
+        let pieces = data.iter().map(|piece| &piece[..]);
+        Judgement::of(kind, has_session, head.status, &head.headers, pieces, &self.judge.limits)
+    }
+
+    /// What was read of this very playlist before: between two segments most are the same again.
+    fn known(&self, head: &Parts, data: &VecDeque<Bytes>) -> Option<Summary> {
+        let lessons = self.judge.lessons.as_ref().filter(|_| head.status == StatusCode::OK)?;
+        lessons.store.same(self.named.key()?, &self.uri, &Good::new(&head.headers, data))
     }
 
     /// What every attempt teaches, whatever comes of the exchange.

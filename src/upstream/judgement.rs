@@ -18,6 +18,9 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// What an error answer names, or its status stands for.
     pub exception: Option<Exception>,
+    /// Whether the answer itself names the exception: it is then MediaTailor's own, and not that of something on the
+    /// way.
+    pub named: bool,
     /// What an error answer says in free text. For the log alone; see [`message`](super::message).
     pub message: Option<String>,
     /// What a success holds, if it is a playlist.
@@ -94,14 +97,15 @@ impl Judgement {
             None if status.is_server_error() => Verdict::OriginBroken,
             None => Verdict::Failed,
         };
-        Self { exception, message: message::message(body), ..verdict.into() }
+        let named = Exception::of_headers(headers).or_else(|| Exception::of_body(body)).is_some();
+        Self { exception, named, message: message::message(body), ..verdict.into() }
     }
 }
 
 impl From<Verdict> for Judgement {
     /// A verdict that needs no grounds.
     fn from(verdict: Verdict) -> Self {
-        Self { verdict, exception: None, message: None, summary: None, flaw: None }
+        Self { verdict, exception: None, named: false, message: None, summary: None, flaw: None }
     }
 }
 

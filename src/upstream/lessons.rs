@@ -149,7 +149,7 @@ fn is_the_sessions(verdict: Verdict) -> bool {
 }
 
 fn good<'a>(headers: &'a HeaderMap, pieces: &'a VecDeque<Bytes>, summary: &Summary) -> Good<'a> {
-    let good = Good::new(headers, pieces);
+    let good = Good::new(headers, pieces).summary(Some(*summary));
     if summary.kind == Kind::Multivariant {
         return good;
     }

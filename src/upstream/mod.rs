@@ -23,7 +23,7 @@
 //! ```
 
 mod advice;
-mod decode;
+pub(crate) mod decode;
 pub(crate) mod directives;
 mod exception;
 mod flaw;

@@ -52,7 +52,6 @@ pub struct RetryConfig {
 #[derive(Clone)]
 pub struct Again {
     config: Arc<RetryConfig>,
-    pauses: ExponentialBackoffMaker,
     budget: Arc<TpsBudget>,
     /// How this request goes; made with its first attempt.
     course: Option<Course>,
@@ -61,7 +60,8 @@ pub struct Again {
 #[derive(Clone)]
 struct Course {
     first: Instant,
-    pauses: ExponentialBackoff<HasherRng>,
+    /// Made with the first pause: few requests have one.
+    pauses: Option<ExponentialBackoff<HasherRng>>,
     named: (Option<SessionKey>, Kind),
     again: u32,
     directives_gone: bool,
@@ -124,14 +124,20 @@ impl Default for RetryConfig {
 impl Again {
     /// With these limits; what makes no sense is taken for the nearest that does.
     pub fn new(config: RetryConfig) -> Self {
-        let least = config.least_pause.clamp(Duration::from_millis(1), Duration::from_secs(60));
-        let longest = config.longest_pause.clamp(least, Duration::from_secs(60));
-        let pauses = ExponentialBackoffMaker::new(least, longest, 0.5, HasherRng::default())
-            .expect("the least is above zero and no more than the longest, and the jitter is a part");
         let part = if config.budget_part.is_finite() { config.budget_part.clamp(0.0, 1_000.0) } else { 0.2 };
         let budget =
             TpsBudget::new(Duration::from_secs(10), config.budget_per_second.clamp(1, MOST_PER_SECOND), part);
-        Self { config: Arc::new(config), pauses, budget: Arc::new(budget), course: None }
+        Self { config: Arc::new(config), budget: Arc::new(budget), course: None }
+    }
+
+    /// The pauses of one request. Their dice are its own: clones of one pair would all fall alike, and requests that
+    /// failed together would meet again.
+    fn pauses(&self) -> ExponentialBackoff<HasherRng> {
+        let least = self.config.least_pause.clamp(Duration::from_millis(1), Duration::from_secs(60));
+        let longest = self.config.longest_pause.clamp(least, Duration::from_secs(60));
+        ExponentialBackoffMaker::new(least, longest, 0.5, HasherRng::default())
+            .expect("the least is above zero and no more than the longest, and the jitter is a part")
+            .make_backoff()
     }
 
     /// How often a request may be sent again after this answer.
@@ -143,11 +149,7 @@ impl Again {
             Verdict::Throttled | Verdict::Overloaded => self.config.overloaded,
             Verdict::TimedOut | Verdict::NotPlaylist => self.config.broken,
             Verdict::OriginBroken => match judgement.exception {
-                Some(Exception::BadGateway | Exception::UnsupportedManifest)
-                    if Exception::is_named(response.headers()) =>
-                {
-                    0
-                }
+                Some(Exception::BadGateway | Exception::UnsupportedManifest) if judgement.named => 0,
                 _ => self.config.broken,
             },
             _ => 0,
@@ -204,7 +206,8 @@ where
             _ if undirected.is_some() => Duration::ZERO,
             Verdict::Unreachable => GRACE,
             _ => {
-                let pause = course.pauses.next_backoff().deadline().saturating_duration_since(Instant::now());
+                let pauses = course.pauses.get_or_insert_with(|| self.pauses());
+                let pause = pauses.next_backoff().deadline().saturating_duration_since(Instant::now());
                 if matches!(verdict, Verdict::Throttled | Verdict::Overloaded) { pause * 4 } else { pause }
             }
         };
@@ -244,10 +247,9 @@ where
             {
                 return None;
             }
-            let pauses = self.pauses.make_backoff();
             self.course = Some(Course {
                 first: Instant::now(),
-                pauses,
+                pauses: None,
                 named: (session, kind),
                 again: 0,
                 directives_gone: false,

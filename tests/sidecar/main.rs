@@ -13,4 +13,5 @@ mod process;
 mod settings;
 mod sharing;
 mod support;
+mod survive;
 mod tls;
