@@ -52,6 +52,11 @@ struct Place {
 // === impl Shelf ===
 
 impl Shelf {
+    /// Whether something is kept of this path, whatever the query.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.places.iter().any(|place| place.url.split('?').next() == Some(path))
+    }
+
     /// What was read of a playlist before, if this is the very same.
     pub(super) fn same(&self, url: &Url<'_>, good: &Good<'_>) -> Option<Summary> {
         let coding = Coding::of(good.headers)?;

@@ -213,6 +213,11 @@ impl Store {
         self.sessions.peek(session)?.shared.state().shelf.confirmed()
     }
 
+    /// Whether something is kept of a session's playlist, whatever its query and content coding.
+    pub fn has(&self, session: &SessionKey, uri: &Uri) -> bool {
+        self.sessions.peek(session).is_some_and(|session| session.shared.state().shelf.has(uri.path()))
+    }
+
     /// Whether something is kept of a session: it was good before.
     pub fn knows(&self, session: &SessionKey) -> bool {
         self.sessions.peek(session).is_some()

@@ -137,10 +137,13 @@ impl<S> Shield<S> {
         }
         match lessons.quota.allows(&key, now) {
             Allowance::Allow if lessons.quota.configurations() == 0 => return Ok(None),
-            Allowance::Spent(Scope::Session) => return answer(Verdict::Throttled, None, LATER),
+            // What one playlist has spent is not the others' fault.
+            Allowance::Spent(Scope::Session) if !lessons.store.has(&key, &head.uri) => {
+                return answer(Verdict::Throttled, None, LATER);
+            }
             // What was good before may well be good again.
             _ if self.was_good(&key, now) => return Ok(None),
-            Allowance::Spent(Scope::Configuration) => return answer(Verdict::Throttled, None, LATER),
+            Allowance::Spent(_) => return answer(Verdict::Throttled, None, LATER),
             Allowance::Allow | Allowance::NearLimit(_) => {}
         }
         match lessons.quota.reserve(&key, now) {

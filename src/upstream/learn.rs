@@ -11,7 +11,7 @@ use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Flaw, Judgement, Lessons, Verdict};
+use super::{Judgement, Lessons};
 use crate::{
     serialize::{Body, KeepTurn},
     session::{Extracted, Kind, MediaTailor, SessionKey},
@@ -27,7 +27,7 @@ pub struct LearnLayer {
 /// whose player has gone teaches as well.
 ///
 /// Playlists go into the store for rescues and take a session's mark off; a session that is lost, blocked or failing is
-/// marked. A playlist that is older than the one before is judged to be [none](Verdict::NotPlaylist).
+/// marked. A playlist that is older than the one before is judged to be [none](super::Verdict::NotPlaylist).
 #[derive(Debug, Clone)]
 pub struct Learn<S> {
     inner: S,
@@ -114,9 +114,8 @@ impl Pupil {
         let Some(judgement) = response.extensions().get::<Judgement>() else { return };
         let exchange = (&self.method, &self.uri);
         let head = (response.status(), response.headers());
-        if !self.lessons.take(&self.key, exchange, judgement, head, response.body()) {
-            let older = Judgement { flaw: Some(Flaw::Older), ..Verdict::NotPlaylist.into() };
-            response.extensions_mut().insert(older);
+        if let Some(other) = self.lessons.take(&self.key, exchange, judgement, head, response.body()) {
+            response.extensions_mut().insert(other);
         }
         let gap = self.lessons.settle.gap(self.key.scope_id(), Instant::now());
         if !gap.is_zero() {

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use tokio::time::Instant;
 
 use super::{
-    Judgement, Settle, Verdict,
+    Flaw, Judgement, Settle, Verdict,
     playlist::{Kind, Summary},
 };
 use crate::{
@@ -89,8 +89,8 @@ impl Lessons {
             && self.told.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Takes in what came of an exchange. `false` if its playlist is older than what the session was given before:
-    /// that is a failure of the upstream.
+    /// Takes in what came of an exchange. Seen beside the session's other playlists it may mean something else, which is
+    /// then given: one that is older than what the session was given before is a failure of the upstream.
     pub(super) fn take<B>(
         &self,
         key: &SessionKey,
@@ -98,7 +98,7 @@ impl Lessons {
         judgement: &Judgement,
         (status, headers): (StatusCode, &HeaderMap),
         body: &Body<B>,
-    ) -> bool {
+    ) -> Option<Judgement> {
         let now = Instant::now();
         match judgement.verdict {
             Verdict::Playlist => {
@@ -111,17 +111,21 @@ impl Lessons {
                 if let Some(good) = good
                     && self.store.learn(key, uri, &good, now) == Learned::Older
                 {
-                    return false;
+                    return Some(Judgement { flaw: Some(Flaw::Older), ..Verdict::NotPlaylist.into() });
                 }
                 self.marks.clear(key);
             }
             Verdict::Passed => drop(self.marks.clear(key)),
+            // A rendition that was never there takes no sibling with it that was just good.
+            Verdict::SessionLost if self.store.knows(key) && !self.store.has(key, uri) => {
+                return Some(Judgement { verdict: Verdict::NotFound, ..judgement.clone() });
+            }
             Verdict::SessionLost => self.end(key, Cause::Lost, status, now),
             Verdict::Blocked => self.end(key, Cause::Blocked, status, now),
             verdict if is_the_sessions(verdict) => self.fail(key, Some(status)),
             _ => {}
         }
-        true
+        None
     }
 
     /// An exchange failed in a way that says more of the session, or of all, than of one playlist.

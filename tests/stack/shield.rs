@@ -142,6 +142,25 @@ async fn one_probe_finds_out_whether_a_failing_session_is_well() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rendition_that_was_never_there_takes_no_sibling_with_it() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    players.learn(&mut far, &media(1, 1), 7).await;
+    for sequence in 8..12 {
+        let subtitles = players.getting(&media(1, 3));
+        far.asked().await.status(404);
+        got(subtitles).await.is_problem(404, "not_found");
+        players.learn(&mut far, &media(1, 0), sequence).await;
+        players.learn(&mut far, &media(1, 1), sequence).await;
+    }
+    // One that was there and is gone means that the session is.
+    let player = players.getting(&media(1, 0));
+    far.asked().await.status(404);
+    got(player).await.is_problem(404, "session_lost");
+    players.get(&media(1, 3)).await.is_problem(404, "session_lost");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_of_one_playlist_is_not_its_sessions() {
     let (players, mut far) = stack(Config::default());
     players.learn(&mut far, &media(1, 0), 7).await;
