@@ -26,7 +26,7 @@ export const FAULTS = [
   { name: 'reset', text: 'connection reset', fault: { kind: 'reset' }, survivable: true, quick: true },
   { name: 'reset-mid-body', text: 'reset in mid-body', fault: { kind: 'reset-mid-body' }, survivable: true },
   { name: 'hang', text: 'no answer, ever', fault: { kind: 'hang' }, survivable: true, quick: true },
-  { name: 'slow-body', text: 'a body of 100 bytes a second', fault: { kind: 'slow-body' }, survivable: true },
+  { name: 'slow-body', text: 'a body of 50 bytes a second', fault: { kind: 'slow-body', rate: 50 }, survivable: true },
   { name: 'truncated', text: '200, half a playlist', fault: { kind: 'truncated' }, survivable: true },
   { name: 'truncated-gzip', text: '200, half a gzip', fault: { kind: 'truncated-gzip' }, survivable: true },
   { name: 'empty', text: '200, an empty body', fault: { kind: 'empty' }, survivable: true, quick: true },

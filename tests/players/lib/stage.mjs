@@ -85,11 +85,12 @@ async function ask(emulator, path, how = {}) {
   return response.json();
 }
 
-/** What the emulator saw of this player: `{ requests, conflicts, faulty, mostInFlight, sessions }`. */
+/** What the emulator saw of this player: `{ requests, media, conflicts, faulty, mostInFlight, sessions }`. */
 async function counters(emulator) {
   const [stats, sessions] = await Promise.all([ask(emulator, 'stats'), ask(emulator, 'sessions')]);
   return {
     requests: number(stats, 'playlists'),
+    media: stats.by_kind.media ?? 0,
     conflicts: number(stats, 'conflicts'),
     faulty: number(stats, 'faulty'),
     mostInFlight: Math.max(0, ...sessions.map((session) => number(session, 'max_in_flight'))),

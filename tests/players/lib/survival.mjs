@@ -9,13 +9,13 @@ const MATRIX = fileURLToPath(new URL('../../survival.md', import.meta.url));
 const LOCK = fileURLToPath(new URL('../package-lock.json', import.meta.url));
 const REPOSITORY = fileURLToPath(new URL('../../..', import.meta.url));
 
-/** Rows are faults, columns players; a run is `{ fault, player, alive, after, started }`. */
+/** Rows are faults, columns players; a run is `{ fault, player, started, verdict, after }`. */
 export function matrix(faults, players, runs) {
   const cell = (fault, player) => {
     const run = runs.find((one) => one.fault === fault.name && one.player === player);
     if (!run) return '';
     if (!run.started) return 'no picture';
-    return `${run.alive ? 'alive' : '**dead**'} ${Math.floor(run.after)}`;
+    return `${run.verdict === 'alive' ? 'alive' : `**${run.verdict}**`} ${Math.floor(run.after)}`;
   };
   return [
     `| 7 s of | ${players.join(' | ')} |`,
