@@ -1,4 +1,4 @@
-//! An axum proxy with one lane per session.
+//! An axum proxy with the whole stack: one lane per session, and what fails upstream becomes what players survive.
 //!
 //! `cargo run --example axum -- 127.0.0.1:8081` beside `onelane emulate`; it prints where it listens.
 
@@ -7,7 +7,6 @@ use std::{env, error::Error};
 use axum::{
     Router,
     body::Body,
-    error_handling::HandleError,
     http::{Request, Uri},
     response::{IntoResponse, Response},
 };
@@ -15,7 +14,7 @@ use hyper_util::{
     client::legacy::{self, Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use onelane::serialize::{self, SerializeLayer};
+use onelane::stack::{Config, Stack};
 use tower::ServiceBuilder;
 
 type Upstream = Client<HttpConnector, Body>;
@@ -25,15 +24,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let authority = env::args().nth(1).ok_or("say where the upstream is: HOST:PORT")?;
     let client: Upstream = Client::builder(TokioExecutor::new()).build_http();
 
-    let one_lane = SerializeLayer::new();
-    let proxy = ServiceBuilder::new().layer(&one_lane).service_fn(move |request| {
+    let stack = Stack::new(Config::default());
+    let proxy = ServiceBuilder::new().layer(&stack).service_fn(move |request| {
         let (client, authority) = (client.clone(), authority.clone());
         forward(client, authority, request)
     });
-    // Most of what goes wrong below has a status that players survive: see `serialize::Error::status`.
-    let app = Router::new().fallback_service(HandleError::new(proxy, |error: serialize::Error| async move {
-        (error.status(), error.to_string())
-    }));
+    // It never fails: errors are answers as well.
+    let app = Router::new().fallback_service(proxy);
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on {}", listener.local_addr()?);

@@ -2,9 +2,15 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod lane;
+pub mod remap;
+pub mod rescue;
+pub mod resume;
 pub mod serialize;
 pub mod session;
+pub mod shield;
+pub mod stack;
 pub mod telemetry;
+pub mod upstream;
 
 #[cfg(all(feature = "sidecar", feature = "emulator"))]
 pub mod demo;

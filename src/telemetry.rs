@@ -3,10 +3,13 @@
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
-use http::{HeaderName, HeaderValue, StatusCode, Uri};
-use tracing::{debug, info, warn};
+use http::{HeaderName, HeaderValue, StatusCode, Uri, response};
+use tracing::{debug, error, info, warn};
 
-use crate::session::{Kind, SessionKey};
+use crate::{
+    session::{Kind, SessionKey},
+    upstream::{Flaw, Judgement, Verdict},
+};
 
 /// The target of the lines on exchanges: one for each that was sent. Segments and requests that are not
 /// MediaTailor's have theirs at debug level, unless they fail.
@@ -14,6 +17,9 @@ pub const EXCHANGE: &str = "onelane::exchange";
 
 /// The target of the lines on requests that were not sent, or not answered in time.
 pub const LANE: &str = "onelane::lane";
+
+/// The target of the lines on what the upstream's answers meant, and what was done about them.
+pub const VERDICT: &str = "onelane::verdict";
 
 /// The header in which AWS names a request; its logs have the same id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -107,6 +113,11 @@ pub(crate) fn refused(key: &SessionKey, kind: Kind, error: &(dyn StdError + 'sta
     warn!(target: LANE, session = %key, kind = kind.as_str(), error = %Chain(error), "refused");
 }
 
+/// What stands where the session id belongs cannot be one.
+pub(crate) fn malformed(kind: Kind, error: &(dyn StdError + 'static)) {
+    warn!(target: LANE, kind = kind.as_str(), error = %Chain(error), "refused");
+}
+
 /// Every player of a request left while it waited: it was not sent.
 pub(crate) fn left(key: &SessionKey, kind: Kind, waited: Duration) {
     debug!(target: LANE, session = %key, kind = kind.as_str(), wait_ms = ms(waited), "left before its turn");
@@ -115,4 +126,69 @@ pub(crate) fn left(key: &SessionKey, kind: Kind, waited: Duration) {
 /// A player's time ran out; what it asked for may go on without it.
 pub(crate) fn timed_out(key: &SessionKey, kind: Kind, waited: Duration) {
     warn!(target: LANE, session = %key, kind = kind.as_str(), wait_ms = ms(waited), "no answer in time");
+}
+
+/// An attempt had an answer that is no playlist. It says here, and only here, what MediaTailor said in free text.
+pub(crate) fn judged(key: Option<&SessionKey>, kind: Kind, judgement: &Judgement, head: &response::Parts) {
+    let session = key.map(tracing::field::display);
+    let status = head.status.as_u16();
+    let request_id = head.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let exception = judgement.exception.map(|exception| exception.name());
+    let flaw = judgement.flaw.map(Flaw::as_str);
+    let verdict = judgement.verdict.as_str();
+    let message = judgement.message.as_deref();
+    macro_rules! line {
+        ($level:ident, $($rest:tt)*) => {
+            $level!(
+                target: VERDICT, session, kind = kind.as_str(), verdict, status, exception, flaw, request_id,
+                said = message, $($rest)*
+            )
+        };
+    }
+    match judgement.verdict {
+        // A set-up that meets every viewer, and a block that does.
+        Verdict::Misaddressed | Verdict::Blocked => {
+            line!(error, remedy = judgement.verdict.remedy(), "judged");
+        }
+        _ => line!(warn, "judged"),
+    }
+}
+
+/// A request is sent again within its turn.
+pub(crate) fn again(key: Option<&SessionKey>, kind: Kind, verdict: &str, nth: u32, pause: Duration) {
+    let session = key.map(tracing::field::display);
+    info!(target: VERDICT, session, kind = kind.as_str(), verdict, nth, pause_ms = ms(pause), "again");
+}
+
+/// A request is not sent again, since the time or the budget for it is used up.
+pub(crate) fn not_again(key: Option<&SessionKey>, kind: Kind, verdict: &str) {
+    let session = key.map(tracing::field::display);
+    warn!(target: VERDICT, session, kind = kind.as_str(), verdict, "no time or budget to try again");
+}
+
+/// A playback configuration had so many 4xx in a minute that AWS may block it.
+pub(crate) fn quota(key: &SessionKey, spent: bool) {
+    let last = "onelane answers sessions that were not good before itself";
+    let near = "AWS blocks configurations that have very many: find the player or the link that makes them";
+    error!(target: VERDICT, session = %key, spent, remedy = if spent { last } else { near }, "4xx of a configuration near their limit");
+}
+
+/// A player was given the last good playlist.
+pub(crate) fn rescued(key: &SessionKey, kind: Kind, reason: &str, age: Duration) {
+    warn!(target: VERDICT, session = %key, kind = kind.as_str(), reason, age_ms = ms(age), "rescued");
+}
+
+/// A lost session goes on as another one.
+pub(crate) fn resumed(key: &SessionKey, stand_in: &SessionKey, took: Duration) {
+    warn!(target: VERDICT, session = %key, new_session = %stand_in, took_ms = ms(took), "resumed");
+}
+
+/// A lost session stays lost.
+pub(crate) fn not_resumed(key: &SessionKey, reason: &str) {
+    warn!(target: VERDICT, session = %key, reason, "not resumed");
+}
+
+/// A player of a marked session was answered without the upstream.
+pub(crate) fn shielded(key: &SessionKey, kind: Kind, verdict: &str) {
+    debug!(target: VERDICT, session = %key, kind = kind.as_str(), verdict, "answered here");
 }

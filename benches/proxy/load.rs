@@ -23,20 +23,23 @@ use tokio::{
     time::{Instant, interval},
 };
 
-/// As many requests as a number of connections can carry, each of a session of its own.
+/// As many requests as a number of connections can carry, of so many sessions in turn that none is in flight twice.
 pub(crate) struct Load {
     proxy: SocketAddr,
     connections: usize,
 }
 
+/// How many viewers load their playlist again and again: each finds it unchanged.
+const SESSIONS: usize = 2_000;
+
 /// Viewers that load their playlists at once, over and over.
 pub(crate) struct Crowd(Vec<Vec<SendRequest<Empty<Bytes>>>>);
 
-/// An upstream that answers every request with a playlist of 60 segments, 12 KB, after `delay`.
-pub(crate) async fn upstream(delay: Duration) -> SocketAddr {
+/// An upstream that answers every request with the same playlist after `delay`; one of 60 segments has 12 KB.
+pub(crate) async fn upstream(segments: u32, delay: Duration) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    let playlist = playlist();
+    let playlist = playlist(segments);
     tokio::spawn(async move {
         loop {
             let Ok((connection, _)) = listener.accept().await else { continue };
@@ -66,10 +69,10 @@ pub(crate) async fn upstream(delay: Duration) -> SocketAddr {
     address
 }
 
-fn playlist() -> Bytes {
+fn playlist(segments: u32) -> Bytes {
     let mut text =
         String::from("#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:6\n#EXT-X-MEDIA-SEQUENCE:41200\n");
-    for n in 0..60 {
+    for n in 0..segments {
         text.push_str(&format!("#EXTINF:6.0,\nhttps://origin.example/live/channel-7/video/1080p/segments/2026-11-22/v1_{}.ts?m=1763800000&session=0123456789abcdef0123456789abcdef&token=0123456789abcdef0123456789abcdef\n", 41_200 + n));
     }
     text.into()
@@ -125,7 +128,7 @@ impl Load {
                     if n == 0 || n > usize::MAX / 2 {
                         return;
                     }
-                    get(&mut sender, n, 0).await;
+                    get(&mut sender, n % SESSIONS, 0).await;
                 }
             });
         }

@@ -28,13 +28,14 @@ fn main() {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        throughput().await;
+        throughput(60).await;
+        throughput(6).await;
         memory().await;
     });
 }
 
-async fn throughput() {
-    let upstream = load::upstream(Duration::ZERO).await;
+async fn throughput(segments: u32) {
+    let upstream = load::upstream(segments, Duration::ZERO).await;
     let proxies = [Proxy::minimal(upstream).await, Proxy::sidecar(upstream).await];
     let mut cpu = [Vec::new(), Vec::new()];
     let mut rate = [Vec::new(), Vec::new()];
@@ -56,7 +57,7 @@ async fn throughput() {
         }
     }
     println!(
-        "throughput: {ROUNDS} rounds of {REQUESTS} requests, {CONNECTIONS} connections, 60-segment playlists"
+        "throughput: {ROUNDS} rounds of {REQUESTS} requests, {CONNECTIONS} connections, {segments}-segment playlists"
     );
     for (n, name) in ["minimal", "sidecar"].into_iter().enumerate() {
         println!(
@@ -76,7 +77,7 @@ async fn throughput() {
 }
 
 async fn memory() {
-    let upstream = load::upstream(Duration::from_millis(20)).await;
+    let upstream = load::upstream(60, Duration::from_millis(20)).await;
     println!("memory: 1,000 viewers with 3 connections each, a refresh every 2 s for 10 s, 20 ms upstream");
     for proxy in [Proxy::minimal(upstream).await, Proxy::sidecar(upstream).await] {
         let idle = proxy.resident_mib();

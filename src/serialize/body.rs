@@ -31,16 +31,17 @@ pin_project! {
     enum Source<B> {
         Direct { #[pin] body: B },
         Whole { whole: Whole },
-        Streamed { parts: Parts },
+        Resumed { read: VecDeque<Bytes>, #[pin] rest: B },
+        Streamed { read: VecDeque<Bytes>, parts: Parts },
     }
 }
 
 /// A collected body, in the pieces in which it came: putting them together would copy every playlist. Cheap to
 /// clone, for those that attached.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Whole {
-    pub(super) data: VecDeque<Bytes>,
-    pub(super) trailers: Option<HeaderMap>,
+pub(crate) struct Whole {
+    pub(crate) data: VecDeque<Bytes>,
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 /// What arrives of a body that was too large to collect.
@@ -58,16 +59,57 @@ pub(super) enum Part {
 // === impl Body ===
 
 impl<B> Body<B> {
-    pub(super) fn direct(body: B) -> Self {
+    /// A body that is still with the inner service.
+    pub(crate) fn direct(body: B) -> Self {
         Self { source: Source::Direct { body } }
     }
 
-    pub(super) fn whole(whole: Whole) -> Self {
+    /// A body that was read whole.
+    pub(crate) fn whole(whole: Whole) -> Self {
         Self { source: Source::Whole { whole } }
     }
 
     pub(super) fn streamed(parts: Parts) -> Self {
-        Self { source: Source::Streamed { parts } }
+        Self { source: Source::Streamed { read: VecDeque::new(), parts } }
+    }
+
+    /// A body of which a part was read.
+    pub(crate) fn resumed(read: VecDeque<Bytes>, rest: B) -> Self {
+        Self { source: Source::Resumed { read, rest } }
+    }
+
+    /// The same body of which a part was read, that part before the rest again.
+    pub(crate) fn after(self, mut read: VecDeque<Bytes>) -> Self {
+        match self.source {
+            Source::Direct { body } => Self::resumed(read, body),
+            Source::Whole { mut whole } => {
+                read.append(&mut whole.data);
+                Self::whole(Whole { data: read, trailers: whole.trailers })
+            }
+            Source::Resumed { read: mut more, rest } => {
+                read.append(&mut more);
+                Self::resumed(read, rest)
+            }
+            Source::Streamed { read: mut more, parts } => {
+                read.append(&mut more);
+                Self { source: Source::Streamed { read, parts } }
+            }
+        }
+    }
+
+    /// The pieces of a body that was read whole.
+    pub(crate) fn pieces(&self) -> Option<&VecDeque<Bytes>> {
+        match &self.source {
+            Source::Whole { whole } => Some(&whole.data),
+            _ => None,
+        }
+    }
+}
+
+impl<B> From<Bytes> for Body<B> {
+    fn from(data: Bytes) -> Self {
+        let data = if data.is_empty() { VecDeque::new() } else { VecDeque::from([data]) };
+        Self::whole(Whole { data, trailers: None })
     }
 }
 
@@ -88,11 +130,18 @@ where
                 ready!(body.poll_frame(cx)).map(|frame| frame.map(in_bytes).map_err(Error::upstream))
             }
             SourceProjection::Whole { whole } => whole.next().map(Ok),
-            SourceProjection::Streamed { parts } => match ready!(parts.poll_recv(cx)) {
-                Some(Part::Frame(frame)) => Some(Ok(frame)),
-                Some(Part::Failed(error)) => Some(Err(error)),
-                Some(Part::End) => None,
-                None => Some(Err(Error::new(ErrorKind::HeldTooLong))),
+            SourceProjection::Resumed { read, rest } => match read.pop_front() {
+                Some(data) => Some(Ok(Frame::data(data))),
+                None => ready!(rest.poll_frame(cx)).map(|frame| frame.map(in_bytes).map_err(Error::upstream)),
+            },
+            SourceProjection::Streamed { read, parts } => match read.pop_front() {
+                Some(data) => Some(Ok(Frame::data(data))),
+                None => match ready!(parts.poll_recv(cx)) {
+                    Some(Part::Frame(frame)) => Some(Ok(frame)),
+                    Some(Part::Failed(error)) => Some(Err(error)),
+                    Some(Part::End) => None,
+                    None => Some(Err(Error::new(ErrorKind::HeldTooLong))),
+                },
             },
         })
     }
@@ -101,6 +150,7 @@ where
         match &self.source {
             Source::Direct { body } => body.is_end_stream(),
             Source::Whole { whole } => whole.data.is_empty() && whole.trailers.is_none(),
+            Source::Resumed { read, rest } => read.is_empty() && rest.is_end_stream(),
             Source::Streamed { .. } => false,
         }
     }
@@ -109,7 +159,7 @@ where
         match &self.source {
             Source::Direct { body } => body.size_hint(),
             Source::Whole { whole } => SizeHint::with_exact(whole.len()),
-            Source::Streamed { .. } => SizeHint::default(),
+            Source::Resumed { .. } | Source::Streamed { .. } => SizeHint::default(),
         }
     }
 }
@@ -129,5 +179,29 @@ impl Whole {
     fn next(&mut self) -> Option<Frame<Bytes>> {
         let data = self.data.pop_front().map(Frame::data);
         data.or_else(|| self.trailers.take().map(Frame::trailers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt as _, Full};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_read_of_a_body_comes_again_before_its_rest() {
+        let whole = || Whole { data: VecDeque::from([Bytes::from("rest")]), trailers: None };
+        let (player, parts) = mpsc::channel(2);
+        player.try_send(Part::Frame(Frame::data("rest".into()))).expect("there is room");
+        player.try_send(Part::End).expect("there is room");
+        for body in [
+            Body::<Full<Bytes>>::direct(Full::from("rest")),
+            Body::whole(whole()),
+            Body::resumed(VecDeque::from(["re".into()]), Full::from("st")),
+            Body::streamed(parts),
+        ] {
+            let body = body.after(VecDeque::from(["a ".into(), "first ".into()]));
+            assert_eq!(body.collect().await.expect("all of it").to_bytes(), "a first rest");
+        }
     }
 }

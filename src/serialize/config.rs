@@ -9,6 +9,9 @@ pub struct Config {
     /// How long a player waits for its answer, lane and upstream together. Past it the player gets an error
     /// and the exchange goes on. Default: 6 s, below the 8 s of Media3 and the 10 s of hls.js.
     pub answer_within: Duration,
+    /// Whether [`answer_within`](Self::answer_within) bounds the wait for the head of answers that need no lane,
+    /// too. Default: no; a segment may take its time.
+    pub bound_all: bool,
     /// How long one exchange may hold its turn, from being sent to the last byte. Past it the call is dropped
     /// and the turn handed on. Default: 10 s.
     pub max_hold: Duration,
@@ -31,6 +34,12 @@ impl Config {
     #[must_use]
     pub fn answer_within(self, answer_within: Duration) -> Self {
         Self { answer_within, ..self }
+    }
+
+    /// Sets [`bound_all`](Self::bound_all).
+    #[must_use]
+    pub fn bound_all(self, bound_all: bool) -> Self {
+        Self { bound_all, ..self }
     }
 
     /// Sets [`max_hold`](Self::max_hold).
@@ -78,6 +87,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             answer_within: Duration::from_secs(6),
+            bound_all: false,
             max_hold: Duration::from_secs(10),
             collect_up_to: 2 * 1024 * 1024,
             tracking: false,

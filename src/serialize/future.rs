@@ -10,11 +10,11 @@ use std::{
 
 use http::{Request, Response, Uri};
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep};
 use tower::{BoxError, util::Oneshot};
 use tower_service::Service;
 
-use super::{Body, Error};
+use super::{Body, Error, ErrorKind};
 use crate::{
     session::{Kind, SessionKey},
     telemetry,
@@ -42,7 +42,12 @@ pin_project! {
     where
         S: Service<Request<ReqBody>>,
     {
-        Direct { #[pin] call: Oneshot<S, Request<ReqBody>>, passing: Passing },
+        Direct {
+            #[pin]
+            call: Oneshot<S, Request<ReqBody>>,
+            passing: Passing,
+            time_up: Option<Pin<Box<Sleep>>>,
+        },
         Lane { answer: Answering<ResBody> },
         Refused { error: Option<Error> },
     }
@@ -66,8 +71,13 @@ impl<S, ReqBody, ResBody> ResponseFuture<S, ReqBody, ResBody>
 where
     S: Service<Request<ReqBody>>,
 {
-    pub(super) fn direct(call: Oneshot<S, Request<ReqBody>>, passing: Passing) -> Self {
-        Self { way: Way::Direct { call, passing } }
+    pub(super) fn direct(
+        call: Oneshot<S, Request<ReqBody>>,
+        passing: Passing,
+        within: Option<Duration>,
+    ) -> Self {
+        let time_up = within.map(|within| Box::pin(sleep(within)));
+        Self { way: Way::Direct { call, passing, time_up } }
     }
 
     pub(super) fn lane(answer: Answering<ResBody>) -> Self {
@@ -76,12 +86,6 @@ where
 
     pub(super) fn refused(error: Error) -> Self {
         Self { way: Way::Refused { error: Some(error) } }
-    }
-
-    /// Whether it resolves within [`Config::answer_within`](super::Config::answer_within). A request that
-    /// needs no lane takes as long as the inner service does.
-    pub fn keeps_time(&self) -> bool {
-        !matches!(self.way, Way::Direct { .. })
     }
 }
 
@@ -94,8 +98,15 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match self.project().way.project() {
-            WayProjection::Direct { call, passing } => {
-                let answer = ready!(call.poll(cx)).map_err(Error::upstream);
+            WayProjection::Direct { call, passing, time_up } => {
+                let answer = match (call.poll(cx), time_up) {
+                    (Poll::Ready(answer), _) => answer.map_err(Error::upstream),
+                    (Poll::Pending, Some(time_up)) => {
+                        ready!(time_up.as_mut().poll(cx));
+                        Err(Error::new(ErrorKind::TimedOut))
+                    }
+                    (Poll::Pending, None) => return Poll::Pending,
+                };
                 passing.answered = true;
                 passing.log(Some(answer.as_ref()));
                 answer.map(|response| response.map(Body::direct))

@@ -35,6 +35,7 @@
 //! back-pressure. hyper-util's `client::pool::map` is no `Service` for the same reason.
 
 mod body;
+pub(crate) mod collect;
 mod config;
 mod error;
 mod exchange;
@@ -51,4 +52,5 @@ pub use self::{
     future::ResponseFuture,
     layer::SerializeLayer,
     service::Serialize,
+    turn::KeepTurn,
 };

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Buf;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tokio::time::{Instant, timeout_at};
 use tower::{BoxError, ServiceExt as _};
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     lane::Ticket,
-    session::{Extract, Extracted, Kind, MediaTailor, SessionKey},
+    session::{Extract, Extracted, MediaTailor, SessionKey},
     telemetry,
 };
 
@@ -90,20 +90,20 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let at = Instant::now();
         let (head, body) = request.into_parts();
-        let Extracted { kind, session } = match head.method {
-            Method::OPTIONS => Extracted { kind: Kind::Other, session: Ok(None) },
-            _ => self.extract.extract(&head),
-        };
+        let Extracted { kind, session } = Extracted::of(&head, &*self.extract);
         let key = match session {
             Ok(Some(key)) if self.state.config.serializes(kind) => key,
             Err(malformed) if self.state.config.serializes(kind) => {
+                telemetry::malformed(kind, &malformed);
                 return ResponseFuture::refused(malformed.into());
             }
             session => {
                 let key = session.ok().flatten();
                 let passing = Passing { key, kind, uri: head.uri.clone(), at, answered: false };
                 let request = Request::from_parts(head, body);
-                return ResponseFuture::direct(self.inner.clone().oneshot(request), passing);
+                let config = &self.state.config;
+                let within = config.bound_all.then_some(config.answer_within);
+                return ResponseFuture::direct(self.inner.clone().oneshot(request), passing, within);
             }
         };
         let identity = if body.is_end_stream() { Identity::of(&key, &head) } else { None };

@@ -1,18 +1,19 @@
-use std::{collections::VecDeque, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, response};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, response};
 use http_body::{Body as HttpBody, Frame};
 use tokio::{
     sync::mpsc,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tower::{BoxError, ServiceExt as _};
 use tower_service::Service;
 
 use super::{
     Error, ErrorKind,
-    body::{Part, Whole, in_bytes},
+    body::Part,
+    collect::{Collected, collect, next_frame},
     exchange::{Answer, Audience, Exchange},
     layer::State,
     repeats::Open,
@@ -50,12 +51,14 @@ struct Outcome {
     audience: Audience,
 }
 
-/// What was read of a response's body.
-enum Collected {
-    Whole(Whole),
-    /// It is larger than the cap: what came so far.
-    TooLarge(VecDeque<Bytes>),
-}
+/// An inner service puts it into a response's extensions where the upstream stays busy with a session for a moment
+/// after its answer: the players are answered at once, and the turn is handed on so much later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepTurn(pub Duration);
+
+/// After an exchange broke off, how long the upstream may still be at work on it. Until then the turn is kept: its
+/// players have their answer, and neither a repeat nor a sibling goes out.
+const GRACE: Duration = Duration::from_millis(250);
 
 /// Starts an exchange in a task of its own, which its players cannot take down.
 pub(super) fn run<S, ReqBody, ResBody>(
@@ -112,19 +115,27 @@ async fn one_exchange<S, ReqBody, ResBody>(
     }
     // From here on it is not the players that end it, only its own time.
     let exchange = converse(inner, request, turn, &mut players, collect_up_to);
-    if timeout(max_hold, exchange).await.is_err() {
+    let kept = timeout(max_hold, exchange).await;
+    if kept.is_err() {
         players.answer(Err(Error::new(ErrorKind::HeldTooLong)));
+    }
+    drop(players);
+    if let Ok(Some((turn, KeepTurn(gap)))) = kept {
+        sleep(gap).await;
+        drop(turn);
     }
 }
 
-/// Asks the upstream and answers the players. The turn is held until the upstream's last byte.
+/// Asks the upstream and answers the players. The turn is held until the upstream's last byte, and is given back where
+/// it has to be kept for longer.
 async fn converse<S, ReqBody, ResBody>(
     inner: S,
     request: Request<ReqBody>,
     turn: Turn<SessionKey>,
     players: &mut Players,
     collect_up_to: usize,
-) where
+) -> Option<(Turn<SessionKey>, KeepTurn)>
+where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     S::Error: Into<BoxError>,
     ResBody: HttpBody,
@@ -133,52 +144,48 @@ async fn converse<S, ReqBody, ResBody>(
 {
     let response = match inner.oneshot(request).await {
         Ok(response) => response,
-        Err(error) => return players.hand_on_and_answer(turn, Err(Error::upstream(error))),
+        Err(error) => {
+            players.answer(Err(Error::upstream(error)));
+            return Some((turn, KeepTurn(GRACE)));
+        }
     };
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
+    let keep = head.extensions.remove::<KeepTurn>();
     let mut body = std::pin::pin!(body);
     match collect(body.as_mut(), collect_up_to).await {
         Ok(Collected::Whole(whole)) => {
-            players.hand_on_and_answer(turn, Ok(Answer::Whole(Response::from_parts(head, whole))));
+            let answer = Ok(Answer::Whole(Response::from_parts(head, whole)));
+            match keep {
+                Some(keep) => {
+                    players.answer(answer);
+                    return Some((turn, keep));
+                }
+                None => players.hand_on_and_answer(turn, answer),
+            }
         }
         Ok(Collected::TooLarge(read)) => {
-            stream(head, read, body, players).await;
-            drop(turn);
+            let keep = match stream(head, read, body, players).await {
+                true => keep,
+                false => Some(KeepTurn(GRACE)),
+            };
+            return keep.map(|keep| (turn, keep));
         }
-        Err(error) => players.hand_on_and_answer(turn, Err(error)),
-    }
-}
-
-/// Reads a body to its end, or until it is larger than the cap.
-async fn collect<B>(mut body: Pin<&mut B>, up_to: usize) -> Result<Collected, Error>
-where
-    B: HttpBody,
-    B::Data: Buf,
-    B::Error: Into<BoxError>,
-{
-    let mut read = VecDeque::new();
-    let mut size = 0;
-    let mut trailers: Option<HeaderMap> = None;
-    while let Some(frame) = next_frame(body.as_mut()).await {
-        match frame?.into_data() {
-            Ok(data) => {
-                size += data.len();
-                if !data.is_empty() {
-                    read.push_back(data);
-                }
-            }
-            Err(frame) => trailers = frame.into_trailers().ok(),
-        }
-        if size > up_to {
-            return Ok(Collected::TooLarge(read));
+        Err(error) => {
+            players.answer(Err(error));
+            return Some((turn, KeepTurn(GRACE)));
         }
     }
-    Ok(Collected::Whole(Whole { data: read, trailers }))
+    None
 }
 
 /// Passes a body on as it comes. When the player goes away, reads the rest for nobody: the upstream is at work
-/// until it has sent it.
-async fn stream<B>(head: response::Parts, read: VecDeque<Bytes>, mut rest: Pin<&mut B>, players: &mut Players)
+/// until it has sent it. `false` if the body broke off.
+async fn stream<B>(
+    head: response::Parts,
+    read: VecDeque<Bytes>,
+    mut rest: Pin<&mut B>,
+    players: &mut Players,
+) -> bool
 where
     B: HttpBody,
     B::Data: Buf,
@@ -197,21 +204,12 @@ where
             Err(error) => {
                 players.failed(&error);
                 let _gone = player.send(Part::Failed(error)).await;
-                return;
+                return false;
             }
         }
     }
     let _gone = player.send(Part::End).await;
-}
-
-async fn next_frame<B>(mut body: Pin<&mut B>) -> Option<Result<Frame<Bytes>, Error>>
-where
-    B: HttpBody,
-    B::Data: Buf,
-    B::Error: Into<BoxError>,
-{
-    let frame = poll_fn(|cx| body.as_mut().poll_frame(cx)).await?;
-    Some(frame.map(in_bytes).map_err(Error::upstream))
+    true
 }
 
 // === impl Players ===

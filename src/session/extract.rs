@@ -1,6 +1,6 @@
 use std::{borrow::Cow, hash::DefaultHasher};
 
-use http::{request::Parts, uri::Authority};
+use http::{Method, request::Parts, uri::Authority};
 use percent_encoding::percent_decode_str;
 
 use super::{Kind, MalformedId, Route, SessionId, SessionKey};
@@ -45,6 +45,29 @@ pub struct Extracted {
 pub struct MediaTailor {
     /// The authority, hashed; `None` to take it from each request's URI.
     scope: Option<DefaultHasher>,
+}
+
+// === impl Extracted ===
+
+impl Extracted {
+    /// What [`NameLayer`](super::NameLayer) found in a request, or else what `extract` finds now.
+    ///
+    /// A CORS preflight is [`Kind::Other`], whatever its URL names: it asks for nothing of a session.
+    pub fn of(parts: &Parts, extract: &impl Extract) -> Self {
+        parts.extensions.get().cloned().unwrap_or_else(|| Self::by(extract, parts))
+    }
+
+    pub(super) fn by(extract: &impl Extract, parts: &Parts) -> Self {
+        match parts.method {
+            Method::OPTIONS => Self { kind: Kind::Other, session: Ok(None) },
+            _ => extract.extract(parts),
+        }
+    }
+
+    /// The session's key, if one is named as it should be.
+    pub fn key(&self) -> Option<&SessionKey> {
+        self.session.as_ref().ok().and_then(Option::as_ref)
+    }
 }
 
 // === impl MediaTailor ===
@@ -167,6 +190,16 @@ mod tests {
         assert!(key("/v1/master/acct/Cfg/index.m3u8").is_none());
         let segment = format!("/v1/segment/acct/Cfg/{}/0/1", "b".repeat(500));
         assert!(key(&segment).is_none(), "a blob where a segment's session would be is no error");
+    }
+
+    #[test]
+    fn a_preflight_is_nobodys() {
+        for uri in [format!("/v1/manifest/acct/Cfg/{SID}/0.m3u8"), "/v1/manifest/acct/Cfg/a%00/0.m3u8".into()]
+        {
+            let (head, ()) = Request::options(uri).body(()).expect("a request").into_parts();
+            let found = Extracted::of(&head, &MediaTailor::new());
+            assert_eq!(found, Extracted { kind: Kind::Other, session: Ok(None) });
+        }
     }
 
     #[test]

@@ -66,6 +66,20 @@ impl SessionKey {
     pub fn id(&self) -> &SessionId {
         &self.id
     }
+
+    /// What all sessions of one upstream and playback configuration have in common: a hash of both, the same for
+    /// as long as the process runs.
+    pub fn scope_id(&self) -> u64 {
+        self.scope
+    }
+
+    /// What a key takes besides itself, in bytes.
+    pub(crate) fn heap(&self) -> usize {
+        match &self.id.0 {
+            Repr::Uuid(_) => 0,
+            Repr::Token(text) => text.len(),
+        }
+    }
 }
 
 impl Hash for SessionKey {
@@ -204,5 +218,15 @@ mod tests {
         assert_ne!(key, SessionKey::new(Some("b.example"), Some("news"), id()));
         assert_ne!(key, SessionKey::new(Some("a.example"), Some("sport"), id()));
         assert_ne!(key, SessionKey::new(Some("a.example"), None, id()));
+    }
+
+    #[test]
+    fn sessions_of_a_configuration_share_its_scope() {
+        let key = |configuration, id| {
+            SessionKey::new(Some("a.example"), Some(configuration), SessionId::parse(id).expect("an id"))
+        };
+        assert_eq!(key("news", UUID).scope_id(), key("news", "another").scope_id());
+        assert_ne!(key("news", UUID).scope_id(), key("sport", UUID).scope_id());
+        assert_eq!((key("news", UUID).heap(), key("news", "another").heap()), (0, 7));
     }
 }

@@ -20,10 +20,12 @@
 
 mod extract;
 mod id;
+mod name;
 mod route;
 
 pub use self::{
     extract::{Extract, Extracted, MediaTailor},
     id::{MalformedId, SessionId, SessionKey},
+    name::{Name, NameLayer},
     route::{Kind, Route},
 };

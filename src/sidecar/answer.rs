@@ -1,29 +1,34 @@
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
-use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 
 use super::forward::strip_hop_by_hop;
-use crate::serialize::{self, ErrorKind};
+use crate::{
+    remap::{Problem, made_here},
+    serialize,
+    upstream::Verdict,
+};
 
-/// The body of what a player gets: an answer through the lanes, or one made here.
-pub(super) type Body = Either<serialize::Body<Incoming>, Full<Bytes>>;
+/// The body of what a player gets.
+pub(super) type Body = serialize::Body<serialize::Body<Incoming>>;
 
-/// Makes an upstream's answer the player's: what belongs to the connection it came on stays behind.
-pub(super) fn of_upstream(response: Response<serialize::Body<Incoming>>) -> Response<Body> {
+/// Makes the stack's answer the player's: what belongs to the connection it came on stays behind.
+pub(super) fn of_stack(response: Response<Body>) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     if head.status.is_informational() {
         // No upgrade was asked for, so there is none to pass on.
-        return made_here(
-            StatusCode::BAD_GATEWAY,
-            "the upstream switched to another protocol, which nobody asked for",
-            "load the playlist again; operators: see what --upstream names",
-        );
+        let problem = Problem {
+            verdict: Verdict::Failed,
+            status: StatusCode::BAD_GATEWAY,
+            detail: "the upstream switched to another protocol, which nobody asked for",
+            remedy: "load the playlist again; operators: see what --upstream names",
+            retry_after: None,
+        };
+        return made_here(&problem, None, false, None);
     }
     one_length(&mut head.headers);
     strip_hop_by_hop(&mut head.headers);
     head.version = Version::HTTP_11;
-    Response::from_parts(head, Either::Left(body))
+    Response::from_parts(head, body)
 }
 
 /// Leaves one `Content-Length` at most, and none that the body was not framed by: what reads the answer next
@@ -45,51 +50,9 @@ fn one_length(headers: &mut HeaderMap) {
     }
 }
 
-/// No answer in time.
-pub(super) fn too_late() -> Response<Body> {
-    made_here(
-        StatusCode::GATEWAY_TIMEOUT,
-        "the upstream did not answer in time",
-        "load the playlist again; operators: see --answer-within and --max-hold",
-    )
-}
-
-/// Turns an error into an answer that a player's page can read and a person understands.
-pub(super) fn of_error(error: &serialize::Error) -> Response<Body> {
-    let (detail, remedy) = match error.kind() {
-        ErrorKind::MalformedSession => (
-            "the session id in the URL is malformed",
-            "use the playlist address that MediaTailor gave, unchanged",
-        ),
-        ErrorKind::LaneFull => (
-            "too many requests of this session, or of all, wait for their turn",
-            "load a session's playlists one at a time; operators: see --depth and --waiting",
-        ),
-        ErrorKind::TimedOut | ErrorKind::HeldTooLong => return too_late(),
-        ErrorKind::Closed => ("the proxy is shutting down", "load the playlist again"),
-        _ => ("the upstream's answer failed", "load the playlist again"),
-    };
-    made_here(error.status(), detail, remedy)
-}
-
 /// A request that no proxy can pass on.
-pub(super) fn bad_request(detail: &str, remedy: &str) -> Response<Body> {
-    made_here(StatusCode::BAD_REQUEST, detail, remedy)
-}
-
-/// An answer that is not the upstream's: readable across origins, never cached (RFC 9457 for its body).
-fn made_here(status: StatusCode, detail: &str, remedy: &str) -> Response<Body> {
-    let problem = serde_json::json!({
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": detail,
-        "remedy": remedy,
-    });
-    let mut response = Response::new(Either::Right(Full::from(problem.to_string())));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    response
+pub(super) fn bad_request(detail: &str, remedy: &str, origin: Option<&HeaderValue>) -> Response<Body> {
+    let status = StatusCode::BAD_REQUEST;
+    let problem = Problem { verdict: Verdict::BadRequest, status, detail, remedy, retry_after: None };
+    made_here(&problem, origin, false, None)
 }

@@ -4,7 +4,7 @@ use bytesize::ByteSize;
 use clap::ValueEnum;
 use http::{Uri, uri::Authority, uri::Scheme};
 
-use crate::{lane::Limits, serialize};
+use crate::{lane::Limits, resume, serialize, stack};
 
 /// How the sidecar runs; the flags of `onelane serve`.
 #[derive(Debug, Clone, clap::Args)]
@@ -59,6 +59,11 @@ pub struct Config {
     /// Let DASH manifests take turns as well
     #[arg(long, env = "ONELANE_SERIALIZE_DASH")]
     pub serialize_dash: bool,
+
+    /// Make a new session when one is lost whose creation passed through here, and go on with it where its numbering
+    /// proves to continue; see docs/resume.md for what AWS sees of it
+    #[arg(long, env = "ONELANE_RESUME")]
+    pub resume: bool,
 
     /// Threads that serve, each with its own connections to the upstream; one for each core unless said
     /// otherwise
@@ -137,6 +142,7 @@ impl Config {
             waiting: 100_000,
             serialize_tracking: false,
             serialize_dash: false,
+            resume: false,
             threads: cores(),
             connections: 20_000,
             idle: Duration::from_secs(75),
@@ -146,9 +152,18 @@ impl Config {
         }
     }
 
-    pub(super) fn serialize(&self) -> serialize::Config {
+    pub(super) fn stack(&self) -> stack::Config {
+        stack::Config::default().serialize(self.serialize())
+    }
+
+    pub(super) fn resume(&self) -> Option<resume::Config> {
+        self.resume.then(resume::Config::default)
+    }
+
+    fn serialize(&self) -> serialize::Config {
         serialize::Config::default()
             .answer_within(self.answer_within)
+            .bound_all(true)
             .max_hold(self.max_hold)
             .collect_up_to(usize::try_from(self.collect_up_to.as_u64()).unwrap_or(usize::MAX))
             .tracking(self.serialize_tracking)

@@ -1,14 +1,26 @@
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, uri::PathAndQuery};
-use http_body_util::{Either, Empty};
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::{Config, HostHeader, Upstream};
 use crate::session::{Kind, Route};
 
 /// The body that goes upstream.
-pub(super) type Body = Either<Incoming, Empty<bytes::Bytes>>;
+#[derive(Debug, Default)]
+pub(super) enum Body {
+    #[default]
+    None,
+    Players(Incoming),
+    /// A player's that was read; `None` once it is sent.
+    Read(Option<Bytes>),
+}
 
 /// Makes a player's request the upstream's; what may not cross a proxy stays behind (RFC 9110 section 7.6).
 #[derive(Debug, Clone)]
@@ -83,9 +95,9 @@ impl Forward {
         let body = if matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) {
             // Content there has no meaning (RFC 9110 section 9.3.1) and would hold the turn while it comes.
             head.headers.remove(header::CONTENT_LENGTH);
-            Either::Right(Empty::new())
+            Body::default()
         } else {
-            Either::Left(body)
+            Body::Players(body)
         };
         let mut uri = http::uri::Parts::default();
         uri.scheme = Some(self.upstream.scheme().clone());
@@ -95,6 +107,46 @@ impl Forward {
         // The client puts in the version that the connection speaks.
         head.version = Version::HTTP_11;
         Ok(Request::from_parts(head, body))
+    }
+}
+
+// === impl Body ===
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut *self {
+            Self::None => Poll::Ready(None),
+            Self::Players(body) => Pin::new(body).poll_frame(cx),
+            Self::Read(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Players(body) => body.is_end_stream(),
+            Self::Read(body) => body.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::None => SizeHint::with_exact(0),
+            Self::Players(body) => body.size_hint(),
+            Self::Read(body) => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(body: Bytes) -> Self {
+        Self::Read((!body.is_empty()).then_some(body))
     }
 }
 

@@ -25,7 +25,6 @@ mod error;
 mod forward;
 mod listen;
 mod proxy;
-mod reuse;
 mod signals;
 mod threads;
 mod upstream;

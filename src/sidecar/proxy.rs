@@ -1,11 +1,10 @@
-use std::{convert::Infallible, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, pin::Pin, sync::Arc};
 
-use http::{Request, Response};
+use http::{Request, Response, header};
 use hyper::{body::Incoming, service::Service};
-use tokio::time::timeout;
+use tower::util::Either;
 use tower_layer::Layer as _;
 use tower_service::Service as _;
-use tracing::warn;
 
 use super::{
     Config, Error,
@@ -15,20 +14,20 @@ use super::{
     upstream::{self, Upstreams},
 };
 use crate::{
-    serialize::{self, ErrorKind, Serialize, SerializeLayer},
+    serialize::SerializeLayer,
     session::MediaTailor,
+    stack::{MayResume, Stack, Stacked},
 };
 
 /// From a player's request to its answer.
 #[derive(Debug, Clone)]
-pub(super) struct Proxy(Arc<Stack>);
+pub(super) struct Proxy(Arc<Inner>);
 
 #[derive(Debug)]
-struct Stack {
-    layer: SerializeLayer,
-    lanes: Serialize<Upstreams>,
+struct Inner {
+    stack: Stack<MediaTailor, MayResume>,
+    service: Stacked<Upstreams, MediaTailor, MayResume>,
     forward: Forward,
-    answer_within: Duration,
 }
 
 /// The proxy for one connection.
@@ -44,23 +43,32 @@ pub(super) struct PerConnection {
 impl Proxy {
     pub(super) fn new(config: &Config) -> Result<Self, Error> {
         let extract = MediaTailor::new().upstream(config.upstream.authority());
-        let layer = SerializeLayer::with(config.serialize()).extract_with(extract);
-        let lanes = layer.layer(upstream::client(config)?);
-        let (forward, answer_within) = (Forward::new(config), config.answer_within);
-        Ok(Self(Arc::new(Stack { layer, lanes, forward, answer_within })))
+        let stack = Stack::new(config.stack()).extract_with(extract).resume(config.resume());
+        let service = stack.layer(upstream::client(config)?);
+        Ok(Self(Arc::new(Inner { stack, service, forward: Forward::new(config) })))
     }
 
     /// The same lanes over connections of their own to the upstream, for another thread.
     pub(super) fn anew(&self) -> Self {
-        let Stack { layer, lanes, forward, answer_within } = &*self.0;
-        let lanes = layer.layer(lanes.get_ref().anew());
-        let stack =
-            Stack { layer: layer.clone(), lanes, forward: forward.clone(), answer_within: *answer_within };
-        Self(Arc::new(stack))
+        let Inner { stack, forward, .. } = &*self.0;
+        let service = stack.layer(self.upstreams().anew());
+        Self(Arc::new(Inner { stack: stack.clone(), service, forward: forward.clone() }))
     }
 
+    /// The layer of the lanes.
     pub(super) fn layer(&self) -> &SerializeLayer {
-        &self.0.layer
+        self.0.stack.serialize()
+    }
+
+    fn upstreams(&self) -> &Upstreams {
+        // From the outermost stage to the upstream: strip, name, remap, rescue, shield, serialize, learn, resume, retry,
+        // judge.
+        let lanes = self.0.service.get_ref().get_ref().get_ref().get_ref().get_ref();
+        let retry = match lanes.get_ref().get_ref() {
+            Either::Left(resume) => resume.get_ref(),
+            Either::Right(retry) => retry,
+        };
+        retry.get_ref().get_ref()
     }
 }
 
@@ -80,35 +88,19 @@ impl Service<Request<Incoming>> for PerConnection {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let busy = self.activity.busy();
-        let Stack { lanes, forward, answer_within, .. } = &*self.proxy.0;
-        let request = match forward.request(request, &self.viewer) {
-            Ok(request) => request,
+        let Inner { service, forward, .. } = &*self.proxy.0;
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let answer = match forward.request(request, &self.viewer) {
+            Ok(request) => service.clone().call(request),
             Err(Unpassable(detail, remedy)) => {
-                let refusal = answer::bad_request(detail, remedy).map(|body| busy.body(body));
+                let refusal =
+                    answer::bad_request(detail, remedy, origin.as_ref()).map(|body| busy.body(body));
                 return Box::pin(std::future::ready(Ok(refusal)));
             }
         };
-        let answer = lanes.clone().call(request);
-        if answer.keeps_time() {
-            return Box::pin(async move { Ok(told(answer.await).map(|body| busy.body(body))) });
-        }
-        let answer = timeout(*answer_within, answer);
         Box::pin(async move {
-            let response = answer.await.map_or_else(|_| answer::too_late(), told);
+            let response = answer::of_stack(answer.await.unwrap_or_else(|never| match never {}));
             Ok(response.map(|body| busy.body(body)))
         })
-    }
-}
-
-/// What a player is told.
-fn told(answer: Result<Response<serialize::Body<Incoming>>, serialize::Error>) -> Response<Body> {
-    match answer {
-        Ok(response) => answer::of_upstream(response),
-        Err(error) => {
-            if error.kind() == ErrorKind::MalformedSession {
-                warn!(%error, "refused");
-            }
-            answer::of_error(&error)
-        }
     }
 }

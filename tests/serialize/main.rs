@@ -391,6 +391,22 @@ async fn a_body_that_breaks_is_no_playlist() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_stream_that_breaks_the_turn_is_kept_for_a_moment() {
+    let (mut player, mut far) = lane(&SerializeLayer::with(Config::default().collect_up_to(2)));
+    let video = watch(&mut player, media(A, 0));
+    let _audio = watch(&mut player, media(A, 1));
+    let (_, with) = far.asked().await;
+    let (body, sender) = parts();
+    with.send_response(Response::new(body));
+    sender.send(Ok(Frame::data("0123".into()))).unwrap();
+    sender.send(Err("reset".into())).unwrap();
+    assert_eq!(video.await.unwrap().unwrap_err().kind(), ErrorKind::Upstream);
+    let broke = Instant::now();
+    assert_eq!(far.asked().await.0, "1.m3u8");
+    assert_eq!(broke.elapsed().as_millis(), 250);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_upstream_that_fails_passes_the_turn_on() {
     let (mut player, mut far) = lane(&SerializeLayer::new());
     let video = watch(&mut player, media(A, 0));

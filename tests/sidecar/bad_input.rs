@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     far::Far,
     player::Player,
-    support::{Running, media, ok, session},
+    support::{Running, media, session},
 };
 
 /// What a request got that never reached the upstream.
@@ -107,8 +107,8 @@ async fn the_target_never_chooses_the_upstream() {
         let asked = far.asked().await;
         assert_eq!(asked.message.first_line(), format!("GET {path} HTTP/1.1"));
         assert_eq!(asked.message.headers("host"), [own.as_str()]);
-        asked.say(ok("here"));
-        assert_eq!(player.answer().await.text(), "here");
+        asked.well("here");
+        assert_eq!(player.answer().await.note(), "here");
     }
     let authority = elsewhere.url().replace("http://", "");
     for request in [
@@ -158,8 +158,8 @@ async fn requests_whose_length_is_in_doubt_do_not_smuggle() {
         let asked = far.asked().await;
         assert_eq!(asked.message.body, b"abc");
         assert!(asked.message.header("content-length").is_none(), "{:?}", asked.message);
-        asked.say(ok("made"));
-        assert_eq!(player.answer().await.text(), "made");
+        asked.well("made");
+        assert_eq!(player.answer().await.note(), "made");
     }
     sidecar.is_well(&mut far, &session(1)).await;
 }
@@ -183,8 +183,8 @@ async fn a_body_on_get_stays_behind() {
         for name in ["content-length", "transfer-encoding", "expect"] {
             assert!(asked.message.header(name).is_none(), "{:?}", asked.message);
         }
-        asked.say(ok("video"));
-        assert_eq!(player.answer().await.text(), "video", "{framing}");
+        asked.well("video");
+        assert_eq!(player.answer().await.note(), "video", "{framing}");
     }
     sidecar.is_well(&mut far, &one).await;
 }
@@ -203,8 +203,8 @@ async fn half_a_head_or_none_ends_at_the_idle_limit() {
     // Between two requests likewise.
     let mut player = sidecar.player().await;
     player.ask(&media(&session(1), 0)).await;
-    far.asked().await.say(ok("video"));
-    assert_eq!(player.answer().await.text(), "video");
+    far.asked().await.well("video");
+    assert_eq!(player.answer().await.note(), "video");
     player.ends().await;
     sidecar.is_well(&mut far, &session(1)).await;
 }
@@ -234,6 +234,6 @@ async fn who_closes_its_half_has_left() {
     let asked = far.asked().await;
     player.stream.shutdown().await.unwrap();
     player.ends().await;
-    asked.say(ok("for nobody"));
+    asked.well("for nobody");
     sidecar.is_well(&mut far, &session(1)).await;
 }

@@ -9,7 +9,7 @@ use tokio::{net::TcpStream, task::JoinHandle};
 
 use crate::{
     far::Far,
-    support::{Running, media, ok, session, within},
+    support::{Running, chunked, media, note, playlist, session, within},
 };
 
 type Streams = http2::SendRequest<Empty<Bytes>>;
@@ -32,7 +32,7 @@ fn stream(streams: &Streams, target: &str) -> JoinHandle<(u16, String)> {
         let answer = answer.await.expect("an answer");
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.expect("a body").to_bytes();
-        (status, String::from_utf8_lossy(&body).into_owned())
+        (status, note(&String::from_utf8_lossy(&body)).to_owned())
     })
 }
 
@@ -51,14 +51,14 @@ async fn streams_of_one_session_fly_one_at_a_time() {
         let asked = far.asked().await;
         assert_eq!(asked.message.first_line(), format!("GET {} HTTP/1.1", media(&one, n as u32)));
         far.is_quiet();
-        asked.say(ok(&n.to_string()));
+        asked.well(&n.to_string());
         assert_eq!(within(player).await.unwrap(), (200, n.to_string()));
     }
     // Another session's is not held up.
     let _held = stream(&streams, &media(&one, 0));
     let _asked = far.asked().await;
     let other = stream(&streams, &media(&session(2), 0));
-    far.asked().await.say(ok("other"));
+    far.asked().await.well("other");
     assert_eq!(within(other).await.unwrap().1, "other");
 }
 
@@ -79,15 +79,15 @@ async fn a_stream_that_is_reset_while_it_waits_is_never_sent_and_one_in_flight_d
     flies.abort();
     // A stream of its own tells that the reset has arrived.
     let ping = stream(&streams, "/ping");
-    far.asked().await.say(ok("pong"));
+    far.asked().await.well("pong");
     within(ping).await.unwrap();
     far.is_quiet();
     assert_eq!(sidecar.layer.exchanges(), 2);
 
-    in_flight.say(ok("for nobody"));
+    in_flight.well("for nobody");
     let asked = far.asked().await;
     assert_eq!(asked.message.first_line(), format!("GET {} HTTP/1.1", media(&one, 2)));
-    asked.say(ok("last"));
+    asked.well("last");
     assert_eq!(within(last).await.unwrap(), (200, "last".to_owned()));
     sidecar.is_idle().await;
     far.is_quiet();
@@ -121,7 +121,7 @@ async fn cookies_of_http2_are_one_header_again() {
     let answer = tokio::spawn(streams.send_request(request));
     let asked = far.asked().await;
     assert_eq!(asked.message.headers("cookie"), ["a=1; b=2"]);
-    asked.say(ok("x"));
+    asked.well("x");
     assert_eq!(within(answer).await.unwrap().unwrap().status(), 200);
 }
 
@@ -138,14 +138,14 @@ async fn a_connection_is_kept_and_pipelined_requests_are_answered_in_order() {
         let asked = far.asked().await;
         assert_eq!(asked.message.first_line(), format!("GET {} HTTP/1.1", media(&one, n)));
         far.is_quiet();
-        asked.say(ok(&n.to_string()));
+        asked.well(&n.to_string());
     }
     for n in 0..3 {
-        assert_eq!(player.answer().await.text(), n.to_string());
+        assert_eq!(player.answer().await.note(), n.to_string());
     }
     player.ask(&media(&one, 3)).await;
-    far.asked().await.say(ok("kept"));
-    assert_eq!(player.answer().await.text(), "kept");
+    far.asked().await.well("kept");
+    assert_eq!(player.answer().await.note(), "kept");
     sidecar.is_idle().await;
 }
 
@@ -157,9 +157,9 @@ async fn http_1_0_is_answered_and_closed() {
     player.say(format!("GET {} HTTP/1.0\r\n\r\n", media(&session(1), 0))).await;
     let asked = far.asked().await;
     assert!(asked.message.header("host").is_some());
-    asked.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nold\r\n0\r\n\r\n");
+    asked.say(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}", chunked(&playlist("old"))));
     let answer = player.answer().await;
-    assert_eq!((answer.text().as_str(), answer.header("transfer-encoding")), ("old", None));
+    assert_eq!((answer.note().as_str(), answer.header("transfer-encoding")), ("old", None));
     player.ends().await;
 }
 
@@ -180,12 +180,12 @@ async fn who_leaves_while_waiting_is_never_sent_and_the_connection_of_a_drained_
     let stays = sidecar.getting(&media(&one, 2));
     sidecar.has_exchanges(2).await;
     far.is_quiet();
-    in_flight.say(ok("for nobody"));
+    in_flight.well("for nobody");
     let asked = far.asked().await;
     assert_eq!(asked.message.first_line(), format!("GET {} HTTP/1.1", media(&one, 2)));
     assert_eq!(asked.connection, in_flight.connection, "the connection was drained, not cut");
-    asked.say(ok("stays"));
-    assert_eq!(within(stays).await.unwrap().text(), "stays");
+    asked.well("stays");
+    assert_eq!(within(stays).await.unwrap().note(), "stays");
     sidecar.is_idle().await;
     far.is_quiet();
 }
@@ -204,9 +204,9 @@ async fn who_comes_back_gets_the_answer_of_the_exchange_it_left() {
     // Behind it in the same connection's order, so that it is in line when this is answered.
     let other = sidecar.getting(&media(&session(1), 1));
     sidecar.has_exchanges(2).await;
-    in_flight.say(ok("once"));
-    assert_eq!(back.answer().await.text(), "once");
-    far.asked().await.say(ok("other"));
-    assert_eq!(within(other).await.unwrap().text(), "other");
+    in_flight.well("once");
+    assert_eq!(back.answer().await.note(), "once");
+    far.asked().await.well("other");
+    assert_eq!(within(other).await.unwrap().note(), "other");
     far.is_quiet();
 }

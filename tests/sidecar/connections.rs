@@ -1,19 +1,22 @@
 //! Connections on both sides: many, short, kept, and closed under us; names and IPv6.
 
+use std::time::Duration;
+
 use onelane::sidecar::Config;
+use tokio::time::Instant;
 
 use crate::{
     far::{Asked, Far},
     player::Player,
-    support::{Running, media, ok, session, within},
+    support::{Running, media, session, within},
 };
 
 /// Has an exchange, so that the next request finds a kept connection; gives that one.
 async fn kept(far: &mut Far, sidecar: &Running) -> Asked {
     let player = sidecar.getting(&media(&session(1), 0));
     let asked = far.asked().await;
-    asked.say(ok("kept"));
-    assert_eq!(within(player).await.expect("no panic").text(), "kept");
+    asked.well("kept");
+    assert_eq!(within(player).await.expect("no panic").note(), "kept");
     sidecar.is_idle().await;
     asked
 }
@@ -68,43 +71,85 @@ async fn a_kept_connection_that_is_closed_under_a_request_is_replaced_within_the
         assert_eq!(second.message, first.message);
         assert_ne!(second.connection, first.connection);
         far.is_quiet();
-        second.say(ok("again"));
-        assert_eq!(within(player).await.unwrap().text(), "again");
-        far.asked().await.say(ok("waited"));
-        assert_eq!(within(waits).await.unwrap().text(), "waited");
+        second.well("again");
+        assert_eq!(within(player).await.unwrap().note(), "again");
+        far.asked().await.well("waited");
+        assert_eq!(within(waits).await.unwrap().note(), "waited");
         sidecar.is_idle().await;
     }
 }
 
 #[tokio::test]
-async fn a_request_is_repeated_once_and_only_on_a_kept_connection() {
+async fn a_request_is_repeated_once_whatever_the_connection() {
     let mut far = Far::listen().await;
     let sidecar = Running::before(&far).await;
-    let player = sidecar.getting(&media(&session(2), 0));
-    far.asked().await.close();
-    within(player).await.unwrap().is_problem(502);
-    far.is_quiet();
+    for connection in ["fresh", "kept"] {
+        for target in [media(&session(2), 1), "/v1/segment/acct/Demo/one/0/1".to_owned()] {
+            if connection == "kept" {
+                kept(&mut far, &sidecar).await;
+            }
+            let player = sidecar.getting(&target);
+            let (first, begun) = (far.asked().await, Instant::now());
+            first.close();
+            let second = far.asked().await;
+            // The upstream may still be at work on the first.
+            assert!(begun.elapsed() > Duration::from_millis(200), "{connection}: {:?}", begun.elapsed());
+            assert_eq!(second.message, first.message);
+            second.close();
+            within(player).await.unwrap().is_problem(502);
+            sidecar.is_idle().await;
+            far.is_quiet();
+        }
+    }
+    sidecar.is_well(&mut far, &session(2)).await;
+}
 
-    kept(&mut far, &sidecar).await;
-    let player = sidecar.getting(&media(&session(1), 1));
+#[tokio::test]
+async fn after_an_exchange_that_broke_off_the_turn_is_kept_while_its_player_has_the_answer() {
+    let mut far = Far::listen().await;
+    let sidecar = Running::before(&far).await;
+    let player = sidecar.getting(&media(&session(1), 0));
     far.asked().await.close();
-    far.asked().await.close();
+    let second = far.asked().await;
+    let waits = sidecar.getting(&media(&session(1), 1));
+    sidecar.has_exchanges(2).await;
+    let broke = Instant::now();
+    second.close();
     within(player).await.unwrap().is_problem(502);
     far.is_quiet();
+    let next = far.asked().await;
+    assert!(broke.elapsed() > Duration::from_millis(200), "{:?}", broke.elapsed());
+    assert_eq!(next.message.first_line(), format!("GET {} HTTP/1.1", media(&session(1), 1)));
+    next.well("waited");
+    assert_eq!(within(waits).await.unwrap().note(), "waited");
     sidecar.is_well(&mut far, &session(1)).await;
 }
 
 #[tokio::test]
-async fn what_creates_a_session_by_post_is_never_repeated() {
+async fn what_creates_a_session_is_never_repeated() {
     let mut far = Far::listen().await;
     let sidecar = Running::before(&far).await;
-    kept(&mut far, &sidecar).await;
-    let mut player = sidecar.player().await;
-    player
-        .say("POST /v1/session/acct/Demo/index.m3u8 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}")
-        .await;
-    far.asked().await.close();
-    player.answer().await.is_problem(502);
+    for request in [
+        "POST /v1/session/acct/Demo/index.m3u8 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
+        "GET /v1/session/acct/Demo/index.m3u8?ads.x=1 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /v1/master/acct/Demo/index.m3u8?ads.x=1 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /v1/dash/acct/Demo/index.mpd HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        kept(&mut far, &sidecar).await;
+        for answer in ["", "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"] {
+            let mut player = sidecar.player().await;
+            player.say(request).await;
+            let asked = far.asked().await;
+            asked.say(answer);
+            if answer.is_empty() {
+                asked.close();
+            }
+            player.answer().await.is_problem(502);
+            far.is_quiet();
+        }
+    }
+    // The longest pause before a repeat is over by then.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     far.is_quiet();
     sidecar.is_well(&mut far, &session(1)).await;
 }
@@ -117,8 +162,8 @@ async fn an_upstream_may_be_a_name() {
     let player = sidecar.getting(&media(&session(1), 0));
     let asked = far.asked().await;
     assert_eq!(asked.message.headers("host"), [format!("localhost:{}", far.port())]);
-    asked.say(ok("named"));
-    assert_eq!(within(player).await.unwrap().text(), "named");
+    asked.well("named");
+    assert_eq!(within(player).await.unwrap().note(), "named");
 }
 
 #[tokio::test]
@@ -134,8 +179,8 @@ async fn ipv6_on_both_sides() {
     let asked = far.asked().await;
     assert_eq!(asked.message.headers("host"), [format!("[::1]:{}", far.port())]);
     assert_eq!(asked.message.headers("x-forwarded-for"), ["::1"]);
-    asked.say(ok("six"));
-    assert_eq!(within(player).await.unwrap().text(), "six");
+    asked.well("six");
+    assert_eq!(within(player).await.unwrap().note(), "six");
 }
 
 #[tokio::test]
@@ -145,7 +190,7 @@ async fn a_sidecar_in_this_process_stops_when_told() {
     sidecar.is_well(&mut far, &session(1)).await;
     assert!(sidecar.stopped().await);
 
-    let sidecar = Running::with(&far, |config| config.drain = std::time::Duration::from_millis(50)).await;
+    let sidecar = Running::with(&far, |config| config.drain = Duration::from_millis(50)).await;
     let mut player = sidecar.player().await;
     player.ask(&media(&session(1), 0)).await;
     let _never_answered = far.asked().await;

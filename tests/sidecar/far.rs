@@ -8,7 +8,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use crate::support::{Message, message, within};
+use crate::support::{Message, fitting, message, ok, within};
 
 /// The upstream's end.
 pub(crate) struct Far {
@@ -114,6 +114,11 @@ async fn converse(stream: TcpStream, connection: usize, tell: mpsc::UnboundedSen
 // === impl Asked ===
 
 impl Asked {
+    /// Answers as MediaTailor would: with a playlist that has this in a comment where one was asked for.
+    pub(crate) fn well(&self, note: &str) {
+        self.say(ok(&fitting(self.message.first_line(), note)));
+    }
+
     /// Sends bytes back as they are.
     pub(crate) fn say(&self, bytes: impl Into<Vec<u8>>) {
         let _gone = self.say.send(Say::Bytes(bytes.into()));

@@ -1,19 +1,29 @@
 //! What crosses the proxy, in both directions, byte for byte.
 
+use std::io::Write as _;
+
+use flate2::{Compression, write::GzEncoder};
+use onelane::sidecar::HostHeader;
+
 use crate::{
     far::Far,
-    support::{Message, Running, media, ok, session},
+    support::{Message, Running, media, ok, playlist, session, within},
 };
-use onelane::sidecar::HostHeader;
 
 /// What the upstream sees of a request.
 async fn seen(far: &mut Far, sidecar: &Running, request: &str) -> Message {
     let mut player = sidecar.player().await;
     player.say(request).await;
     let asked = far.asked().await;
-    asked.say(ok("x"));
+    asked.well("x");
     assert_eq!(player.answer().await.status(), 200);
     asked.message
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(text.as_bytes()).expect("room");
+    gzip.finish().expect("room")
 }
 
 /// What a player gets of an answer.
@@ -102,7 +112,7 @@ async fn hop_by_hop_headers_stay_behind_both_ways() {
     assert_eq!(seen.header("origin"), Some("https://tv.example"));
     assert_eq!(seen.header("x-custom"), Some("\u{e9}"));
 
-    let answer = format!("HTTP/1.1 200 OK\r\n{connection}X-Kept: yes\r\nContent-Length: 1\r\n\r\nx");
+    let answer = ok(&playlist("x")).replacen("\r\n", &format!("\r\n{connection}X-Kept: yes\r\n"), 1);
     let got = got(&mut far, &sidecar, answer.as_bytes()).await;
     for name in stay {
         assert!(got.header(name).is_none(), "{name}: {got:?}");
@@ -132,7 +142,7 @@ async fn path_and_query_stay_as_they_are() {
         let answer = tokio::select! {
             asked = far.asked() => {
                 assert_eq!(asked.message.first_line(), format!("GET {target} HTTP/1.1"));
-                asked.say(ok("x"));
+                asked.well("x");
                 player.answer().await
             }
             refused = async { player.stream.readable().await } => {
@@ -156,15 +166,24 @@ async fn encodings_pass_unchanged() {
         let seen = seen(&mut far, &sidecar, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n{line}\r\n")).await;
         assert_eq!(seen.header("accept-encoding").unwrap_or_default(), encodings);
     }
-    // No gzip at all, but nobody here needs to know.
-    let bytes = [0x1f, 0x8b, 0x08, 0x00, 0xff, 0x00, 0x0d, 0x0a];
-    let mut answer =
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nVary: accept-encoding\r\nContent-Length: 8\r\n\r\n"
-            .to_vec();
-    answer.extend_from_slice(&bytes);
-    let got = got(&mut far, &sidecar, &answer).await;
-    assert_eq!((got.header("content-encoding"), got.body.as_slice()), (Some("gzip"), &bytes[..]));
-    assert_eq!((got.header("vary"), got.header("content-length")), (Some("accept-encoding"), Some("8")));
+    // The last is none that is read here, so it may well be a playlist.
+    for (encoding, bytes) in
+        [("gzip", gzip(&playlist("x"))), ("x-far", vec![0x1f, 0x8b, 0xff, 0x00, 0x0d, 0x0a])]
+    {
+        let length = bytes.len().to_string();
+        let mut answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nVary: accept-encoding\r\n\
+             Content-Length: {length}\r\n\r\n"
+        )
+        .into_bytes();
+        answer.extend_from_slice(&bytes);
+        let got = got(&mut far, &sidecar, &answer).await;
+        assert_eq!((got.header("content-encoding"), got.body.as_slice()), (Some(encoding), &bytes[..]));
+        assert_eq!(
+            (got.header("vary"), got.header("content-length")),
+            (Some("accept-encoding"), Some(&*length))
+        );
+    }
 }
 
 #[tokio::test]
@@ -201,8 +220,8 @@ async fn head_keeps_its_length() {
         assert_eq!((answer.header("content-length"), answer.header("x-kept")), (Some("1234"), Some("yes")));
         // Nothing but the head was sent.
         player.ask(&media(&session(1), 1)).await;
-        far.asked().await.say(ok("next"));
-        assert_eq!(player.answer().await.text(), "next");
+        far.asked().await.well("next");
+        assert_eq!(player.answer().await.note(), "next");
     }
 }
 
@@ -226,25 +245,39 @@ async fn a_body_that_was_announced_comes_through() {
     assert_eq!(asked.message.text(), body);
     assert_eq!(asked.message.header("content-type"), Some("application/json"));
     assert_eq!(asked.message.header("content-length"), Some(body.len().to_string().as_str()));
-    asked.say(ok("{}"));
-    assert_eq!(player.answer().await.text(), "{}");
+    asked.well("{}");
+    assert_eq!(player.answer().await.note(), "{}");
 }
 
 #[tokio::test]
 async fn answers_pass_unchanged_whatever_their_status() {
     let mut far = Far::listen().await;
     let sidecar = Running::before(&far).await;
-    let conflict = got(
-        &mut far,
-        &sidecar,
-        b"HTTP/1.1 409 Conflict\r\nx-amzn-ErrorType: ConflictException:http://x/\r\nx-amzn-RequestId: abc\r\n\
-          Content-Type: application/json\r\nContent-Length: 15\r\n\r\n{\"message\":\"x\"}",
-    )
-    .await;
-    assert_eq!((conflict.status(), conflict.text().as_str()), (409, "{\"message\":\"x\"}"));
-    assert_eq!(conflict.header("x-amzn-errortype"), Some("ConflictException:http://x/"));
-    assert_eq!(conflict.header("x-amzn-requestid"), Some("abc"));
+    let conflict = "x-amzn-ErrorType: ConflictException:http://x/\r\nx-amzn-RequestId: abc\r\n\
+        Content-Type: application/json\r\nContent-Length: 15\r\n\r\n{\"message\":\"x\"}";
+    for target in [
+        "/v1/segment/acct/Demo/6f1b7c52-30aa-4c1e-9d0f-000000000001/0/1",
+        "/v1/i-media/acct/Demo/0.m3u8",
+        "/v1/interstitials/acct/Demo/x",
+        "/other",
+    ] {
+        for status in [200, 206, 301, 400, 403, 404, 409, 410, 416, 418, 429, 500, 502, 503, 504, 599] {
+            let player = sidecar.getting(target);
+            far.asked().await.say(format!("HTTP/1.1 {status} Said\r\n{conflict}"));
+            let got = within(player).await.expect("no panic");
+            assert_eq!((got.status(), got.text().as_str()), (status, "{\"message\":\"x\"}"), "{target}");
+            assert_eq!(got.header("x-amzn-errortype"), Some("ConflictException:http://x/"));
+            assert_eq!(got.header("x-amzn-requestid"), Some("abc"));
+            assert_eq!((got.header("x-onelane-reason"), got.header("cache-control")), (None, None));
+        }
+    }
+    far.is_quiet();
+}
 
+#[tokio::test]
+async fn playlists_and_redirects_pass_unchanged() {
+    let mut far = Far::listen().await;
+    let sidecar = Running::before(&far).await;
     let moved =
         format!("HTTP/1.1 302 Found\r\nLocation: {}/elsewhere\r\nContent-Length: 0\r\n\r\n", far.url());
     let moved = got(&mut far, &sidecar, moved.as_bytes()).await;
@@ -259,9 +292,53 @@ async fn answers_pass_unchanged_whatever_their_status() {
     let unchanged = player.head_alone().await;
     assert_eq!((unchanged.status(), unchanged.header("etag")), (304, Some("\"x\"")));
 
-    let cookies = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Path=/\r\nSet-Cookie: b=2, c=3\r\nDate: then\r\nServer: far\r\nContent-Length: 0\r\n\r\n";
-    let cookies = got(&mut far, &sidecar, cookies).await;
-    assert_eq!(cookies.headers("set-cookie"), ["a=1; Path=/", "b=2, c=3"]);
-    assert_eq!((cookies.headers("date"), cookies.headers("server")), (vec!["then"], vec!["far"]));
+    for status in ["200 OK", "203 Non-Authoritative Information"] {
+        let answer = ok(&playlist("cookies")).replacen("200 OK", status, 1).replacen(
+            "\r\n",
+            "\r\nSet-Cookie: a=1; Path=/\r\nSet-Cookie: b=2, c=3\r\nDate: then\r\nServer: far\r\n",
+            1,
+        );
+        let cookies = got(&mut far, &sidecar, answer.as_bytes()).await;
+        assert_eq!((cookies.status(), cookies.note()), (status[..3].parse().unwrap(), "cookies".to_owned()));
+        assert_eq!(cookies.headers("set-cookie"), ["a=1; Path=/", "b=2, c=3"]);
+        assert_eq!((cookies.headers("date"), cookies.headers("server")), (vec!["then"], vec!["far"]));
+        assert_eq!(cookies.header("x-onelane-reason"), None);
+    }
     far.is_quiet();
+}
+
+#[tokio::test]
+async fn a_preflight_passes_whatever_its_url_names() {
+    let mut far = Far::listen().await;
+    let sidecar = Running::before(&far).await;
+    let one = session(1);
+    let targets =
+        [media(&one, 0), media("a%2Fb", 0), format!("/v1/master/acct/Demo/i.m3u8?aws.sessionId={one}")];
+    for lost in [false, true] {
+        for target in &targets {
+            let mut player = sidecar.player().await;
+            player
+                .say(format!(
+                    "OPTIONS {target} HTTP/1.1\r\nHost: a\r\nOrigin: https://tv.example\r\n\
+                     Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: range\r\n\r\n"
+                ))
+                .await;
+            let asked = far.asked().await;
+            assert_eq!(asked.message.first_line(), format!("OPTIONS {target} HTTP/1.1"));
+            assert_eq!(asked.message.header("access-control-request-headers"), Some("range"));
+            asked.say("HTTP/1.1 204 No Content\r\nAccess-Control-Allow-Headers: range\r\n\r\n");
+            let allowed = player.head_alone().await;
+            assert_eq!(
+                (allowed.status(), allowed.header("access-control-allow-headers")),
+                (204, Some("range"))
+            );
+        }
+        if !lost {
+            let player = sidecar.getting(&media(&one, 0));
+            far.asked().await.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+            within(player).await.unwrap().is_problem(404);
+        }
+    }
+    far.is_quiet();
+    sidecar.is_idle().await;
 }

@@ -7,16 +7,19 @@ use serde_json::Value;
 use crate::{
     far::Far,
     process::Serve,
-    support::{media, ok, session},
+    support::{fitting, media, ok, session},
 };
 
 async fn ask(serve: &Serve, far: &mut Far, target: &str, answer: &str) -> u16 {
     let mut player = serve.player().await;
     player.ask(target).await;
-    let asked = far.asked().await;
-    asked.say(answer);
     if answer.is_empty() {
-        asked.close();
+        // Once more within the turn.
+        far.asked().await.close();
+        far.asked().await.close();
+    } else {
+        let body = fitting(target, "x");
+        far.asked().await.say(ok(&body).replacen("\r\n", &format!("\r\n{answer}"), 1));
     }
     player.answer().await.status()
 }
@@ -28,8 +31,7 @@ async fn every_exchange_is_one_line_and_no_line_has_a_whole_session() {
     let sessions: Vec<_> =
         (0..7).map(|n| session(n).replacen("6f1b7c52", &format!("{n}f1b7c52"), 1)).collect();
     let query = |n: usize| format!("?aws.sessionId={}", sessions[n]);
-    let with_id =
-        "HTTP/1.1 200 OK\r\nx-amzn-RequestId: abc-1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let with_id = "x-amzn-RequestId: abc-1\r\nConnection: close\r\n";
     let targets = [
         (media(&sessions[0], 0), with_id, "media"),
         (format!("/v1/master/acct/Demo/index.m3u8{}", query(1)), with_id, "multivariant"),
@@ -85,7 +87,7 @@ async fn a_log_that_nobody_reads_stops_nobody() {
     // Far more than a pipe holds.
     for n in 0..600 {
         player.ask(&media(&session(n), 0)).await;
-        far.asked().await.say(ok("x"));
+        far.asked().await.well("x");
         assert_eq!(player.answer().await.status(), 200);
     }
     drop(player);
@@ -101,7 +103,7 @@ async fn a_log_that_was_closed_stops_nobody() {
     let mut player = serve.player().await;
     for n in 0..50 {
         player.ask(&media(&session(n), 0)).await;
-        far.asked().await.say(ok("x"));
+        far.asked().await.well("x");
         assert_eq!(player.answer().await.status(), 200);
     }
     drop(player);

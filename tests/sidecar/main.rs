@@ -12,4 +12,5 @@ mod player;
 mod process;
 mod sharing;
 mod support;
+mod survive;
 mod tls;

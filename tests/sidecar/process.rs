@@ -14,7 +14,7 @@ use tokio::{
 use crate::{
     far::Far,
     player::Player,
-    support::{media, ok, session, within},
+    support::{media, session, within},
 };
 
 /// A sidecar in a process of its own.
@@ -139,22 +139,22 @@ async fn sigterm_finishes_what_waits_flies_and_drains() {
     http2.say("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
     let mut kept = serve.player().await;
     kept.ask("/ping").await;
-    far.asked().await.say(ok("pong"));
-    assert_eq!(kept.answer().await.text(), "pong");
+    far.asked().await.well("pong");
+    assert_eq!(kept.answer().await.note(), "pong");
 
     serve.signal("-TERM").await;
     serve.is_draining().await;
     assert!(TcpStream::connect(serve.listen).await.is_err(), "no new connections");
     assert_eq!(serve.admin("/healthz").await.0, 200);
-    first.say(ok("flew"));
-    assert_eq!(flies.answer().await.text(), "flew");
-    far.asked().await.say(ok("waited"));
-    assert_eq!(waits.answer().await.text(), "waited");
+    first.well("flew");
+    assert_eq!(flies.answer().await.note(), "flew");
+    far.asked().await.well("waited");
+    assert_eq!(waits.answer().await.note(), "waited");
     for idle in [silent, half, http2, kept] {
         within(idle.rest()).await;
     }
     serve.is_draining().await;
-    abandoned.say(ok("for nobody"));
+    abandoned.well("for nobody");
     serve.line_with("drained").await;
     assert_eq!(serve.ended().await.code(), Some(0));
 }

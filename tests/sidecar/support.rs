@@ -1,6 +1,11 @@
 //! The sidecar under test, and what both of its sides share: HTTP/1.1 messages as bytes on a socket.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use onelane::{
     serialize::SerializeLayer,
@@ -48,8 +53,55 @@ pub(crate) fn session(number: u32) -> String {
     format!("6f1b7c52-30aa-4c1e-9d0f-{number:012x}")
 }
 
+/// The number of a playlist that nobody has asked for, so that nothing is known of it.
+pub(crate) fn fresh() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1000);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 pub(crate) fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// A body in two chunks, and the end.
+pub(crate) fn chunked(body: &str) -> String {
+    let (one, other) = body.split_at(body.len() / 2);
+    format!("{:x}\r\n{one}\r\n{:x};x=y\r\n{other}\r\n0\r\n\r\n", one.len(), other.len())
+}
+
+/// A small media playlist that has this in a comment.
+pub(crate) fn playlist(note: &str) -> String {
+    playlist_at(41_200, note)
+}
+
+/// The same with another media sequence.
+pub(crate) fn playlist_at(sequence: u64, note: &str) -> String {
+    format!(
+        "#EXTM3U\n# {note}\n#EXT-X-TARGETDURATION:6\n#EXT-X-MEDIA-SEQUENCE:{sequence}\n#EXTINF:6.0,\n{sequence}.ts\n"
+    )
+}
+
+/// What MediaTailor would answer a request with: a playlist where one is asked for, that has this in a comment.
+pub(crate) fn fitting(target: &str, note: &str) -> String {
+    if target.contains("/v1/manifest/") {
+        playlist(note)
+    } else if target.contains("/v1/master/") {
+        format!("#EXTM3U\n# {note}\n#EXT-X-STREAM-INF:BANDWIDTH=2100000\n0.m3u8\n")
+    } else {
+        note.to_owned()
+    }
+}
+
+/// What a playlist of [`fitting`] has in its comment, of which every other byte must be there as well; all of any
+/// other text.
+#[track_caller]
+pub(crate) fn note(text: &str) -> &str {
+    let Some((note, _)) = text.strip_prefix("#EXTM3U\n# ").and_then(|rest| rest.split_once('\n')) else {
+        return text;
+    };
+    let whole = ["/v1/manifest/", "/v1/master/"].map(|target| fitting(target, note));
+    assert!(whole.iter().any(|whole| whole == text), "{text}");
+    note
 }
 
 /// Reads one message; `None` at the end of the stream. `bodyless` is for answers that have none whatever their
@@ -146,17 +198,41 @@ impl Message {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// Holds when it is an answer of the sidecar's own that says what happened and what to do.
+    /// What the upstream put into the answer; see [`note`].
+    #[track_caller]
+    pub(crate) fn note(&self) -> String {
+        note(&self.text()).to_owned()
+    }
+
+    /// Holds when it is an answer of the sidecar's own, which says what happened and what to do.
     #[track_caller]
     pub(crate) fn is_problem(&self, status: u16) {
+        self.is_problem_for(status, "*");
+    }
+
+    /// The same, to a page of this origin. Gives the verdict.
+    #[track_caller]
+    pub(crate) fn is_problem_for(&self, status: u16, origin: &str) -> String {
         assert_eq!(self.status(), status, "{self:?}");
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
-        assert_eq!(self.header("cache-control"), Some("no-store"));
-        assert_eq!(self.header("access-control-allow-origin"), Some("*"));
+        assert_eq!(self.headers("content-type"), ["application/problem+json"], "{self:?}");
+        assert_eq!(self.headers("content-length"), [self.body.len().to_string()]);
+        assert_eq!(self.headers("cache-control"), ["no-store"]);
+        assert_eq!(self.headers("access-control-allow-origin"), [origin]);
+        assert_eq!(self.header("vary"), (origin != "*").then_some("Origin"));
+        let exposed = self.header("access-control-expose-headers").expect("what a page may read");
+        for name in ["x-onelane-reason", "x-amzn-requestid", "retry-after"] {
+            assert!(exposed.split(", ").any(|exposed| exposed == name), "{exposed}");
+        }
         let body: serde_json::Value = serde_json::from_slice(&self.body).expect("JSON");
-        assert_eq!(body["status"], status);
-        assert!(body["detail"].as_str().is_some_and(|text| !text.is_empty()), "{body}");
-        assert!(body["remedy"].as_str().is_some_and(|text| !text.is_empty()), "{body}");
+        let reason = self.header("x-onelane-reason").expect("a reason");
+        assert_eq!((&body["status"], &body["reason"]), (&status.into(), &reason.into()));
+        for name in ["title", "detail", "remedy"] {
+            assert!(body[name].as_str().is_some_and(|text| !text.is_empty()), "{body}");
+        }
+        let explained =
+            body["type"].as_str().is_some_and(|url| url.ends_with(&format!("/errors.md#{reason}")));
+        assert!(explained, "{body}");
+        reason.to_owned()
     }
 }
 
@@ -201,12 +277,13 @@ impl Running {
     /// Holds when the next good request of the session is answered, and nothing is left behind: no connection
     /// is kept either.
     pub(crate) async fn is_well(&self, far: &mut Far, session: &str) {
-        let next = self.getting(&media(session, 9));
+        let target = media(session, fresh());
+        let next = self.getting(&target);
         let asked = far.asked().await;
-        assert_eq!(asked.message.first_line(), format!("GET {} HTTP/1.1", media(session, 9)));
-        asked.say("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nwell");
+        assert_eq!(asked.message.first_line(), format!("GET {target} HTTP/1.1"));
+        asked.say(ok(&playlist("well")).replacen("\r\n", "\r\nConnection: close\r\n", 1));
         let answer = within(next).await.expect("no panic");
-        assert_eq!((answer.status(), answer.text().as_str()), (200, "well"));
+        assert_eq!((answer.status(), answer.note().as_str()), (200, "well"));
         self.is_idle().await;
     }
 

@@ -18,7 +18,7 @@ use tokio_rustls::{
 
 use crate::{
     process::Serve,
-    support::{Message, media, session, within},
+    support::{Message, media, playlist, session, within},
 };
 
 /// An upstream that answers every request with what it saw of it.
@@ -83,7 +83,7 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor) {
                 "authority": request.uri().authority().map(ToString::to_string),
                 "host": request.headers().get("host").and_then(|host| host.to_str().ok()),
             });
-            async move { Ok::<_, Infallible>(Response::new(saw.to_string())) }
+            async move { Ok::<_, Infallible>(Response::new(playlist(&saw.to_string()))) }
         });
         tokio::spawn(async move {
             let http = auto::Builder::new(TokioExecutor::new());
@@ -111,7 +111,7 @@ async fn alpn_decides_on_the_version() {
         let far = Secure::listen(&name, protocols).await;
         let serve = far.sidecar(flags).await;
         let answer = get(&serve).await;
-        let saw: Value = serde_json::from_slice(&answer.body).expect("what the upstream saw");
+        let saw: Value = serde_json::from_str(&answer.note()).expect("what the upstream saw");
         assert_eq!((&saw["version"], &saw["name"]), (&version.into(), &"localhost".into()), "{saw}");
         let own = far.url.trim_start_matches("https://");
         match (version, flags) {

@@ -1,0 +1,177 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use tokio::time::{Instant, sleep};
+use tower::BoxError;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::Accept;
+use crate::{
+    session::{Extracted, Kind, MediaTailor, SessionKey},
+    telemetry,
+    upstream::{Judgement, Lessons, Verdict},
+};
+
+/// The header of an answer that is a rescue: the verdict that it bridges, or `slow`.
+pub const RESCUE: HeaderName = HeaderName::from_static("x-onelane-rescue");
+
+/// Gives players the last good playlist where the upstream fails or is slow; see [`RescueService`].
+#[derive(Debug, Clone)]
+pub struct RescueLayer {
+    lessons: Arc<Lessons>,
+}
+
+/// A service that answers with the last good playlist, within the limits that the [module](super) names,
+/// - where the answer has a [verdict](Verdict::survivable) that a playlist of before can bridge, and
+/// - where no answer has come after [`Config::after`](super::Config::after): what was asked for then goes on
+///   without the player, and refreshes the store.
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the inner service's.
+#[derive(Debug, Clone)]
+pub struct RescueService<S> {
+    inner: S,
+    lessons: Arc<Lessons>,
+}
+
+/// An answer that is a rescue has it in its extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rescued;
+
+/// Who asks for what, and takes it how.
+struct Asked {
+    lessons: Arc<Lessons>,
+    key: SessionKey,
+    kind: Kind,
+    method: Method,
+    uri: Uri,
+    /// The lines of `Accept-Encoding`, which few requests need to have read.
+    accept: Vec<HeaderValue>,
+}
+
+// === impl RescueLayer ===
+
+impl RescueLayer {
+    /// From what was learned here.
+    pub fn new(lessons: Arc<Lessons>) -> Self {
+        Self { lessons }
+    }
+}
+
+impl<S> Layer<S> for RescueLayer {
+    type Service = RescueService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RescueService { inner, lessons: Arc::clone(&self.lessons) }
+    }
+}
+
+// === impl RescueService ===
+
+impl<S> RescueService<S> {
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, Q, B> Service<Request<Q>> for RescueService<S>
+where
+    S: Service<Request<Q>, Response = Response<B>>,
+    S::Error: Into<BoxError> + 'static,
+    S::Future: Send + 'static,
+    B: From<Bytes> + Send + 'static,
+{
+    type Response = Response<B>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        let (head, body) = request.into_parts();
+        let Extracted { kind, session } = Extracted::of(&head, &MediaTailor::new());
+        let asked = match session {
+            Ok(Some(key))
+                if !self.lessons.store.is_off()
+                    && matches!(kind, Kind::Media | Kind::Multivariant)
+                    && matches!(head.method, Method::GET | Method::HEAD) =>
+            {
+                Some(Asked {
+                    lessons: Arc::clone(&self.lessons),
+                    key,
+                    kind,
+                    method: head.method.clone(),
+                    uri: head.uri.clone(),
+                    accept: head.headers.get_all(header::ACCEPT_ENCODING).iter().cloned().collect(),
+                })
+            }
+            _ => None,
+        };
+        let answer = self.inner.call(Request::from_parts(head, body));
+        match asked {
+            Some(asked) => Box::pin(asked.answer(answer)),
+            None => Box::pin(async move { answer.await.map_err(Into::into) }),
+        }
+    }
+}
+
+// === impl Asked ===
+
+impl Asked {
+    /// The answer, or the last good playlist in its place.
+    async fn answer<F, B, E>(self, answer: F) -> Result<Response<B>, BoxError>
+    where
+        F: Future<Output = Result<Response<B>, E>> + Send + 'static,
+        B: From<Bytes> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        // Boxed, so that it can go on without the player.
+        let mut answer = Box::pin(async move { answer.await.map_err(Into::into) });
+        tokio::select! {
+            biased;
+            answer = answer.as_mut() => return self.bridge(answer),
+            () = sleep(self.lessons.store.config().after) => {}
+        }
+        if let Some(rescue) = self.last_good("slow") {
+            // The exchange's players bound its wait, and this one stays: it is to refresh the store.
+            tokio::spawn(async move { drop(answer.await) });
+            return Ok(rescue);
+        }
+        self.bridge(answer.await)
+    }
+
+    fn bridge<B: From<Bytes>>(&self, answer: Result<Response<B>, BoxError>) -> Result<Response<B>, BoxError> {
+        let verdict = match &answer {
+            Ok(response) => response.extensions().get().map(|judgement: &Judgement| judgement.verdict),
+            Err(error) => Some(Verdict::of_error(&**error)),
+        };
+        match verdict.filter(|verdict| verdict.survivable()) {
+            Some(verdict) => self.last_good(verdict.as_str()).map_or(answer, Ok),
+            None => answer,
+        }
+    }
+
+    fn last_good<B: From<Bytes>>(&self, reason: &'static str) -> Option<Response<B>> {
+        let accept = Accept::of_lines(&self.accept);
+        let rescue = self.lessons.store.rescue(&self.key, &self.uri, accept, Instant::now()).ok()?;
+        telemetry::rescued(&self.key, self.kind, reason, rescue.age());
+        let mut response = rescue.into_response(&self.method).map(B::from);
+        debug_assert_eq!(response.status(), StatusCode::OK);
+        let headers = response.headers_mut();
+        headers.insert(RESCUE, HeaderValue::from_static(reason));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.extensions_mut().insert(Rescued);
+        Some(response)
+    }
+}

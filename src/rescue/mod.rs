@@ -1,0 +1,68 @@
+//! WHAT does the player get when the upstream fails? The last good playlist of its session, within limits.
+//!
+//! A repeated playlist was survived by every player that was tried, an error by few. The [`Store`] keeps the
+//! last playlist that was good, byte for byte, of every session and URL. Who stands by the upstream
+//! [learns](Store::learn), who stands by the player [rescues](Store::rescue):
+//!
+//! ```
+//! use std::collections::VecDeque;
+//!
+//! use bytes::Bytes;
+//! use http::{HeaderMap, Method, Uri};
+//! use onelane::{
+//!     rescue::{Accept, Good, Learned, Store},
+//!     session::{SessionId, SessionKey},
+//! };
+//! use tokio::time::Instant;
+//!
+//! let store = Store::default();
+//! let session = SessionKey::new(None, None, SessionId::parse("6f1b7c52")?);
+//! let uri = Uri::from_static("/v1/manifest/acct/Demo/6f1b7c52/0.m3u8");
+//!
+//! let (headers, body) = (HeaderMap::new(), VecDeque::from([Bytes::from("#EXTM3U\n…")]));
+//! let good = Good::new(&headers, &body).media_sequence(Some(41_200));
+//! assert_eq!(store.learn(&session, &uri, &good, Instant::now()), Learned::New);
+//!
+//! let accept = Accept::of(&HeaderMap::new());
+//! let rescue = store.rescue(&session, &uri, accept, Instant::now())?;
+//! assert_eq!(rescue.into_response(&Method::GET).into_body(), "#EXTM3U\n…");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The rules
+//!
+//! A playlist is given
+//! - if the upstream confirmed it within [`Config::max_age`], or if it has ended;
+//! - never with a lower media sequence than the session was given of it, over all content codings and blocking
+//!   reloads;
+//! - to a blocking reload only if it satisfies it;
+//! - only in a content coding that the player takes;
+//! - never once the session was [forgotten](Store::forget).
+
+mod accept;
+mod answer;
+mod coding;
+mod config;
+mod good;
+mod head;
+mod kept;
+mod layer;
+mod learned;
+mod shelf;
+mod store;
+mod url;
+
+pub use self::{
+    accept::Accept,
+    answer::{NoRescue, Rescue},
+    config::Config,
+    good::Good,
+    layer::{RESCUE, RescueLayer, RescueService},
+    learned::Learned,
+    store::Store,
+};
+
+pub(crate) use self::{head::Head, layer::Rescued};
+
+/// What an allocation takes besides its bytes, at most: counts of references, and what the allocator rounds up.
+pub(crate) const ALLOCATION: usize = 32;

@@ -1,0 +1,238 @@
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    Accept, Good, Learned, NoRescue, Rescue,
+    coding::Coding,
+    kept::{Count, Kept},
+    url::Url,
+};
+use crate::upstream::playlist::Summary;
+
+/// The most URLs that are kept of a session. A player has two to four playlists open, and changes among as many
+/// variants as the stream has.
+const URLS: usize = 32;
+
+/// All that is kept of one session: so many playlists at most that a walk is the fastest look-up.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    places: Vec<Place>,
+}
+
+/// The bounds that a shelf is kept in.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    pub(super) max_age: Duration,
+    /// The largest body, in bytes.
+    pub(super) largest: usize,
+    /// What a session may take, in bytes.
+    pub(super) room: usize,
+    /// How many playlists are kept over all sessions.
+    pub(super) count: Arc<AtomicUsize>,
+}
+
+/// One URL.
+#[derive(Debug)]
+struct Place {
+    url: Box<str>,
+    /// It has delivery directives, so that it is hardly asked for again.
+    directed: bool,
+    /// The highest media sequence that the upstream gave: nothing lower is given after it.
+    highest: Option<u64>,
+    /// When the upstream last gave something that was not lower.
+    confirmed: Instant,
+    /// The playlist in each content coding that was asked for.
+    forms: Vec<Kept>,
+}
+
+// === impl Shelf ===
+
+impl Shelf {
+    /// What was read of a playlist before, if this is the very same.
+    pub(super) fn same(&self, url: &Url<'_>, good: &Good<'_>) -> Option<Summary> {
+        let coding = Coding::of(good.headers)?;
+        let place = self.places.iter().find(|place| *place.url == *url.whole)?;
+        let kept = place.forms.iter().find(|kept| kept.coding == coding)?;
+        kept.numbers.summary.filter(|_| good.is(&kept.body))
+    }
+
+    /// When the upstream last gave something good.
+    pub(super) fn confirmed(&self) -> Option<Instant> {
+        self.places.iter().map(|place| place.confirmed).max()
+    }
+
+    /// The longest target duration of all that is kept.
+    pub(super) fn target_duration(&self) -> Option<Duration> {
+        let forms = self.places.iter().flat_map(|place| &place.forms);
+        forms.filter_map(|kept| kept.numbers.target_duration).max()
+    }
+
+    pub(super) fn learn(&mut self, url: &Url<'_>, good: &Good<'_>, now: Instant, bounds: &Bounds) -> Learned {
+        let sequence = good.numbers.media_sequence;
+        if self.places_of(url).any(|place| place.forbids(sequence, now, bounds.max_age)) {
+            return Learned::Older;
+        }
+        let place = self.places.iter().position(|place| *place.url == *url.whole);
+        let coding = Coding::of(good.headers).filter(|_| {
+            let was_media = place.is_some_and(|place| self.places[place].highest.is_some());
+            (1..=bounds.largest).contains(&good.len()) && (sequence.is_some() || !was_media)
+        });
+        let learned = match (coding, place) {
+            (Some(coding), place) => {
+                let place = place.unwrap_or_else(|| self.add(Place::new(url, now)));
+                self.places[place].learn(coding, good, now, bounds)
+            }
+            (None, Some(place)) => {
+                // What the player has is newer than what is kept.
+                self.places[place].forms.clear();
+                Learned::NotKept
+            }
+            (None, None) => Learned::NotKept,
+        };
+        // Blocking reloads move the plain URL on as well: they are the same playlist.
+        self.places_of(url).for_each(|place| place.pass(sequence, now));
+        if self.make_room(url, bounds.room) { learned } else { Learned::NotKept }
+    }
+
+    /// # Errors
+    ///
+    /// [`NoRescue`] says which rule forbids it.
+    pub(super) fn rescue(
+        &self,
+        url: &Url<'_>,
+        accept: Accept,
+        now: Instant,
+        max_age: Duration,
+    ) -> Result<Rescue, NoRescue> {
+        let of_url = |place: &&Place| *place.url == *url.whole || *place.url == *url.plain;
+        let highest = self.places.iter().filter(of_url).filter_map(|place| place.highest).max();
+        let mut reason = NoRescue::Unknown;
+        // The very URL first.
+        let mut forms: Vec<_> = self
+            .places
+            .iter()
+            .filter(of_url)
+            .flat_map(|place| place.forms.iter().map(move |kept| (place, kept)))
+            .collect();
+        forms.sort_by_key(|(place, kept)| (*place.url != *url.whole, std::cmp::Reverse(kept.since)));
+        for (_, kept) in forms {
+            let numbers = kept.numbers;
+            let forbidden = if !accept.takes(kept.coding) {
+                NoRescue::NotAccepted
+            } else if !numbers.ended && now.saturating_duration_since(kept.since) > max_age {
+                NoRescue::TooOld
+            } else if numbers.media_sequence < highest {
+                NoRescue::Behind
+            } else if !numbers.ended && !url.wanted.is_met(numbers.last_sequence) {
+                NoRescue::Blocking
+            } else {
+                return Ok(Rescue::of(kept, now));
+            };
+            reason = reason.max(forbidden);
+        }
+        Err(reason)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// When the last of it will be too old; `None` for never.
+    pub(super) fn good_until(&self, max_age: Duration) -> Option<Instant> {
+        let forms = || self.places.iter().flat_map(|place| &place.forms);
+        if forms().any(|kept| kept.numbers.ended) {
+            return None;
+        }
+        let last = self.places.iter().map(|place| place.confirmed).max();
+        last.and_then(|last| last.checked_add(max_age))
+    }
+
+    /// What it takes, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let places = self.places.capacity() * size_of::<Place>() + super::ALLOCATION;
+        places + self.places.iter().map(Place::weight).sum::<usize>()
+    }
+
+    fn add(&mut self, place: Place) -> usize {
+        self.places.reserve_exact(1);
+        self.places.push(place);
+        self.places.len() - 1
+    }
+
+    /// The place of this URL, and that of the plain one.
+    fn places_of(&mut self, url: &Url<'_>) -> impl Iterator<Item = &mut Place> {
+        self.places.iter_mut().filter(|place| *place.url == *url.whole || *place.url == *url.plain)
+    }
+
+    /// Drops what was confirmed longest ago, and blocking reloads first, until the rest is within bounds.
+    /// `false` if that took the place of `url` itself.
+    fn make_room(&mut self, url: &Url<'_>, room: usize) -> bool {
+        while self.places.len() > URLS || self.weight() > room {
+            let least = self
+                .places
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, place)| (*place.url == *url.whole, !place.directed, place.confirmed));
+            let Some((least, _)) = least else { return false };
+            if *self.places.swap_remove(least).url == *url.whole {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    fn new(url: &Url<'_>, now: Instant) -> Self {
+        Self {
+            url: url.whole.into(),
+            directed: url.directed(),
+            highest: None,
+            confirmed: now,
+            forms: Vec::new(),
+        }
+    }
+
+    fn learn(&mut self, coding: Coding, good: &Good<'_>, now: Instant, bounds: &Bounds) -> Learned {
+        match self.forms.iter_mut().find(|kept| kept.coding == coding) {
+            Some(kept) => match kept.renew(good, now) {
+                true => Learned::Changed,
+                false => Learned::Unchanged,
+            },
+            None => {
+                self.forms.reserve_exact(1);
+                self.forms.push(Kept::new(coding, good, now, Count::one(&bounds.count)));
+                Learned::New
+            }
+        }
+    }
+
+    /// Whether a playlist of this media sequence is a step back. It is none any more once what is kept is too
+    /// old: then the upstream has begun anew.
+    fn forbids(&self, sequence: Option<u64>, now: Instant, max_age: Duration) -> bool {
+        let lower = sequence.is_some() && sequence < self.highest;
+        lower && now.saturating_duration_since(self.confirmed) <= max_age
+    }
+
+    /// Notes the media sequence that the upstream is at, and drops the forms that are of another.
+    fn pass(&mut self, sequence: Option<u64>, now: Instant) {
+        self.confirmed = now;
+        if sequence.is_some() {
+            self.highest = sequence;
+        }
+        // One that is behind is never given; one that is ahead is of a numbering that the upstream has left.
+        self.forms.retain(|kept| kept.numbers.media_sequence == self.highest);
+    }
+
+    fn weight(&self) -> usize {
+        let forms = self.forms.capacity() * size_of::<Kept>()
+            + self.forms.iter().map(|kept| kept.weight).sum::<usize>();
+        self.url.len() + forms + 2 * super::ALLOCATION
+    }
+}

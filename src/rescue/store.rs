@@ -1,0 +1,709 @@
+use std::{
+    fmt,
+    hash::RandomState,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::Uri;
+use quick_cache::{
+    OptionsBuilder, Weighter,
+    sync::{Cache, DefaultLifecycle, GuardResult},
+};
+use tokio::time::Instant;
+
+use super::{
+    Accept, Config, Good, Learned, NoRescue, Rescue,
+    shelf::{Bounds, Shelf},
+    url::Url,
+};
+use crate::{session::SessionKey, upstream::playlist::Summary};
+
+/// A session may take as much as so many of the largest playlists.
+const LARGEST_PER_SESSION: u64 = 4;
+
+/// That is no less than so many bytes for each of them.
+const LEAST_LARGEST: u64 = 16 * 1024;
+
+/// The part of a shard that a session may take. Also the part that is for sessions that were seen again: the
+/// rest is for new ones, which have to stay until their player polls again.
+const SESSION_OF_SHARD: f64 = 0.5;
+
+/// What a session is expected to take, in bytes: three playlists of a live stream. Off by much, it costs some
+/// memory for what the cache remembers of sessions that it evicted.
+const EXPECTED: u64 = 64 * 1024;
+
+/// What the cache takes for a session besides what it keeps, in bytes: a slot of some 80, and up to twice as many
+/// slots are there as are used.
+const SLOT: usize = 192;
+
+/// The last good playlists of all sessions, within a byte budget.
+///
+/// One store serves all who learn and all who rescue: put it in an [`Arc`]. It is a cache by session, so that a
+/// session that is lost is forgotten in one step; what was not asked for longest goes first. Nothing
+/// here waits.
+pub struct Store {
+    config: Config,
+    bounds: Bounds,
+    born: Instant,
+    sessions: Cache<SessionKey, Session, Weigh, RandomState>,
+    off: bool,
+}
+
+/// A session's shelf in the cache. The cache must know the weight without a lock.
+#[derive(Clone)]
+struct Session {
+    weight: u64,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Locked before the cache's shard where both are.
+    state: Mutex<State>,
+    /// When the last playlist will be too old, in milliseconds since the store was made.
+    good_until: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    shelf: Shelf,
+    /// The weight that the cache knows.
+    weight: u64,
+    /// It is no longer in the cache, and must not get there again.
+    forgotten: bool,
+}
+
+#[derive(Clone)]
+struct Weigh;
+
+// === impl Store ===
+
+impl Store {
+    /// An empty store.
+    pub fn new(config: Config) -> Self {
+        let largest = (config.largest as u64).max(LEAST_LARGEST);
+        // The fewer shards, the larger the largest session that has room in one.
+        let needed = (largest.saturating_mul(LARGEST_PER_SESSION) as f64 / SESSION_OF_SHARD) as u64;
+        let shards = 1 << (config.bytes / needed).clamp(1, 64).ilog2();
+        let options = OptionsBuilder::new()
+            .shards(shards)
+            .weight_capacity(config.bytes)
+            .estimated_items_capacity(
+                usize::try_from(config.bytes / EXPECTED).unwrap_or(usize::MAX).max(32 * shards),
+            )
+            .hot_allocation(SESSION_OF_SHARD)
+            .build()
+            .expect("both capacities are set");
+        let sessions = Cache::with_options(options, Weigh, RandomState::new(), DefaultLifecycle::default());
+        let room = (sessions.shard_capacity() as f64 * SESSION_OF_SHARD) as u64;
+        let room = room.min(largest.saturating_mul(LARGEST_PER_SESSION));
+        let bounds = Bounds {
+            max_age: config.max_age,
+            largest: config.largest,
+            room: usize::try_from(room).unwrap_or(usize::MAX).saturating_sub(OVERHEAD),
+            count: Arc::new(AtomicUsize::new(0)),
+        };
+        Self { config, bounds, born: Instant::now(), sessions, off: false }
+    }
+
+    /// A store that takes nothing in and so has nothing to give: no rescues, and no memory for them.
+    pub fn off() -> Self {
+        Self { off: true, ..Self::new(Config::default().bytes(0)) }
+    }
+
+    /// Whether it is one that keeps nothing.
+    pub fn is_off(&self) -> bool {
+        self.off
+    }
+
+    /// What it was made with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Takes in what the upstream answered to a `GET` for `uri` with 200. Path and query of `uri` count, delivery
+    /// directives included.
+    ///
+    /// A playlist of a lower media sequence than before is not taken, unless what is kept is too old to be given.
+    pub fn learn(&self, session: &SessionKey, uri: &Uri, good: &Good<'_>, now: Instant) -> Learned {
+        if self.off {
+            return Learned::NotKept;
+        }
+        let url = Url::of(uri);
+        loop {
+            let (known, place) = match self.sessions.get_value_or_guard(session, None) {
+                GuardResult::Value(known) => (Some(known.shared), None),
+                GuardResult::Guard(place) => (None, Some(place)),
+                // Not without a time-out.
+                GuardResult::Timeout => return Learned::NotKept,
+            };
+            let shared = known.unwrap_or_default();
+            let mut state = shared.state();
+            if state.forgotten {
+                // It was in the cache a moment ago. The next look finds another, or none.
+                continue;
+            }
+            let learned = state.shelf.learn(&url, good, now, &self.bounds);
+            let good_until = state.shelf.good_until(self.config.max_age);
+            shared.good_until.store(good_until.map_or(u64::MAX, |until| self.ms(until)), Ordering::Relaxed);
+            let weight = (OVERHEAD + session.heap() + state.shelf.weight()) as u64;
+            let kept = Session { weight, shared: Arc::clone(&shared) };
+            match place {
+                // Not kept at all: it is forgotten at once.
+                Some(_) if state.shelf.is_empty() => {}
+                // Into the room that was made for it, so that it does not count as seen twice.
+                Some(place) => drop(place.insert(kept)),
+                // An insert, since it alone makes room for what has grown.
+                None if weight != state.weight => self.sessions.insert(session.clone(), kept),
+                None => {}
+            }
+            state.weight = weight;
+            return learned;
+        }
+    }
+
+    /// Gives the last good playlist of `uri` to a player that takes what `accept` says.
+    ///
+    /// It is of the very URL, or of the one without delivery directives where that satisfies them.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRescue`] says which rule forbids it.
+    pub fn rescue(
+        &self,
+        session: &SessionKey,
+        uri: &Uri,
+        accept: Accept,
+        now: Instant,
+    ) -> Result<Rescue, NoRescue> {
+        let session = self.sessions.get(session).ok_or(NoRescue::Unknown)?;
+        session.shared.state().shelf.rescue(&Url::of(uri), accept, now, self.config.max_age)
+    }
+
+    /// Drops all that is kept of a session, which is lost. What is learned of it later counts as new.
+    pub fn forget(&self, session: &SessionKey) {
+        // Again, if it was evicted and made anew in between.
+        while let Some(Session { shared, .. }) = self.sessions.peek(session) {
+            let mut state = shared.state();
+            state.forgotten = true;
+            self.sessions.remove_if(session, |kept| Arc::ptr_eq(&kept.shared, &shared));
+            state.shelf = Shelf::default();
+        }
+    }
+
+    /// Drops the sessions of which nothing can be given any more. The budget holds without it: call it from time
+    /// to time where idle sessions should cost no memory. It walks over all sessions.
+    pub fn expire(&self, now: Instant) {
+        let now = self.ms(now);
+        self.sessions.retain(|_, session| session.shared.good_until.load(Ordering::Relaxed) >= now);
+    }
+
+    /// What was [read](Good::summary) of the playlist that is kept of `uri`, if `good` is the very same: reading it
+    /// again would cost twenty times as much as to compare.
+    pub fn same(&self, session: &SessionKey, uri: &Uri, good: &Good<'_>) -> Option<Summary> {
+        self.sessions.peek(session)?.shared.state().shelf.same(&Url::of(uri), good)
+    }
+
+    /// When the upstream last gave something good of a session.
+    pub fn confirmed(&self, session: &SessionKey) -> Option<Instant> {
+        self.sessions.peek(session)?.shared.state().shelf.confirmed()
+    }
+
+    /// Whether something is kept of a session: it was good before.
+    pub fn knows(&self, session: &SessionKey) -> bool {
+        self.sessions.peek(session).is_some()
+    }
+
+    /// The target duration of what is kept of a session, if it is a media playlist's.
+    pub fn target_duration(&self, session: &SessionKey) -> Option<Duration> {
+        self.sessions.peek(session)?.shared.state().shelf.target_duration()
+    }
+
+    /// How many sessions something is kept of.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// How many playlists are kept; one that is kept in two content codings counts twice.
+    pub fn playlists(&self) -> usize {
+        self.bounds.count.load(Ordering::Relaxed)
+    }
+
+    /// How much memory they take, in bytes, as the budget counts.
+    pub fn bytes(&self) -> u64 {
+        self.sessions.weight()
+    }
+
+    fn ms(&self, at: Instant) -> u64 {
+        duration_ms(at.saturating_duration_since(self.born))
+    }
+}
+
+/// What a session takes without its playlists, in bytes.
+const OVERHEAD: usize = SLOT + size_of::<Shared>() + super::ALLOCATION;
+
+fn duration_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::new(Config::default())
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("sessions", &self.sessions())
+            .field("playlists", &self.playlists())
+            .field("bytes", &self.bytes())
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here can panic half-way, and a poisoned lock must not stick a session.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Weigh ===
+
+impl Weighter<SessionKey, Session> for Weigh {
+    fn weight(&self, _: &SessionKey, session: &Session) -> u64 {
+        session.weight
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, thread};
+
+    use bytes::Bytes;
+    use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::session::SessionId;
+
+    const URL: &str = "/v1/manifest/acct/Demo/s/0.m3u8";
+
+    /// A store, a session, and answers in few words.
+    struct Scene {
+        store: Store,
+        session: SessionKey,
+    }
+
+    impl Scene {
+        fn new(config: Config) -> Self {
+            Self { store: Store::new(config), session: session(0) }
+        }
+
+        fn learn(&self, url: &str, answer: &Answer) -> Learned {
+            self.store.learn(&self.session, &uri(url), &answer.good(), Instant::now())
+        }
+
+        fn rescue(&self, url: &str) -> Result<Bytes, NoRescue> {
+            self.rescue_for(url, "gzip").map(|rescue| rescue.body().clone())
+        }
+
+        fn rescue_for(&self, url: &str, accept: &'static str) -> Result<Rescue, NoRescue> {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accept));
+            self.store.rescue(&self.session, &uri(url), Accept::of(&headers), Instant::now())
+        }
+    }
+
+    /// What an upstream says.
+    #[derive(Clone)]
+    struct Answer {
+        headers: HeaderMap,
+        body: VecDeque<Bytes>,
+        sequence: Option<u64>,
+        segments: u64,
+        ended: bool,
+    }
+
+    impl Answer {
+        fn of(body: impl Into<Bytes>) -> Self {
+            let body = VecDeque::from([body.into()]);
+            Self { headers: HeaderMap::new(), body, sequence: None, segments: 0, ended: false }
+        }
+
+        /// A live playlist of three segments.
+        fn live(sequence: u64) -> Self {
+            Self { sequence: Some(sequence), segments: 3, ..Self::of(format!("live at {sequence}")) }
+        }
+
+        fn gzip(mut self) -> Self {
+            self.body.push_back(Bytes::from_static(b" in gzip"));
+            self.with("content-encoding", "gzip")
+        }
+
+        fn with(mut self, name: &'static str, value: &'static str) -> Self {
+            self.headers.insert(name, HeaderValue::from_static(value));
+            self
+        }
+
+        fn ended(self) -> Self {
+            Self { ended: true, ..self }
+        }
+
+        fn bytes(&self) -> Bytes {
+            self.good().copy()
+        }
+
+        fn good(&self) -> Good<'_> {
+            Good::new(&self.headers, &self.body)
+                .media_sequence(self.sequence)
+                .last_sequence(self.sequence.map(|first| first + self.segments - 1))
+                .target_duration(self.sequence.map(|_| Duration::from_secs(6)))
+                .ended(self.ended)
+        }
+    }
+
+    fn session(n: usize) -> SessionKey {
+        SessionKey::new(None, Some("Demo"), SessionId::parse(&format!("session-{n}")).expect("an id"))
+    }
+
+    fn uri(url: &str) -> Uri {
+        url.parse().expect("a URI")
+    }
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_good_playlist_is_given_byte_for_byte() {
+        let scene = Scene::new(Config::default());
+        assert_eq!(scene.rescue(URL), Err(NoRescue::Unknown));
+        let first = Answer::live(7);
+        assert_eq!(scene.learn(URL, &first), Learned::New);
+        assert_eq!(scene.rescue(URL), Ok(first.bytes()));
+        let second = Answer::live(8);
+        assert_eq!(scene.learn(URL, &second), Learned::Changed);
+        assert_eq!(scene.rescue(URL), Ok(second.bytes()));
+        assert_eq!(scene.rescue("/v1/manifest/acct/Demo/s/1.m3u8"), Err(NoRescue::Unknown));
+        assert_eq!(scene.rescue(&format!("{URL}?a=1")), Err(NoRescue::Unknown));
+        assert_eq!(scene.rescue(&format!("http://other.example{URL}")), Ok(second.bytes()));
+        assert_eq!((scene.store.sessions(), scene.store.playlists()), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_given_with_its_head_and_age() {
+        let scene = Scene::new(Config::default());
+        let answer = Answer::live(7)
+            .with("content-type", "application/vnd.apple.mpegurl")
+            .with("content-length", "999")
+            .with("date", "Thu, 01 Jan 2026 00:00:00 GMT")
+            .with("age", "2");
+        scene.learn(URL, &answer);
+        advance(secs(4)).await;
+        assert_eq!(scene.learn(URL, &answer), Learned::Unchanged);
+        advance(secs(5) + Duration::from_millis(900)).await;
+
+        let rescue = scene.rescue_for(URL, "identity").expect("a rescue");
+        assert_eq!(rescue.age(), secs(7) + Duration::from_millis(900));
+        assert_eq!(rescue.unchanged(), secs(9) + Duration::from_millis(900));
+        assert_eq!(rescue.target_duration(), Some(secs(6)));
+        let get = rescue.clone().into_response(&Method::GET);
+        assert_eq!((get.status(), get.body()), (StatusCode::OK, &answer.bytes()));
+        assert_eq!(get.headers()[header::CONTENT_TYPE], "application/vnd.apple.mpegurl");
+        assert_eq!(get.headers()[header::CONTENT_LENGTH], answer.bytes().len().to_string().as_str());
+        assert_eq!(get.headers()[header::AGE], "7");
+        assert!(!get.headers().contains_key(header::DATE));
+
+        let head = rescue.into_response(&Method::HEAD);
+        assert_eq!((head.headers(), head.body().len()), (get.headers(), 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_given_until_it_is_too_old() {
+        let scene = Scene::new(Config::default().max_age(secs(60)));
+        let answer = Answer::live(7);
+        scene.learn(URL, &answer);
+        advance(secs(60)).await;
+        assert_eq!(scene.rescue(URL), Ok(answer.bytes()));
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(scene.rescue(URL), Err(NoRescue::TooOld));
+        // The same again makes it fresh.
+        assert_eq!(scene.learn(URL, &answer), Learned::Unchanged);
+        advance(secs(60)).await;
+        assert_eq!(scene.rescue(URL), Ok(answer.bytes()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_ended_does_not_age() {
+        let scene = Scene::new(Config::default());
+        let answer = Answer::live(0).ended();
+        scene.learn(URL, &answer);
+        advance(secs(86_400)).await;
+        assert_eq!(scene.rescue(URL), Ok(answer.bytes()));
+        assert_eq!(
+            scene.rescue(&format!("{URL}?_HLS_msn=99")),
+            Ok(answer.bytes()),
+            "directives do not count"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_media_sequence_never_goes_back() {
+        let scene = Scene::new(Config::default());
+        let answer = Answer::live(8);
+        scene.learn(URL, &answer);
+        assert_eq!(scene.learn(URL, &Answer::live(7)), Learned::Older);
+        assert_eq!(scene.rescue(URL), Ok(answer.bytes()));
+        advance(secs(59)).await;
+        assert_eq!(
+            scene.learn(URL, &Answer::live(7)),
+            Learned::Older,
+            "one that is refused confirms nothing"
+        );
+        advance(secs(2)).await;
+        assert_eq!(
+            scene.learn(URL, &Answer::live(0)),
+            Learned::Changed,
+            "by now the upstream has begun anew"
+        );
+        assert_eq!(scene.rescue(URL), Ok(Answer::live(0).bytes()));
+        assert_eq!(scene.learn(URL, &Answer::live(1)), Learned::Changed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_content_coding_never_goes_behind_another() {
+        let scene = Scene::new(Config::default());
+        scene.learn(URL, &Answer::live(7));
+        assert_eq!(scene.learn(URL, &Answer::live(7).gzip()), Learned::New);
+        assert_eq!(scene.store.playlists(), 2);
+        let body = |accept| scene.rescue_for(URL, accept).map(|rescue| rescue.body().clone());
+        assert_eq!(body("gzip;q=0"), Ok(Answer::live(7).bytes()));
+        assert_eq!(body("gzip, identity;q=0"), Ok(Answer::live(7).gzip().bytes()));
+        assert_eq!(body("br, identity;q=0"), Err(NoRescue::NotAccepted));
+
+        assert_eq!(scene.learn(URL, &Answer::live(8).gzip()), Learned::Changed);
+        assert!(body("identity").is_err(), "7 is behind 8");
+        assert_eq!(body("gzip"), Ok(Answer::live(8).gzip().bytes()));
+        assert_eq!(scene.learn(URL, &Answer::live(7)), Learned::Older);
+        assert_eq!(scene.store.playlists(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_blocking_reload_is_given_only_what_satisfies_it() {
+        let scene = Scene::new(Config::default());
+        let plain = Answer::live(7);
+        scene.learn(URL, &plain);
+        let asked = |directives: &str| scene.rescue(&format!("{URL}?{directives}"));
+        // Its last segment is the ninth.
+        assert_eq!(asked("_HLS_msn=9"), Ok(plain.bytes()));
+        assert_eq!(asked("_HLS_msn=10"), Err(NoRescue::Blocking));
+        assert_eq!(asked("_HLS_msn=8&_HLS_part=3"), Ok(plain.bytes()));
+        assert_eq!(asked("_HLS_msn=9&_HLS_part=0"), Err(NoRescue::Blocking));
+        assert_eq!(asked("_HLS_part=0"), Err(NoRescue::Blocking));
+        assert_eq!(asked("_HLS_msn=x"), Err(NoRescue::Blocking));
+        assert_eq!(asked("_HLS_skip=YES"), Ok(plain.bytes()), "a server may always answer in full");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_blocking_reload_moves_the_plain_url_on() {
+        let scene = Scene::new(Config::default());
+        let reload = format!("{URL}?_HLS_msn=10");
+        scene.learn(URL, &Answer::live(7));
+        assert_eq!(scene.learn(&reload, &Answer::live(8)), Learned::New);
+        assert_eq!(scene.rescue(&reload), Ok(Answer::live(8).bytes()));
+        assert!(scene.rescue(URL).is_err(), "the player was given 8");
+        assert_eq!(scene.learn(URL, &Answer::live(7)), Learned::Older);
+        scene.learn(URL, &Answer::live(9));
+        assert_eq!(
+            scene.rescue(&reload),
+            Ok(Answer::live(9).bytes()),
+            "8 is behind 9, which satisfies as well"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_multivariant_playlist_is_kept_as_well() {
+        let scene = Scene::new(Config::default());
+        let url = "/v1/master/acct/Demo/index.m3u8?aws.sessionId=s";
+        assert_eq!(scene.learn(url, &Answer::of("one")), Learned::New);
+        assert_eq!(scene.learn(url, &Answer::of("other")), Learned::Changed);
+        assert_eq!(scene.rescue(url), Ok(Bytes::from_static(b"other")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_very_same_need_not_be_read_again() {
+        use crate::upstream::playlist::{Limits, read};
+        let text = "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\na.ts\n";
+        let summary = read([text.as_bytes()], None, &Limits::default()).expect("a playlist");
+        let scene = Scene::new(Config::default());
+        let answer = Answer { sequence: Some(0), segments: 1, ..Answer::of(text) };
+        let same = |answer: &Answer| scene.store.same(&scene.session, &uri(URL), &answer.good());
+        assert_eq!(same(&answer), None);
+        let good = answer.good().summary(Some(summary));
+        scene.store.learn(&scene.session, &uri(URL), &good, Instant::now());
+        assert_eq!(same(&answer), Some(summary));
+        assert_eq!(same(&Answer::of("#EXTM3U\n")), None);
+        assert_eq!(same(&answer.clone().with("content-encoding", "gzip")), None);
+        scene.store.forget(&scene.session);
+        assert_eq!(same(&answer), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_is_lost_is_forgotten() {
+        let scene = Scene::new(Config::default());
+        let other = Scene { store: scene.store, session: session(1) };
+        other.learn(URL, &Answer::live(7));
+        let scene = Scene { store: other.store, session: session(0) };
+        scene.learn(URL, &Answer::live(7));
+        scene.learn("/1.m3u8", &Answer::live(0).ended());
+        scene.store.forget(&scene.session);
+        assert_eq!(scene.rescue(URL), Err(NoRescue::Unknown));
+        assert_eq!(scene.rescue("/1.m3u8"), Err(NoRescue::Unknown));
+        assert_eq!((scene.store.sessions(), scene.store.playlists()), (1, 1));
+        assert_eq!(scene.learn(URL, &Answer::live(3)), Learned::New);
+        assert_eq!(scene.rescue(URL), Ok(Answer::live(3).bytes()));
+        scene.store.forget(&session(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_kept_takes_what_was_with_it() {
+        let scene = Scene::new(Config::default().largest(100));
+        for misfit in [
+            Answer { sequence: Some(8), segments: 3, ..Answer::of(vec![b'#'; 101]) },
+            Answer { sequence: Some(9), segments: 3, ..Answer::of("") },
+            Answer::live(10).with("content-encoding", "dcb"),
+            Answer::of("no media playlist"),
+        ] {
+            scene.learn(URL, &Answer::live(misfit.sequence.map_or(10, |sequence| sequence - 1)));
+            assert_eq!(scene.learn(URL, &misfit), Learned::NotKept);
+            assert_eq!(scene.rescue(URL), Err(NoRescue::Unknown));
+            assert_eq!(scene.store.playlists(), 0);
+        }
+        assert_eq!(scene.learn(URL, &Answer::live(9)), Learned::Older, "10 was given");
+        assert_eq!(scene.learn("/1.m3u8", &Answer::of(vec![b'#'; 100])), Learned::New);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_keeps_so_many_urls_and_reloads_go_first() {
+        let scene = Scene::new(Config::default());
+        scene.learn(URL, &Answer::live(7));
+        for reload in 0..1_000 {
+            scene.learn(&format!("{URL}?_HLS_msn={reload}"), &Answer::live(7));
+        }
+        assert_eq!(scene.store.playlists(), 32);
+        assert_eq!(scene.rescue(URL), Ok(Answer::live(7).bytes()));
+        for other in 0..1_000 {
+            advance(Duration::from_millis(1)).await;
+            assert_eq!(scene.learn(&format!("/{other}.m3u8"), &Answer::live(7)), Learned::New);
+        }
+        assert_eq!(scene.store.playlists(), 32);
+        assert_eq!(scene.rescue("/968.m3u8"), Ok(Answer::live(7).bytes()));
+        assert_eq!(scene.rescue("/967.m3u8"), Err(NoRescue::Unknown), "it was confirmed longest ago");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_has_room_for_the_largest_and_not_for_many() {
+        const MIB: usize = 1024 * 1024;
+        let scene = Scene::new(Config::default());
+        for n in 0..10 {
+            advance(Duration::from_millis(1)).await;
+            let learned = scene.learn(&format!("/{n}.m3u8"), &Answer::of(vec![b'#'; 2 * MIB]));
+            assert_eq!(learned, Learned::New);
+        }
+        assert_eq!(scene.store.playlists(), 3, "the fourth has no room for its head");
+        assert!(scene.store.bytes() as usize <= 8 * MIB);
+        assert!(scene.rescue("/9.m3u8").is_ok() && scene.rescue("/0.m3u8").is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn any_budget_is_kept() {
+        for (bytes, largest) in
+            [(0, 0), (0, 1 << 21), (1, 1), (1_000, 1 << 21), (100_000, 100), (1 << 21, 1 << 21)]
+        {
+            let mut scene = Scene::new(Config::default().bytes(bytes).largest(largest));
+            for n in 0..2_000 {
+                scene.session = session(n % 700);
+                scene.learn(&format!("/{}.m3u8", n % 3), &Answer::of(vec![b'#'; n]));
+                // The budget is divided among shards and rounded up.
+                assert!(scene.store.bytes() <= bytes + 64, "{} of {bytes}", scene.store.bytes());
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sessions_that_watch_stay_while_others_come_and_go() {
+        let mut scene = Scene::new(Config::default().bytes(4 << 20).largest(64 << 10));
+        let body = Answer::of(vec![b'#'; 10_000]);
+        let mut learned = [0, 0];
+        for round in 0..200 {
+            advance(secs(1)).await;
+            for n in 0..100 {
+                scene.session = session(n);
+                learned[0] += usize::from(scene.learn(URL, &body) == Learned::Unchanged);
+                learned[1] += 1;
+            }
+            // As many as have room besides, each seen once.
+            for n in 0..100 {
+                scene.session = session(1_000 + round * 100 + n);
+                scene.learn(URL, &body);
+            }
+        }
+        assert!(learned[0] * 100 >= learned[1] * 95, "{} of {} were still there", learned[0], learned[1]);
+        assert!(scene.store.bytes() <= (4 << 20) + 64);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_sessions_expire_and_ended_ones_stay() {
+        let mut scene = Scene::new(Config::default());
+        scene.learn(URL, &Answer::live(7));
+        scene.session = session(1);
+        scene.learn(URL, &Answer::live(0).ended());
+        advance(secs(50)).await;
+        scene.session = session(2);
+        scene.learn(URL, &Answer::live(7));
+        advance(secs(10)).await;
+        scene.store.expire(Instant::now());
+        assert_eq!(scene.store.sessions(), 3);
+        advance(secs(1)).await;
+        scene.store.expire(Instant::now());
+        assert_eq!((scene.store.sessions(), scene.store.playlists()), (2, 2));
+    }
+
+    #[test]
+    fn a_store_is_shared_by_all_who_learn_and_forget() {
+        let store = Arc::new(Store::new(Config::default().bytes(1 << 20).largest(1 << 10)));
+        let threads: Vec<_> = (0..4_u64)
+            .map(|thread| {
+                let store = Arc::clone(&store);
+                thread::spawn(move || {
+                    for n in 0..5_000_u64 {
+                        let (session, answer) = (session(n as usize % 7), Answer::live(n));
+                        let now = Instant::now();
+                        if n % 50 == thread {
+                            store.forget(&session);
+                        }
+                        store.learn(&session, &uri(URL), &answer.good(), now);
+                        if let Ok(rescue) =
+                            store.rescue(&session, &uri(URL), Accept::of(&HeaderMap::new()), now)
+                        {
+                            assert!(rescue.body().starts_with(b"live at "));
+                        }
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+        assert!(store.sessions() <= 7 && store.playlists() <= 7);
+        (0..7).for_each(|n| store.forget(&session(n)));
+        assert_eq!((store.sessions(), store.playlists(), store.bytes()), (0, 0, 0));
+    }
+}

@@ -1,0 +1,137 @@
+//! The creation of sessions: the players' own, which is watched, and one in the place of a lost session.
+
+use std::{pin::Pin, pin::pin, sync::Arc};
+
+use bytes::{Buf, Bytes};
+use http::{Method, Request, Response, StatusCode, Uri, header, request::Parts};
+use http_body::Body as HttpBody;
+use tower::{BoxError, ServiceExt as _};
+use tower_service::Service;
+
+use super::{
+    creation::Creation,
+    fresh::{Fresh, READ_UP_TO},
+    layer::Shared,
+    record::Record,
+};
+use crate::{
+    serialize::{
+        Body,
+        collect::{Collected, collect},
+    },
+    session::{Extract, Kind, Route},
+};
+
+/// Sends a player's request that makes a session, and keeps it if it does.
+pub(super) async fn watch<S, E, Q, B>(
+    shared: Arc<Shared<E>>,
+    mut inner: S,
+    head: Parts,
+    body: Q,
+) -> Result<Response<Body<B>>, BoxError>
+where
+    S: Service<Request<Q>, Response = Response<Body<B>>, Error = BoxError>,
+    E: Extract,
+    Q: HttpBody + From<Bytes>,
+    Q::Data: Buf,
+    Q::Error: Into<BoxError>,
+    B: HttpBody + Unpin,
+    B::Data: Buf,
+    B::Error: Into<BoxError>,
+{
+    let largest = shared.store.config().largest;
+    let (creation, body) = if body.is_end_stream() {
+        (Creation::of(&head, b"", largest), body)
+    } else if is_small(&head, largest) {
+        let (read, body) = read(body, largest).await?;
+        (Creation::of(&head, &read, largest), body)
+    } else {
+        (None, body)
+    };
+    let uri = head.uri.clone();
+    let response = inner.call(Request::from_parts(head, body)).await?;
+    let Some(creation) = creation else { return Ok(response) };
+    let (response, fresh) = hear(&uri, response, &*shared.extract).await?;
+    if let Some(Fresh { key, offer, .. }) = fresh {
+        shared.store.keep(key, Arc::new(Record::new(creation, offer)));
+    }
+    Ok(response)
+}
+
+/// Makes a session as another was made, and loads its multivariant playlist if the answer is none: players do so
+/// before they load any other.
+pub(super) async fn again<S, E, Q, B>(creation: &Creation, inner: S, extract: &E) -> Option<Fresh>
+where
+    S: Service<Request<Q>, Response = Response<Body<B>>, Error = BoxError> + Clone,
+    E: Extract,
+    Q: Default + From<Bytes>,
+    B: HttpBody + Unpin,
+    B::Data: Buf,
+    B::Error: Into<BoxError>,
+{
+    let request = creation.request::<Q>()?;
+    let uri = request.uri().clone();
+    let response = inner.clone().oneshot(request).await.ok()?;
+    let (_, fresh) = hear(&uri, response, extract).await.ok()?;
+    let fresh = fresh?;
+    let Some(multivariant) = fresh.multivariant.clone() else { return Some(fresh) };
+    let response = inner.oneshot(creation.get(multivariant.clone())).await.ok()?;
+    let (head, body) = response.into_parts();
+    let of = Fresh::of_multivariant(&multivariant, &head, body.pieces()?, extract)?;
+    (of.key == fresh.key).then_some(of)
+}
+
+/// Reads an answer for the session that it has made.
+async fn hear<B>(
+    uri: &Uri,
+    response: Response<Body<B>>,
+    extract: &impl Extract,
+) -> Result<(Response<Body<B>>, Option<Fresh>), BoxError>
+where
+    B: HttpBody + Unpin,
+    B::Data: Buf,
+    B::Error: Into<BoxError>,
+{
+    let (head, mut body) = response.into_parts();
+    if Route::of(uri.path(), uri.query()).kind == Kind::Multivariant {
+        let pieces = body.pieces().filter(|_| head.status == StatusCode::OK);
+        let fresh = pieces.and_then(|pieces| Fresh::of_multivariant(uri, &head, pieces, extract));
+        return Ok((Response::from_parts(head, body), fresh));
+    }
+    if !head.status.is_success() {
+        return Ok((Response::from_parts(head, body), None));
+    }
+    let (body, fresh) = match collect(Pin::new(&mut body), READ_UP_TO).await? {
+        Collected::Whole(whole) => {
+            let fresh = Fresh::of_creation(uri, &head, &whole.data, extract);
+            (Body::whole(whole), fresh)
+        }
+        Collected::TooLarge(read) => (body.after(read), None),
+    };
+    Ok((Response::from_parts(head, body), fresh))
+}
+
+/// Whether a body may be read before it is sent: it says that it is short.
+fn is_small(head: &Parts, largest: usize) -> bool {
+    let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    head.method == Method::POST
+        && length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length <= largest)
+}
+
+/// The whole of a body that has said to be short, and the same to send.
+async fn read<Q>(body: Q, largest: usize) -> Result<(Bytes, Q), BoxError>
+where
+    Q: HttpBody + From<Bytes>,
+    Q::Data: Buf,
+    Q::Error: Into<BoxError>,
+{
+    match collect(pin!(body), largest).await? {
+        Collected::Whole(whole) => {
+            let mut read = Vec::with_capacity(whole.data.iter().map(Bytes::len).sum());
+            whole.data.iter().for_each(|piece| read.extend_from_slice(piece));
+            let read = Bytes::from(read);
+            Ok((read.clone(), Q::from(read)))
+        }
+        Collected::TooLarge(_) => Err("the request's body is longer than its Content-Length".into()),
+    }
+}

@@ -1,0 +1,395 @@
+use std::{fmt, time::Duration};
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::{Cause, Check, Config, Known, ledger::Ledger, mark::Mark};
+use crate::session::SessionKey;
+
+/// The sessions that are lost, blocked or just failed.
+///
+/// A session without a mark costs one atomic load while there are no marks, and a look-up under a shared lock while
+/// there are. One with a mark is answered at once, but for one probe in half a target duration (in 30 s where
+/// it is blocked). Put it in an [`Arc`](std::sync::Arc) to share it. Nothing here waits.
+pub struct Marks {
+    config: Config,
+    marks: Ledger<SessionKey, Mark>,
+}
+
+// === impl Marks ===
+
+impl Marks {
+    /// No marks yet.
+    pub fn new(config: Config) -> Self {
+        let marks = Ledger::new(config.capacity, config.idle / 2);
+        Self { config, marks }
+    }
+
+    /// What to do with a request of this session.
+    ///
+    /// Of all requests that ask, one alone gets [`Check::Probe`] before the gap has passed again, and none while
+    /// the last one has not been heard of (within [`Config::lease`]): that is by [`mark`](Self::mark) or
+    /// [`clear`](Self::clear). A session that nobody asked for in [`Config::idle`] has no mark any more.
+    pub fn check(&self, session: &SessionKey, now: Instant) -> Check {
+        match self.marks.look(session, now, |mark| mark.look(now)) {
+            None => Check::Pass,
+            Some(Some(known)) => Check::Answer(known),
+            Some(None) => {
+                self.marks.change(session, |mark| mark.check(now, &self.config)).unwrap_or(Check::Pass)
+            }
+        }
+    }
+
+    /// What is known of a session, for a request that cannot probe it, since nobody hears what comes of it.
+    pub fn known(&self, session: &SessionKey, now: Instant) -> Option<Known> {
+        self.marks.look(session, now, |mark| mark.known(now))
+    }
+
+    /// Marks a session for what an exchange said of it, or renews its mark; the next probe is a gap away.
+    ///
+    /// A [`Failing`](Cause::Failing) exchange leaves a session that is lost or blocked what it is. `false` if there
+    /// are [as many marks](Config::capacity) already: the session is not shielded.
+    pub fn mark(
+        &self,
+        session: &SessionKey,
+        cause: Cause,
+        status: Option<StatusCode>,
+        target_duration: Option<Duration>,
+        now: Instant,
+    ) -> bool {
+        let mark = Mark::new(cause, status, target_duration, now, &self.config);
+        self.marks.put(session, now, mark, |mark, later| mark.renew(later, &self.config))
+    }
+
+    /// Takes the mark off a session that had a good answer; `true` if it had one. As cheap as a check.
+    pub fn clear(&self, session: &SessionKey) -> bool {
+        self.marks.remove(session)
+    }
+
+    /// How many sessions are marked.
+    pub fn len(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// Whether no session is marked.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self::new(Config::default())
+    }
+}
+
+impl fmt::Debug for Marks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Marks")
+            .field("marks", &self.len())
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Barrier,
+            atomic::{AtomicUsize, Ordering},
+        },
+        thread,
+    };
+
+    use proptest::prelude::*;
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::session::SessionId;
+
+    fn session(n: usize) -> SessionKey {
+        SessionKey::new(None, Some("Demo"), SessionId::parse(&format!("session-{n}")).expect("an id"))
+    }
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    fn mark(marks: &Marks, cause: Cause, target_duration: Option<Duration>) {
+        assert!(marks.mark(&session(0), cause, None, target_duration, Instant::now()));
+    }
+
+    /// What is known of the session, or the other outcome.
+    fn check(marks: &Marks) -> Result<Cause, Check> {
+        match marks.check(&session(0), Instant::now()) {
+            Check::Answer(known) => Ok(known.cause),
+            other => Err(other),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_marked_session_is_answered_but_for_probes() {
+        let marks = Marks::default();
+        for (cause, target, gap) in [
+            (Cause::Lost, Some(secs(10)), secs(5)),
+            (Cause::Failing, Some(secs(4)), secs(2)),
+            (Cause::Lost, None, secs(3)),
+            (Cause::Failing, Some(secs(1)), secs(1)),
+            (Cause::Failing, Some(Duration::MAX), secs(30)),
+            (Cause::Blocked, Some(secs(6)), secs(30)),
+            (Cause::Blocked, None, secs(30)),
+        ] {
+            assert_eq!(check(&marks), Err(Check::Pass));
+            mark(&marks, cause, target);
+            assert_eq!(check(&marks), Ok(cause));
+            advance(gap - Duration::from_millis(1)).await;
+            assert_eq!(check(&marks), Ok(cause), "{cause} {target:?}");
+            advance(Duration::from_millis(1)).await;
+            assert_eq!(check(&marks), Err(Check::Probe), "{cause} {target:?}");
+            assert_eq!(check(&marks), Ok(cause), "one is enough");
+            assert!(marks.clear(&session(0)) && marks.is_empty());
+        }
+        assert!(!marks.clear(&session(0)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_sessions_pass() {
+        let marks = Marks::default();
+        mark(&marks, Cause::Lost, None);
+        assert_eq!(marks.check(&session(1), Instant::now()), Check::Pass);
+        assert!(!marks.clear(&session(1)));
+        assert_eq!(marks.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_says_what_is_known() {
+        let marks = Marks::default();
+        marks.mark(&session(0), Cause::Lost, Some(StatusCode::NOT_FOUND), Some(secs(6)), Instant::now());
+        advance(secs(2)).await;
+        let known = Known {
+            cause: Cause::Lost,
+            status: Some(StatusCode::NOT_FOUND),
+            age: secs(2),
+            next_probe: secs(1),
+        };
+        assert_eq!(marks.check(&session(0), Instant::now()), Check::Answer(known));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_probe_takes_no_probe() {
+        let marks = Marks::default();
+        assert_eq!(marks.known(&session(0), Instant::now()), None);
+        mark(&marks, Cause::Failing, Some(secs(6)));
+        for _ in 0..2 {
+            let known = marks.known(&session(0), Instant::now()).expect("a mark");
+            assert_eq!(known.cause, Cause::Failing);
+            advance(secs(3)).await;
+        }
+        assert_eq!(check(&marks), Err(Check::Probe));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_fails_moves_the_next_one_on() {
+        let marks = Marks::default();
+        mark(&marks, Cause::Failing, Some(secs(4)));
+        advance(secs(2)).await;
+        assert_eq!(check(&marks), Err(Check::Probe));
+        advance(secs(5)).await;
+        assert_eq!(check(&marks), Ok(Cause::Failing), "it may still come back");
+        mark(&marks, Cause::Lost, None);
+        advance(secs(2) - Duration::from_millis(1)).await;
+        assert_eq!(check(&marks), Ok(Cause::Lost));
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(check(&marks), Err(Check::Probe), "the target duration is still known");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_is_never_heard_of_does_not_stick_the_session() {
+        let marks = Marks::default();
+        mark(&marks, Cause::Lost, Some(secs(6)));
+        advance(secs(3)).await;
+        assert_eq!(check(&marks), Err(Check::Probe));
+        advance(secs(10) - Duration::from_millis(1)).await;
+        assert_eq!(check(&marks), Ok(Cause::Lost));
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(check(&marks), Err(Check::Probe));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_leaves_what_is_known_for_sure() {
+        let marks = Marks::default();
+        mark(&marks, Cause::Blocked, None);
+        advance(secs(30)).await;
+        assert_eq!(check(&marks), Err(Check::Probe));
+        mark(&marks, Cause::Failing, Some(secs(6)));
+        assert_eq!(check(&marks), Ok(Cause::Blocked));
+        advance(secs(29)).await;
+        assert_eq!(check(&marks), Ok(Cause::Blocked));
+        advance(secs(1)).await;
+        assert_eq!(check(&marks), Err(Check::Probe));
+        mark(&marks, Cause::Lost, None);
+        assert_eq!(check(&marks), Ok(Cause::Lost), "but another certainty counts");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mark_that_nobody_asks_for_is_dropped() {
+        let marks = Marks::default();
+        mark(&marks, Cause::Lost, None);
+        marks.mark(&session(1), Cause::Lost, None, None, Instant::now());
+        // Whoever asks gets a probe, and so keeps the mark.
+        for _ in 0..10 {
+            advance(secs(30)).await;
+            assert_eq!(check(&marks), Err(Check::Probe));
+        }
+        assert_eq!(marks.len(), 1);
+        advance(secs(90)).await;
+        assert_eq!(marks.check(&session(1), Instant::now()), Check::Pass);
+        assert!(marks.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn there_are_no_more_marks_than_may_be() {
+        let marks = Marks::new(Config::default().capacity(2));
+        let mark = |n| marks.mark(&session(n), Cause::Lost, None, None, Instant::now());
+        assert!(mark(0) && mark(1) && !mark(2) && mark(1));
+        assert_eq!(marks.check(&session(2), Instant::now()), Check::Pass);
+        marks.clear(&session(0));
+        assert!(mark(2) && marks.len() == 2);
+        advance(secs(91)).await;
+        assert!(mark(3), "by now the others have passed");
+        assert_eq!(marks.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_goes_back_after_a_crowd() {
+        let marks = Marks::default();
+        let crowd = || (0..100_000).map(session);
+        crowd().for_each(|session| assert!(marks.mark(&session, Cause::Failing, None, None, Instant::now())));
+        assert_eq!(marks.len(), 100_000);
+        assert!(marks.marks.room() >= 100_000);
+        crowd().for_each(|session| assert!(marks.clear(&session)));
+        assert!(marks.is_empty() && marks.marks.room() < 4_096, "{}", marks.marks.room());
+
+        crowd().for_each(|session| assert!(marks.mark(&session, Cause::Failing, None, None, Instant::now())));
+        advance(secs(100)).await;
+        assert_eq!(marks.check(&session(0), Instant::now()), Check::Pass);
+        assert!(marks.is_empty() && marks.marks.room() < 4_096, "{}", marks.marks.room());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn any_configuration_is_survived() {
+        let extremes = [Duration::ZERO, Duration::MAX];
+        for (a, b) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let (a, b) = (extremes[a], extremes[b]);
+            let config = Config::default().gap(a).least_gap(b).blocked_gap(a).lease(b).idle(a);
+            let marks = Marks::new(config);
+            for cause in [Cause::Failing, Cause::Blocked, Cause::Lost, Cause::Failing] {
+                mark(&marks, cause, Some(b));
+                let _ = check(&marks);
+                advance(secs(1)).await;
+                let _ = check(&marks);
+            }
+        }
+    }
+
+    #[test]
+    fn of_all_that_ask_at_once_one_probes() {
+        let marks = Marks::default();
+        let start = Instant::now();
+        marks.mark(&session(0), Cause::Failing, None, None, start);
+        let (probes, barrier) = (AtomicUsize::new(0), Barrier::new(4));
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for round in 1..=200 {
+                        barrier.wait();
+                        let now = start + secs(10 * round);
+                        for _ in 0..10 {
+                            if marks.check(&session(0), now) == Check::Probe {
+                                probes.fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(probes.into_inner(), 200);
+    }
+
+    /// What happens to a session.
+    #[derive(Debug, Clone)]
+    enum Event {
+        Check,
+        Mark(Cause, Option<u64>),
+        Clear,
+    }
+
+    fn event() -> impl Strategy<Value = (u64, Event)> {
+        let cause = prop_oneof![Just(Cause::Lost), Just(Cause::Blocked), Just(Cause::Failing)];
+        let event = prop_oneof![
+            20 => Just(Event::Check),
+            3 => (cause, proptest::option::of(2_u64..20)).prop_map(|(cause, target)| Event::Mark(cause, target)),
+            1 => Just(Event::Clear),
+        ];
+        (0_u64..2_500, event)
+    }
+
+    proptest! {
+        /// Whatever happens, between two probes of one mark lies the least gap that was in force, and a session
+        /// that is marked is never stuck for longer than gap and lease.
+        #[test]
+        fn never_two_probes_within_a_gap(events in proptest::collection::vec(event(), 1..200)) {
+            let config = Config::default();
+            let marks = Marks::new(config.clone());
+            let mut now = Instant::now();
+            let (mut marked, mut last_probe, mut last_word) = (false, None, now);
+            for (after, event) in events {
+                now += Duration::from_millis(after);
+                match event {
+                    Event::Mark(cause, target) => {
+                        marks.mark(&session(0), cause, None, target.map(secs), now);
+                        (marked, last_word) = (true, now);
+                    }
+                    Event::Clear => {
+                        marks.clear(&session(0));
+                        (marked, last_probe) = (false, None);
+                    }
+                    Event::Check => match marks.check(&session(0), now) {
+                        Check::Pass => prop_assert!(!marked || now - last_word >= config.idle),
+                        Check::Probe => {
+                            prop_assert!(marked);
+                            prop_assert!(now - last_word >= config.least_gap);
+                            if let Some(last) = last_probe {
+                                prop_assert!(now - last >= config.least_gap);
+                            }
+                            (last_probe, last_word) = (Some(now), now);
+                        }
+                        Check::Answer(known) => {
+                            prop_assert!(marked);
+                            prop_assert!(known.next_probe <= config.blocked_gap);
+                            prop_assert!(now - last_word < config.blocked_gap + config.lease);
+                        }
+                    },
+                }
+            }
+        }
+
+        /// The same, to the point: one cause, one target duration, no word of any probe.
+        #[test]
+        fn probes_are_a_gap_apart(target in 2_u64..60, checks in proptest::collection::vec(0_u64..3_000, 1..200)) {
+            let marks = Marks::new(Config::default().lease(Duration::ZERO));
+            let mut now = Instant::now();
+            let mut last = now;
+            marks.mark(&session(0), Cause::Lost, None, Some(secs(target)), now);
+            for after in checks {
+                now += Duration::from_millis(after);
+                let due = now - last >= secs(target) / 2;
+                prop_assert_eq!(marks.check(&session(0), now) == Check::Probe, due);
+                if due {
+                    last = now;
+                }
+            }
+        }
+    }
+}

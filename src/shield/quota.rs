@@ -1,0 +1,317 @@
+use std::fmt;
+
+use dashmap::DashMap;
+use tokio::time::Instant;
+
+use super::{
+    Config,
+    ledger::Ledger,
+    window::{MINUTE, Window},
+};
+use crate::session::SessionKey;
+
+/// How many 4xx the upstream gave in the last minute, by session and by playback configuration.
+///
+/// AWS blocks a session or a whole configuration with 410 after a very high volume of 4xx from it (page
+/// "playback-errors" of MediaTailor's user guide). Only what had a 4xx is held, a minute long. Put it in an
+/// [`Arc`](std::sync::Arc) to share it. Nothing here waits.
+pub struct Quota {
+    sessions: Counts<SessionKey>,
+    /// By [`SessionKey::scope_id`].
+    configurations: Counts<u64>,
+    /// How many are in flight of those whose quota runs out.
+    flying: DashMap<u64, u32>,
+}
+
+/// What [`Quota::reserve`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// There was no 4xx: none had to be taken.
+    Free,
+    /// Taken: [give it back](Quota::release).
+    Taken,
+    /// As many are in flight as are left.
+    None,
+}
+
+/// What a [`Quota`] has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Allowance {
+    /// Enough.
+    Allow,
+    /// Less than [`Config::warn_at`] leaves: time to tell the operator.
+    NearLimit(Scope),
+    /// Nothing: what would likely be one more 4xx should not be sent.
+    Spent(Scope),
+}
+
+/// Whose quota it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// One session's.
+    Session,
+    /// That of a playback configuration, over all its sessions.
+    Configuration,
+}
+
+/// The windows of one scope.
+struct Counts<K: Eq + std::hash::Hash> {
+    windows: Ledger<K, Window>,
+    limit: u32,
+    near: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Low,
+    Near,
+    Spent,
+}
+
+// === impl Quota ===
+
+impl Quota {
+    /// Nothing counted yet.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            sessions: Counts::new(config, config.session_4xx_per_minute),
+            configurations: Counts::new(config, config.configuration_4xx_per_minute),
+            flying: DashMap::new(),
+        }
+    }
+
+    /// Counts a 4xx that the upstream gave this session, each attempt by itself.
+    pub fn spend(&self, session: &SessionKey, now: Instant) {
+        self.sessions.spend(session, now);
+        self.configurations.spend(&session.scope_id(), now);
+    }
+
+    /// Whether this session and its configuration may have one more 4xx. Where both are at the same level, the
+    /// configuration is named. Costs two atomic loads while there are no 4xx.
+    ///
+    /// It takes nothing: those in flight at the same time may spend more than there is, unless each
+    /// [takes a place](Self::reserve).
+    pub fn allows(&self, session: &SessionKey, now: Instant) -> Allowance {
+        let of_session = self.sessions.level(session, now);
+        let of_configuration = self.configurations.level(&session.scope_id(), now);
+        let scope = if of_session > of_configuration { Scope::Session } else { Scope::Configuration };
+        match of_session.max(of_configuration) {
+            Level::Low => Allowance::Allow,
+            Level::Near => Allowance::NearLimit(scope),
+            Level::Spent => Allowance::Spent(scope),
+        }
+    }
+
+    /// Takes a place among those in flight that may bring a 4xx. Once half of the configuration's quota is spent there
+    /// are never more in flight than what is left, so that the limit holds to the last one.
+    pub fn reserve(&self, session: &SessionKey, now: Instant) -> Place {
+        let (scope, limit) = (session.scope_id(), self.configurations.limit);
+        let spent = self.configurations.count(&scope, now);
+        if spent == 0 {
+            return Place::Free;
+        }
+        let mut flying = self.flying.entry(scope).or_insert(0);
+        if spent >= limit.div_ceil(2) && spent.saturating_add(*flying) >= limit {
+            return Place::None;
+        }
+        *flying += 1;
+        Place::Taken
+    }
+
+    /// Gives a place back that was [taken](Place::Taken).
+    pub fn release(&self, session: &SessionKey) {
+        self.flying.remove_if_mut(&session.scope_id(), |_, flying| {
+            *flying = flying.saturating_sub(1);
+            *flying == 0
+        });
+    }
+
+    /// Whether this session had a 4xx in the last minute.
+    pub fn has_spent(&self, session: &SessionKey, now: Instant) -> bool {
+        self.sessions.count(session, now) > 0
+    }
+
+    /// How many sessions had a 4xx of late.
+    pub fn sessions(&self) -> usize {
+        self.sessions.windows.len()
+    }
+
+    /// How many playback configurations had a 4xx of late.
+    pub fn configurations(&self) -> usize {
+        self.configurations.windows.len()
+    }
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self::new(&Config::default())
+    }
+}
+
+impl fmt::Debug for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Quota")
+            .field("sessions", &self.sessions())
+            .field("configurations", &self.configurations())
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Counts ===
+
+impl<K: Eq + std::hash::Hash + Clone> Counts<K> {
+    fn new(config: &Config, limit: u32) -> Self {
+        let limit = limit.max(1);
+        // A cast of what is no number is 0, and then nothing would ever be enough.
+        let part = if config.warn_at.is_nan() { 1.0 } else { config.warn_at.clamp(0.0, 1.0) };
+        let near = ((f64::from(limit) * part).ceil() as u32).clamp(1, limit);
+        Self { windows: Ledger::new(config.capacity, MINUTE / 2), limit, near }
+    }
+
+    fn spend(&self, key: &K, now: Instant) {
+        self.windows.put(key, now, Window::new(now), |window, _| window.add(now));
+    }
+
+    fn count(&self, key: &K, now: Instant) -> u32 {
+        self.windows.look(key, now, |window| window.count(now)).unwrap_or_default()
+    }
+
+    fn level(&self, key: &K, now: Instant) -> Level {
+        match self.count(key, now) {
+            count if count >= self.limit => Level::Spent,
+            count if count >= self.near => Level::Near,
+            _ => Level::Low,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::session::SessionId;
+
+    fn session(configuration: &str, n: usize) -> SessionKey {
+        let id = SessionId::parse(&format!("session-{n}")).expect("an id");
+        SessionKey::new(None, Some(configuration), id)
+    }
+
+    fn quota(session: u32, configuration: u32) -> Quota {
+        let config =
+            Config::default().session_4xx_per_minute(session).configuration_4xx_per_minute(configuration);
+        Quota::new(&config)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_spends_its_own_and_its_configurations() {
+        let quota = quota(5, 8);
+        let [one, two, other] = [session("a", 1), session("a", 2), session("b", 1)];
+        let allows = |session| quota.allows(session, Instant::now());
+        let spend = |session, n| (0..n).for_each(|_| quota.spend(session, Instant::now()));
+        spend(&one, 3);
+        assert_eq!(allows(&one), Allowance::Allow);
+        spend(&one, 1);
+        assert_eq!(allows(&one), Allowance::NearLimit(Scope::Session));
+        spend(&one, 1);
+        assert_eq!((allows(&one), allows(&two)), (Allowance::Spent(Scope::Session), Allowance::Allow));
+        spend(&two, 2);
+        assert_eq!(allows(&two), Allowance::NearLimit(Scope::Configuration));
+        spend(&two, 1);
+        assert_eq!(allows(&two), Allowance::Spent(Scope::Configuration));
+        assert_eq!(allows(&other), Allowance::Allow);
+        assert_eq!((quota.sessions(), quota.configurations()), (2, 1));
+
+        advance(Duration::from_secs(59)).await;
+        assert_eq!(allows(&one), Allowance::Spent(Scope::Configuration));
+        advance(Duration::from_secs(11)).await;
+        assert_eq!((allows(&one), allows(&two)), (Allowance::Allow, Allowance::Allow));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_long_ago_takes_no_memory() {
+        let quota = Quota::default();
+        for n in 0..50_000 {
+            quota.spend(&session(&n.to_string(), n), Instant::now());
+        }
+        assert_eq!((quota.sessions(), quota.configurations()), (50_000, 50_000));
+        advance(Duration::from_secs(101)).await;
+        assert_eq!(quota.allows(&session("0", 0), Instant::now()), Allowance::Allow);
+        assert_eq!((quota.sessions(), quota.configurations()), (0, 0));
+        assert!(quota.sessions.windows.room() < 4_096 && quota.configurations.windows.room() < 4_096);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_is_held_than_may_be() {
+        let quota = Quota::new(&Config::default().capacity(10));
+        (0..100).for_each(|n| quota.spend(&session("a", n), Instant::now()));
+        assert_eq!((quota.sessions(), quota.configurations()), (10, 1));
+        assert_eq!(quota.allows(&session("a", 99), Instant::now()), Allowance::Allow, "100 of 600");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn any_limit_makes_sense() {
+        for warn_at in [0.0, 1.0, -1.0, 7.0, f64::NAN, f64::INFINITY] {
+            for limit in [0, 1, u32::MAX] {
+                let config = Config::default()
+                    .session_4xx_per_minute(limit)
+                    .configuration_4xx_per_minute(u32::MAX)
+                    .warn_at(warn_at);
+                let quota = Quota::new(&config);
+                let key = session("a", 1);
+                assert_eq!(quota.allows(&key, Instant::now()), Allowance::Allow);
+                quota.spend(&key, Instant::now());
+                let spent = quota.allows(&key, Instant::now()) == Allowance::Spent(Scope::Session);
+                assert_eq!(spent, limit < 2, "{limit} at {warn_at}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_fly_than_are_left() {
+        let quota = Quota::new(&Config::default().configuration_4xx_per_minute(10));
+        let (now, of) = (Instant::now(), |n| session("dead", n));
+        assert_eq!(quota.reserve(&of(0), now), Place::Free);
+        quota.spend(&of(0), now);
+        // Nobody is refused for a few.
+        assert!((0..20).all(|n| quota.reserve(&of(n), now) == Place::Taken));
+        (0..20).for_each(|n| quota.release(&of(n)));
+        (1..6).for_each(|n| quota.spend(&of(n), now));
+        let taken = (0..100).filter(|n| quota.reserve(&of(*n), now) == Place::Taken).count();
+        assert_eq!(taken, 4);
+        assert_eq!(quota.reserve(&of(100), now), Place::None);
+        assert_eq!(quota.reserve(&session("alive", 0), now), Place::Free);
+        quota.spend(&of(7), now);
+        quota.release(&of(7));
+        assert_eq!(quota.reserve(&of(100), now), Place::None, "what came of it is counted now");
+        (0..3).for_each(|n| quota.release(&of(n)));
+        assert!(quota.flying.is_empty());
+        assert_eq!(quota.reserve(&of(100), now), Place::Taken);
+    }
+
+    proptest! {
+        /// Who asks first never gets more than the limit in any minute.
+        #[test]
+        fn no_minute_has_more_than_the_limit(
+            limit in 1_u32..20,
+            gaps in proptest::collection::vec(prop_oneof![8 => 0_u64..2_000, 1 => 0_u64..70_000], 1..400),
+        ) {
+            let quota = quota(limit, u32::MAX);
+            let (key, mut now, mut spent) = (session("a", 1), Instant::now(), Vec::new());
+            for gap in gaps {
+                now += Duration::from_millis(gap);
+                if !matches!(quota.allows(&key, now), Allowance::Spent(_)) {
+                    quota.spend(&key, now);
+                    spent.push(now);
+                }
+            }
+            for (n, end) in spent.iter().enumerate() {
+                let minute = spent[..=n].iter().filter(|at| *end - **at < MINUTE).count();
+                prop_assert!(minute <= limit as usize);
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! All stages in the recommended order, in one call.
+//!
+//! ```
+//! use onelane::stack::{Config, Stack};
+//! use tower::ServiceBuilder;
+//! # use http::{Request, Response};
+//! # use http_body_util::{Empty, Full};
+//! # use bytes::Bytes;
+//! # async fn client(_: Request<Empty<Bytes>>) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
+//! #     Ok(Response::new(Full::default()))
+//! # }
+//!
+//! let stack = Stack::new(Config::default());
+//! let service = ServiceBuilder::new().layer(&stack).service_fn(client);
+//! # let _ = service;
+//! ```
+
+use std::{sync::Arc, time::Duration};
+
+use tower::{
+    Layer, ServiceBuilder,
+    layer::util::Identity,
+    retry::Retry,
+    util::{Either, option_layer},
+};
+
+use crate::{
+    lane::Lanes,
+    remap::{self, Remap, RemapLayer},
+    rescue::{self, RescueLayer, RescueService},
+    resume::{self, ResumeLayer},
+    serialize::{self, Serialize, SerializeLayer},
+    session::{MediaTailor, Name, NameLayer, SessionKey},
+    shield::{self, Shield, ShieldLayer},
+    upstream::{
+        Again, Judge, JudgeLayer, Learn, LearnLayer, Lessons, RetryConfig, Settle, StripDirectives,
+        StripDirectivesLayer, playlist::Limits,
+    },
+};
+
+/// How every stage works.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// What players get.
+    pub remap: remap::Config,
+    /// When they get the last good playlist; `None` where they never do, and none is kept.
+    pub rescue: Option<rescue::Config>,
+    /// When sessions are answered without the upstream.
+    pub shield: shield::Config,
+    /// The lanes.
+    pub serialize: serialize::Config,
+    /// When a request is sent again.
+    pub retry: RetryConfig,
+    /// The longest gap between two turns that is learned. Default: 250 ms; zero for none.
+    pub settle: Duration,
+    /// Whether `_HLS_msn`, `_HLS_part` and `_HLS_skip` are taken off requests before anything else looks at them; see
+    /// [`StripDirectives`]. Default: no.
+    pub strip_directives: bool,
+}
+
+/// A layer of all stages; see the [module](self). A clone, and every service that is made by one layer, shares lanes
+/// and lessons.
+///
+/// `R` is the layer around what retries, within the exchange: none, unless [`resume`](Self::resume) puts one there.
+#[derive(Debug, Clone)]
+pub struct Stack<E = MediaTailor, R = Identity> {
+    strip: StripDirectivesLayer,
+    name: NameLayer<E>,
+    remap: RemapLayer,
+    rescue: RescueLayer,
+    shield: ShieldLayer,
+    serialize: SerializeLayer<MediaTailor>,
+    learn: LearnLayer,
+    resume: R,
+    again: Again,
+    judge: JudgeLayer,
+    lessons: Arc<Lessons>,
+}
+
+/// What a [`Stack`] makes of a service.
+pub type Stacked<S, E = MediaTailor, R = Identity> = StripDirectives<
+    Name<Remap<RescueService<Shield<Serialize<Learn<<R as Layer<Retry<Again, Judge<S>>>>::Service>>>>>, E>,
+>;
+
+/// What resumes lost sessions, if it is switched on.
+pub type MayResume<E = MediaTailor> = Either<ResumeLayer<E>, Identity>;
+
+// === impl Config ===
+
+impl Config {
+    /// Sets [`remap`](Self::remap).
+    #[must_use]
+    pub fn remap(self, remap: remap::Config) -> Self {
+        Self { remap, ..self }
+    }
+
+    /// Sets [`rescue`](Self::rescue). `None` switches it off.
+    #[must_use]
+    pub fn rescue(self, rescue: impl Into<Option<rescue::Config>>) -> Self {
+        Self { rescue: rescue.into(), ..self }
+    }
+
+    /// Sets [`shield`](Self::shield).
+    #[must_use]
+    pub fn shield(self, shield: shield::Config) -> Self {
+        Self { shield, ..self }
+    }
+
+    /// Sets [`serialize`](Self::serialize).
+    #[must_use]
+    pub fn serialize(self, serialize: serialize::Config) -> Self {
+        Self { serialize, ..self }
+    }
+
+    /// Sets [`retry`](Self::retry).
+    #[must_use]
+    pub fn retry(self, retry: RetryConfig) -> Self {
+        Self { retry, ..self }
+    }
+
+    /// Sets [`settle`](Self::settle).
+    #[must_use]
+    pub fn settle(self, settle: Duration) -> Self {
+        Self { settle, ..self }
+    }
+
+    /// Sets [`strip_directives`](Self::strip_directives).
+    #[must_use]
+    pub fn strip_directives(self, strip_directives: bool) -> Self {
+        Self { strip_directives, ..self }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            remap: remap::Config::default(),
+            rescue: Some(rescue::Config::default()),
+            shield: shield::Config::default(),
+            serialize: serialize::Config::default(),
+            retry: RetryConfig::default(),
+            settle: Duration::from_millis(250),
+            strip_directives: false,
+        }
+    }
+}
+
+// === impl Stack ===
+
+impl Stack {
+    /// For MediaTailor's URLs.
+    pub fn new(config: Config) -> Self {
+        let Config { remap, rescue, shield, serialize, retry, settle, strip_directives } = config;
+        let lessons = Arc::new(Lessons::new(rescue, shield, Settle::new(settle)));
+        // No attempt may begin that its players or its turn would not see the end of.
+        let within = retry.within.min(serialize.answer_within).min(serialize.max_hold);
+        let judge = JudgeLayer::new(Limits::default())
+            .collect_up_to(serialize.collect_up_to)
+            .teaching(Arc::clone(&lessons));
+        Self {
+            strip: StripDirectivesLayer::new(strip_directives),
+            name: NameLayer::new(MediaTailor::new()),
+            remap: RemapLayer::new(remap),
+            rescue: RescueLayer::new(Arc::clone(&lessons)),
+            shield: ShieldLayer::new(Arc::clone(&lessons)),
+            serialize: SerializeLayer::with(serialize),
+            learn: LearnLayer::new(Arc::clone(&lessons)),
+            resume: Identity::new(),
+            again: Again::new(retry.within(within)),
+            judge,
+            lessons,
+        }
+    }
+}
+
+impl<E> Stack<E> {
+    /// Finds the session by another [`Extract`](crate::session::Extract).
+    #[must_use]
+    pub fn extract_with<X>(self, extract: X) -> Stack<X> {
+        let Self { strip, name: _, remap, rescue, shield, serialize, learn, resume, again, judge, lessons } =
+            self;
+        let name = NameLayer::new(extract);
+        Stack { strip, name, remap, rescue, shield, serialize, learn, resume, again, judge, lessons }
+    }
+
+    /// Resumes sessions that are lost, or does not; see [`resume`]. After
+    /// [`extract_with`](Self::extract_with), since it has to tell sessions apart in the same way. Bodies of requests
+    /// must then be made of [`Bytes`](bytes::Bytes).
+    #[must_use]
+    pub fn resume(self, config: Option<resume::Config>) -> Stack<E, MayResume<E>> {
+        let Self { strip, name, remap, rescue, shield, serialize, learn, resume: _, again, judge, lessons } =
+            self;
+        let resume = config.map(|config| ResumeLayer::extracting(config, name.extract()));
+        let resume = option_layer(resume);
+        Stack { strip, name, remap, rescue, shield, serialize, learn, resume, again, judge, lessons }
+    }
+}
+
+impl<E, R> Stack<E, R> {
+    /// What was learned, to look at.
+    pub fn lessons(&self) -> &Lessons {
+        &self.lessons
+    }
+
+    /// The lanes, to look at.
+    pub fn lanes(&self) -> &Lanes<SessionKey> {
+        self.serialize.lanes()
+    }
+
+    /// The layer of the lanes: to look at, to close and to drain.
+    pub fn serialize(&self) -> &SerializeLayer {
+        &self.serialize
+    }
+}
+
+impl<S, E, R> Layer<S> for Stack<E, R>
+where
+    R: Layer<Retry<Again, Judge<S>>>,
+{
+    type Service = Stacked<S, E, R>;
+
+    fn layer(&self, upstream: S) -> Self::Service {
+        ServiceBuilder::new()
+            .layer(&self.strip)
+            .layer(&self.name)
+            .layer(&self.remap)
+            .layer(&self.rescue)
+            .layer(&self.shield)
+            .layer(&self.serialize)
+            .layer(&self.learn)
+            .layer(&self.resume)
+            .retry(self.again.clone())
+            .layer(&self.judge)
+            .service(upstream)
+    }
+}

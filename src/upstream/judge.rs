@@ -1,0 +1,195 @@
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::{Buf, Bytes};
+use http::{Method, Request, Response, StatusCode, Uri, response::Parts};
+use http_body::Body as HttpBody;
+use tokio::time::Instant;
+use tower::BoxError;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{
+    Judgement, Lessons, Verdict,
+    playlist::{Limits, Summary},
+};
+use crate::{
+    rescue::Good,
+    serialize::{
+        Body,
+        collect::{Collected, collect},
+    },
+    session::{Extracted, Kind, MediaTailor},
+    telemetry,
+};
+
+/// Judges every answer of the upstream; see [`Judge`].
+#[derive(Debug, Clone)]
+pub struct JudgeLayer {
+    limits: Limits,
+    collect_up_to: usize,
+    lessons: Option<Arc<Lessons>>,
+}
+
+/// A service whose answers carry a [`Judgement`] in their extensions.
+///
+/// Playlists and errors are read whole before they are judged, 2 MiB of them by default; what is larger goes on as it
+/// comes and is judged by its head. Segments and the like go on untouched and have no judgement. What the inner
+/// service fails with stays an error: there is no answer that a judgement could stand in.
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the inner service's.
+#[derive(Debug, Clone)]
+pub struct Judge<S> {
+    inner: S,
+    judge: JudgeLayer,
+}
+
+/// What is judged, and by whose request.
+struct Case {
+    judge: JudgeLayer,
+    named: Extracted,
+    method: Method,
+    uri: Uri,
+    sent: Instant,
+}
+
+// === impl JudgeLayer ===
+
+impl JudgeLayer {
+    /// Reads playlists within these limits.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, collect_up_to: 2 * 1024 * 1024, lessons: None }
+    }
+
+    /// The largest body that is read, in bytes. Default: 2 MiB.
+    #[must_use]
+    pub fn collect_up_to(self, collect_up_to: usize) -> Self {
+        Self { collect_up_to, ..self }
+    }
+
+    /// Counts the conflicts and the 4xx of every attempt.
+    #[must_use]
+    pub fn teaching(self, lessons: Arc<Lessons>) -> Self {
+        Self { lessons: Some(lessons), ..self }
+    }
+}
+
+impl Default for JudgeLayer {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
+impl<S> Layer<S> for JudgeLayer {
+    type Service = Judge<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Judge { inner, judge: self.clone() }
+    }
+}
+
+// === impl Judge ===
+
+impl<S> Judge<S> {
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, Q, B> Service<Request<Q>> for Judge<S>
+where
+    S: Service<Request<Q>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: HttpBody + Send + Unpin + 'static,
+    B::Data: Buf + Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body<B>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        let (head, body) = request.into_parts();
+        let named = Extracted::of(&head, &MediaTailor::new());
+        let (method, uri) = (head.method.clone(), head.uri.clone());
+        let case = Case { judge: self.judge.clone(), named, method, uri, sent: Instant::now() };
+        let answer = self.inner.call(Request::from_parts(head, body));
+        Box::pin(async move { case.hear(answer.await.map_err(Into::into)?).await })
+    }
+}
+
+// === impl Case ===
+
+impl Case {
+    async fn hear<B>(self, response: Response<B>) -> Result<Response<Body<B>>, BoxError>
+    where
+        B: HttpBody + Unpin,
+        B::Data: Buf,
+        B::Error: Into<BoxError>,
+    {
+        let (head, mut body) = response.into_parts();
+        let kind = self.named.kind;
+        let is_error = head.status.is_client_error() || head.status.is_server_error();
+        let is_playlist = matches!(kind, Kind::Media | Kind::Multivariant);
+        if matches!(kind, Kind::Segment | Kind::Other) || !is_error && !is_playlist {
+            return Ok(Response::from_parts(head, Body::direct(body)));
+        }
+        let has_session = self.named.key().is_some();
+        let collected = collect(Pin::new(&mut body), self.judge.collect_up_to).await?;
+        let judgement = match &collected {
+            Collected::Whole(whole) if self.method != Method::HEAD => match self.known(&head, &whole.data) {
+                Some(summary) => Judgement { summary: Some(summary), ..Verdict::Playlist.into() },
+                None => self.judge(&head, &whole.data),
+            },
+            _ => Judgement::without_body(kind, has_session, head.status, &head.headers),
+        };
+        let body = match collected {
+            Collected::Whole(whole) => Body::whole(whole),
+            Collected::TooLarge(read) => Body::resumed(read, body),
+        };
+        self.teach(&judgement, &head);
+        let mut response = Response::from_parts(head, body);
+        response.extensions_mut().insert(judgement);
+        Ok(response)
+    }
+
+    fn judge(&self, head: &Parts, data: &VecDeque<Bytes>) -> Judgement {
+        let (kind, has_session) = (self.named.kind, self.named.key().is_some());
+        let pieces = data.iter().map(|piece| &piece[..]);
+        Judgement::of(kind, has_session, head.status, &head.headers, pieces, &self.judge.limits)
+    }
+
+    /// What was read of this very playlist before: between two segments most are the same again.
+    fn known(&self, head: &Parts, data: &VecDeque<Bytes>) -> Option<Summary> {
+        let lessons = self.judge.lessons.as_ref().filter(|_| head.status == StatusCode::OK)?;
+        lessons.store.same(self.named.key()?, &self.uri, &Good::new(&head.headers, data))
+    }
+
+    /// What every attempt teaches, whatever comes of the exchange.
+    fn teach(&self, judgement: &Judgement, head: &Parts) {
+        if !matches!(judgement.verdict, Verdict::Playlist | Verdict::Passed) {
+            telemetry::judged(self.named.key(), self.named.kind, judgement, head);
+        }
+        let (Some(lessons), Some(key)) = (&self.judge.lessons, self.named.key()) else { return };
+        let now = Instant::now();
+        if judgement.verdict == Verdict::Conflict {
+            lessons.conflict(key, self.sent, now);
+        }
+        if head.status.is_client_error() {
+            lessons.spend(key, now);
+        }
+    }
+}

@@ -1,0 +1,334 @@
+use http::{HeaderMap, HeaderName, StatusCode, header};
+
+use super::{
+    Exception, Flaw, Verdict, decode,
+    message::{self, READ_UP_TO},
+    playlist::{self, Limits, Summary},
+};
+use crate::session::Kind;
+
+/// A header that CloudFront and other CDNs set.
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+
+/// A [`Verdict`] on an answer, and its grounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Judgement {
+    /// What the answer means.
+    pub verdict: Verdict,
+    /// What an error answer names, or its status stands for.
+    pub exception: Option<Exception>,
+    /// Whether the answer itself names the exception: it is then MediaTailor's own, and not that of something on the
+    /// way.
+    pub named: bool,
+    /// What an error answer says in free text. For the log alone; see [`message`](super::message).
+    pub message: Option<String>,
+    /// What a success holds, if it is a playlist.
+    pub summary: Option<Summary>,
+    /// What is wrong with a success that should be a playlist, or why it could not be judged.
+    pub flaw: Option<Flaw>,
+}
+
+// === impl Judgement ===
+
+impl Judgement {
+    /// Judges an answer to a request of `kind` that named a session or did not, by the pieces of its whole body.
+    ///
+    /// MediaTailor's word goes before the status. Segments, redirects, and successes that need be no playlist
+    /// are [`Passed`](Verdict::Passed), and so is a playlist that is too long or whose encoding is not known
+    /// here: it may be a good one.
+    pub fn of<'a>(
+        kind: Kind,
+        has_session: bool,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: impl IntoIterator<Item = &'a [u8]>,
+        limits: &Limits,
+    ) -> Self {
+        let encoding = headers.get(header::CONTENT_ENCODING);
+        match kind {
+            Kind::Segment | Kind::Other => Verdict::Passed.into(),
+            _ if status.is_client_error() || status.is_server_error() => {
+                let body = decode::decode(body, encoding, READ_UP_TO).unwrap_or_default();
+                Self::of_error(names_session(kind, has_session), status, headers, &body)
+            }
+            Kind::Media | Kind::Multivariant if status.is_success() => {
+                Self::of_reading(playlist::read(body, encoding, limits))
+            }
+            _ => Self::without_body(kind, has_session, status, headers),
+        }
+    }
+
+    /// Judges an answer whose body is not at hand: one to `HEAD`, or one that was too large to be collected.
+    pub fn without_body(kind: Kind, has_session: bool, status: StatusCode, headers: &HeaderMap) -> Self {
+        match kind {
+            Kind::Segment | Kind::Other => Verdict::Passed.into(),
+            _ if status.is_success() || status.is_redirection() => Verdict::Passed.into(),
+            _ => Self::of_error(names_session(kind, has_session), status, headers, b""),
+        }
+    }
+
+    fn of_reading(reading: Result<Summary, Flaw>) -> Self {
+        match reading {
+            Ok(summary) => Self { summary: Some(summary), ..Verdict::Playlist.into() },
+            Err(flaw) => {
+                let verdict = if flaw.is_unjudged() { Verdict::Passed } else { Verdict::NotPlaylist };
+                Self { flaw: Some(flaw), ..verdict.into() }
+            }
+        }
+    }
+
+    fn of_error(names_session: bool, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        let exception = Exception::read(status, headers, body);
+        let verdict = match exception {
+            Some(Exception::BadRequest | Exception::NotFound) if names_session => Verdict::SessionLost,
+            Some(Exception::BadRequest) => Verdict::BadRequest,
+            Some(Exception::NotFound) => Verdict::NotFound,
+            Some(Exception::AccessDenied) if is_mediatailors(headers, body) => Verdict::Misaddressed,
+            Some(Exception::AccessDenied) => Verdict::Denied,
+            Some(Exception::Conflict) => Verdict::Conflict,
+            Some(Exception::Gone) => Verdict::Blocked,
+            Some(Exception::Throttling) => Verdict::Throttled,
+            Some(Exception::LoadShed) => Verdict::Overloaded,
+            Some(Exception::GatewayTimeout) => Verdict::TimedOut,
+            Some(Exception::InternalService | Exception::BadGateway | Exception::UnsupportedManifest) => {
+                Verdict::OriginBroken
+            }
+            None if status.is_server_error() => Verdict::OriginBroken,
+            None => Verdict::Failed,
+        };
+        let named = Exception::of_headers(headers).or_else(|| Exception::of_body(body)).is_some();
+        Self { exception, named, message: message::message(body), ..verdict.into() }
+    }
+}
+
+impl From<Verdict> for Judgement {
+    /// A verdict that needs no grounds.
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, exception: None, named: false, message: None, summary: None, flaw: None }
+    }
+}
+
+/// Whether a 400 or 404 tells of the session ("Playback errors" and "Quotas" in MediaTailor's user guide): a
+/// media playlist has no other reason to be gone, and what names a session was given its address with it.
+fn names_session(kind: Kind, has_session: bool) -> bool {
+    match kind {
+        Kind::Media => true,
+        Kind::Multivariant | Kind::Tracking | Kind::Dash => has_session,
+        Kind::SessionCreation | Kind::Segment | Kind::Other => false,
+    }
+}
+
+/// Whether a 403 is MediaTailor's own: it names its exception, or is in JSON and bears no mark of a CDN.
+fn is_mediatailors(headers: &HeaderMap, body: &[u8]) -> bool {
+    let named = Exception::of_headers(headers).or_else(|| Exception::of_body(body));
+    named == Some(Exception::AccessDenied)
+        || !Exception::is_named(headers) && !is_cdns(headers) && message::object(body).is_some()
+}
+
+fn is_cdns(headers: &HeaderMap) -> bool {
+    let server = headers.get(header::SERVER).map(|server| server.as_bytes().to_ascii_lowercase());
+    headers.contains_key(X_CACHE)
+        || server.is_some_and(|server| memchr::memmem::find(&server, b"cloudfront").is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::GzEncoder};
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PLAYLIST: &[u8] = b"#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\na.ts\n";
+    const PAGE: &[u8] = b"<html><title>ERROR: The request could not be satisfied</title></html>";
+    const JSON: &[u8] = br#"{"message":"https://origin.example/secret"}"#;
+
+    const KINDS: [Kind; 7] = [
+        Kind::Multivariant,
+        Kind::Media,
+        Kind::SessionCreation,
+        Kind::Tracking,
+        Kind::Segment,
+        Kind::Dash,
+        Kind::Other,
+    ];
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    fn status(code: u16) -> StatusCode {
+        StatusCode::from_u16(code).expect("a status")
+    }
+
+    fn judge(kind: Kind, has_session: bool, code: u16, headers: &HeaderMap, body: &[u8]) -> Judgement {
+        Judgement::of(kind, has_session, status(code), headers, [body], &Limits::default())
+    }
+
+    /// The verdict on an answer to a media playlist's request.
+    fn media(code: u16, pairs: &[(&'static str, &'static str)], body: &[u8]) -> Verdict {
+        judge(Kind::Media, true, code, &headers(pairs), body).verdict
+    }
+
+    fn named(code: u16, name: &'static str) -> Verdict {
+        media(code, &[("x-amzn-errortype", name)], b"{}")
+    }
+
+    #[test]
+    fn names_go_before_statuses() {
+        use Verdict::*;
+        for (code, name, verdict) in [
+            (400, "BadRequestException:http://x", SessionLost),
+            (403, "AccessDeniedException:http://x", Misaddressed),
+            (404, "NotFoundException:http://x", SessionLost),
+            (409, "ConflictException:http://x", Conflict),
+            (410, "Gone:http://x", Blocked),
+            (500, "InternalServiceError:http://x", OriginBroken),
+            (502, "BadGatewayException:http://x", OriginBroken),
+            (502, "UnsupportedManifestException:http://x", OriginBroken),
+            (503, "LoadShed:http://x", Overloaded),
+            (503, "ThrottlingException:http://x", Throttled),
+            (504, "GatewayTimeoutException:http://x", TimedOut),
+            (400, "ThrottlingException", Throttled),
+            (500, "ConflictException", Conflict),
+        ] {
+            assert_eq!(named(code, name), verdict, "{code} {name}");
+        }
+    }
+
+    #[test]
+    fn statuses_speak_where_nothing_is_named() {
+        use Verdict::*;
+        for (code, verdict) in [
+            (400, SessionLost),
+            (401, Failed),
+            (404, SessionLost),
+            (405, Failed),
+            (409, Conflict),
+            (410, Blocked),
+            (418, Failed),
+            (429, Throttled),
+            (500, OriginBroken),
+            (502, OriginBroken),
+            (503, Overloaded),
+            (504, TimedOut),
+            (507, OriginBroken),
+            (301, Passed),
+            (302, Passed),
+            (304, Passed),
+        ] {
+            for body in [&b""[..], PAGE, JSON, PLAYLIST] {
+                assert_eq!(media(code, &[], body), verdict, "{code}");
+            }
+            let head = Judgement::without_body(Kind::Media, true, status(code), &HeaderMap::new());
+            assert_eq!(head.verdict, verdict, "{code}");
+        }
+        // No status of HTTP, and one that a proxy must never see at the end.
+        assert_eq!(media(999, &[], b""), Failed);
+        assert_eq!(media(101, &[], b""), Failed);
+    }
+
+    #[test]
+    fn a_lost_session_is_one_that_was_named() {
+        use Verdict::*;
+        for (kind, has_session, lost) in [
+            (Kind::Media, true, true),
+            (Kind::Media, false, true),
+            (Kind::Multivariant, true, true),
+            (Kind::Multivariant, false, false),
+            (Kind::Tracking, true, true),
+            (Kind::Tracking, false, false),
+            (Kind::Dash, true, true),
+            (Kind::SessionCreation, false, false),
+        ] {
+            for (code, other) in [(400, BadRequest), (404, NotFound)] {
+                let verdict = judge(kind, has_session, code, &HeaderMap::new(), JSON).verdict;
+                assert_eq!(verdict, if lost { SessionLost } else { other }, "{kind:?} {has_session} {code}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_403_is_not_the_other() {
+        use Verdict::*;
+        let denied = ("x-amzn-errortype", "AccessDeniedException:http://x");
+        let (cloudfront, cached) = (("server", "CloudFront"), ("x-cache", "Error from cloudfront"));
+        assert_eq!(media(403, &[denied], b""), Misaddressed);
+        assert_eq!(media(403, &[denied, cloudfront, cached], PAGE), Misaddressed, "a CDN passed it on");
+        assert_eq!(media(403, &[], JSON), Misaddressed);
+        assert_eq!(media(403, &[cached], br#"{"__type":"AccessDeniedException"}"#), Misaddressed);
+        assert_eq!(media(403, &[], PAGE), Denied);
+        assert_eq!(media(403, &[], b""), Denied);
+        assert_eq!(media(403, &[cloudfront], JSON), Denied);
+        assert_eq!(media(403, &[cached], JSON), Denied);
+        assert_eq!(media(403, &[("x-amzn-errortype", "ForbiddenException")], JSON), Denied);
+    }
+
+    #[test]
+    fn a_success_is_read() {
+        let judged = judge(Kind::Media, true, 200, &HeaderMap::new(), PLAYLIST);
+        assert_eq!(judged.verdict, Verdict::Playlist);
+        assert_eq!(judged.summary.map(|summary| summary.segments), Some(1));
+
+        let judged = judge(Kind::Multivariant, false, 200, &HeaderMap::new(), PAGE);
+        assert_eq!((judged.verdict, judged.flaw), (Verdict::NotPlaylist, Some(Flaw::Html)));
+        let judged = judge(Kind::Media, true, 204, &HeaderMap::new(), b"");
+        assert_eq!((judged.verdict, judged.flaw), (Verdict::NotPlaylist, Some(Flaw::Empty)));
+
+        // What could not be read may be good all the same.
+        let unknown = headers(&[("content-encoding", "dcz")]);
+        let judged = judge(Kind::Media, true, 200, &unknown, PLAYLIST);
+        assert_eq!((judged.verdict, judged.flaw), (Verdict::Passed, Some(Flaw::UnknownEncoding)));
+        let head = Judgement::without_body(Kind::Media, true, StatusCode::OK, &HeaderMap::new());
+        assert_eq!(head, Verdict::Passed.into());
+    }
+
+    #[test]
+    fn what_needs_be_no_playlist_is_passed() {
+        for kind in [Kind::SessionCreation, Kind::Tracking, Kind::Dash] {
+            assert_eq!(judge(kind, true, 200, &HeaderMap::new(), b"{}"), Verdict::Passed.into());
+            assert_eq!(judge(kind, true, 503, &HeaderMap::new(), b"").verdict, Verdict::Overloaded);
+        }
+        for kind in [Kind::Segment, Kind::Other] {
+            for code in [200, 302, 404, 409, 503] {
+                assert_eq!(judge(kind, true, code, &HeaderMap::new(), PAGE), Verdict::Passed.into());
+            }
+        }
+    }
+
+    #[test]
+    fn a_compressed_error_is_read_as_well() {
+        let body = br#"{"__type":"UnsupportedManifestException","message":"ad markers"}"#;
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let packed = encoder.write_all(body).and_then(|()| encoder.finish()).expect("a Vec takes all");
+        let gzip = headers(&[("content-encoding", "gzip")]);
+        let judged = judge(Kind::Media, true, 502, &gzip, &packed);
+        assert_eq!(judged.exception, Some(Exception::UnsupportedManifest));
+        assert_eq!(judged.message.as_deref(), Some("ad markers"));
+        // What cannot be unpacked has its status still.
+        let judged = judge(Kind::Media, true, 502, &gzip, body);
+        assert_eq!((judged.exception, judged.message), (Some(Exception::BadGateway), None));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics_and_errors_are_never_playlists(
+            kind in prop::sample::select(KINDS.to_vec()),
+            has_session: bool,
+            code in 100_u16..1000,
+            body: Vec<u8>,
+        ) {
+            let judged = judge(kind, has_session, code, &HeaderMap::new(), &body);
+            prop_assert!((200..300).contains(&code) || !judged.verdict.is_playlist());
+            prop_assert_eq!(judged.summary.is_some(), judged.verdict.is_playlist());
+            let verdict = Verdict::of_response(kind, has_session, status(code), &HeaderMap::new(), [&body[..]], &Limits::default());
+            prop_assert_eq!(verdict, judged.verdict);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Method, Request, Response, Uri};
+use tokio::time::Instant;
+use tower::BoxError;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{Flaw, Judgement, Lessons, Verdict};
+use crate::{
+    serialize::{Body, KeepTurn},
+    session::{Extracted, Kind, MediaTailor, SessionKey},
+};
+
+/// Takes in what exchanges teach; see [`Learn`].
+#[derive(Debug, Clone)]
+pub struct LearnLayer {
+    lessons: Arc<Lessons>,
+}
+
+/// A service that learns from what comes of every exchange of a session: it stands inside the exchange, so that one
+/// whose player has gone teaches as well.
+///
+/// Playlists go into the store for rescues and take a session's mark off; a session that is lost, blocked or failing is
+/// marked. A playlist that is older than the one before is judged to be [none](Verdict::NotPlaylist).
+#[derive(Debug, Clone)]
+pub struct Learn<S> {
+    inner: S,
+    lessons: Arc<Lessons>,
+}
+
+/// Which exchange it is.
+struct Pupil {
+    lessons: Arc<Lessons>,
+    key: SessionKey,
+    method: Method,
+    uri: Uri,
+}
+
+// === impl LearnLayer ===
+
+impl LearnLayer {
+    /// Into these lessons.
+    pub fn new(lessons: Arc<Lessons>) -> Self {
+        Self { lessons }
+    }
+}
+
+impl<S> Layer<S> for LearnLayer {
+    type Service = Learn<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Learn { inner, lessons: Arc::clone(&self.lessons) }
+    }
+}
+
+// === impl Learn ===
+
+impl<S> Learn<S> {
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, Q, B> Service<Request<Q>> for Learn<S>
+where
+    S: Service<Request<Q>, Response = Response<Body<B>>, Error = BoxError>,
+    S::Future: Send + 'static,
+    B: Send + 'static,
+{
+    type Response = Response<Body<B>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        let (head, body) = request.into_parts();
+        let Extracted { kind, session } = Extracted::of(&head, &MediaTailor::new());
+        let pupil = match session {
+            Ok(Some(key)) if matches!(kind, Kind::Media | Kind::Multivariant) => Some(Pupil {
+                lessons: Arc::clone(&self.lessons),
+                key,
+                method: head.method.clone(),
+                uri: head.uri.clone(),
+            }),
+            _ => None,
+        };
+        let answer = self.inner.call(Request::from_parts(head, body));
+        let Some(pupil) = pupil else { return Box::pin(answer) };
+        Box::pin(async move {
+            let mut answer = answer.await;
+            pupil.learn(&mut answer);
+            answer
+        })
+    }
+}
+
+// === impl Pupil ===
+
+impl Pupil {
+    fn learn<B>(&self, answer: &mut Result<Response<Body<B>>, BoxError>) {
+        let Ok(response) = answer else {
+            return self.lessons.fail(&self.key, None);
+        };
+        let Some(judgement) = response.extensions().get::<Judgement>() else { return };
+        let exchange = (&self.method, &self.uri);
+        let head = (response.status(), response.headers());
+        if !self.lessons.take(&self.key, exchange, judgement, head, response.body()) {
+            let older = Judgement { flaw: Some(Flaw::Older), ..Verdict::NotPlaylist.into() };
+            response.extensions_mut().insert(older);
+        }
+        let gap = self.lessons.settle.gap(self.key.scope_id(), Instant::now());
+        if !gap.is_zero() {
+            response.extensions_mut().insert(KeepTurn(gap));
+        }
+    }
+}

@@ -1,0 +1,162 @@
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Uri};
+use tokio::time::Instant;
+
+use super::{
+    Judgement, Settle, Verdict,
+    playlist::{Kind, Summary},
+};
+use crate::{
+    rescue::{self, Good, Learned, Store},
+    serialize::Body,
+    session::SessionKey,
+    shield::{self, Allowance, Cause, Marks, Quota, Scope},
+    telemetry,
+};
+
+/// How often the operator is told that a quota of 4xx is nearly spent.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+/// What exchanges have taught, for all layers that act on it: the last good playlists, the sessions that are lost,
+/// blocked or failing, the 4xx that were spent, and the gaps between turns.
+#[derive(Debug)]
+pub struct Lessons {
+    /// The last good playlists.
+    pub store: Store,
+    /// The sessions that are answered here.
+    pub marks: Marks,
+    /// The 4xx of the last minute.
+    pub quota: Quota,
+    /// The gaps between turns.
+    pub settle: Settle,
+    born: Instant,
+    /// When the operator was last told of a quota, in milliseconds since `born`.
+    told: AtomicU64,
+}
+
+// === impl Lessons ===
+
+impl Lessons {
+    /// Nothing learned yet. Without a configuration of rescues no playlists are kept.
+    pub fn new(rescue: impl Into<Option<rescue::Config>>, shield: shield::Config, settle: Settle) -> Self {
+        let quota = Quota::new(&shield);
+        Self {
+            store: rescue.into().map_or_else(Store::off, Store::new),
+            marks: Marks::new(shield),
+            quota,
+            settle,
+            born: Instant::now(),
+            told: AtomicU64::new(0),
+        }
+    }
+
+    /// An attempt that began at `sent` met a conflict.
+    ///
+    /// Long after the session's last answer it is not for want of a gap: somebody else loads its playlists. Where nothing is
+    /// kept, that cannot be told.
+    pub(super) fn conflict(&self, key: &SessionKey, sent: Instant, now: Instant) {
+        let since = self.store.confirmed(key).map(|last| sent.saturating_duration_since(last));
+        if self.store.is_off() || since.is_some_and(|since| since <= self.settle.most()) {
+            self.settle.conflict(key.scope_id(), sent, now);
+        }
+    }
+
+    /// An attempt was answered with a 4xx.
+    pub(super) fn spend(&self, key: &SessionKey, now: Instant) {
+        self.quota.spend(key, now);
+        let (scope, spent) = match self.quota.allows(key, now) {
+            Allowance::Allow => return,
+            Allowance::NearLimit(scope) => (scope, false),
+            Allowance::Spent(scope) => (scope, true),
+        };
+        // One session's storm is an everyday matter; that of a configuration may block all its viewers.
+        if scope == Scope::Configuration && self.may_tell(now) {
+            telemetry::quota(key, spent);
+        }
+    }
+
+    fn may_tell(&self, now: Instant) -> bool {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let (now, told) =
+            (ms(now.saturating_duration_since(self.born)) + 1, self.told.load(Ordering::Relaxed));
+        (told == 0 || now.saturating_sub(told) >= ms(TOLD_EVERY))
+            && self.told.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Takes in what came of an exchange. `false` if its playlist is older than what the session was given before:
+    /// that is a failure of the upstream.
+    pub(super) fn take<B>(
+        &self,
+        key: &SessionKey,
+        (method, uri): (&Method, &Uri),
+        judgement: &Judgement,
+        (status, headers): (StatusCode, &HeaderMap),
+        body: &Body<B>,
+    ) -> bool {
+        let now = Instant::now();
+        match judgement.verdict {
+            Verdict::Playlist => {
+                let good = match (body.pieces(), judgement.summary) {
+                    (Some(pieces), Some(summary)) if method == Method::GET && status == StatusCode::OK => {
+                        Some(good(headers, pieces, &summary))
+                    }
+                    _ => None,
+                };
+                if let Some(good) = good
+                    && self.store.learn(key, uri, &good, now) == Learned::Older
+                {
+                    return false;
+                }
+                self.marks.clear(key);
+            }
+            Verdict::Passed => drop(self.marks.clear(key)),
+            Verdict::SessionLost => self.end(key, Cause::Lost, status, now),
+            Verdict::Blocked => self.end(key, Cause::Blocked, status, now),
+            verdict if is_the_sessions(verdict) => self.fail(key, Some(status)),
+            _ => {}
+        }
+        true
+    }
+
+    /// An exchange failed in a way that says more of the session, or of all, than of one playlist.
+    pub(super) fn fail(&self, key: &SessionKey, status: Option<StatusCode>) {
+        self.marks.mark(key, Cause::Failing, status, self.store.target_duration(key), Instant::now());
+    }
+
+    fn end(&self, key: &SessionKey, cause: Cause, status: StatusCode, now: Instant) {
+        let target_duration = self.store.target_duration(key);
+        self.marks.mark(key, cause, Some(status), target_duration, now);
+        self.store.forget(key);
+    }
+}
+
+/// Whether a verdict is on the session or what is behind it, and would meet its next request as well.
+fn is_the_sessions(verdict: Verdict) -> bool {
+    matches!(
+        verdict,
+        Verdict::Conflict
+            | Verdict::Throttled
+            | Verdict::Overloaded
+            | Verdict::TimedOut
+            | Verdict::Unreachable
+    )
+}
+
+fn good<'a>(headers: &'a HeaderMap, pieces: &'a VecDeque<Bytes>, summary: &Summary) -> Good<'a> {
+    let good = Good::new(headers, pieces).summary(Some(*summary));
+    if summary.kind == Kind::Multivariant {
+        return good;
+    }
+    let count = summary.segments as u64 + summary.skipped;
+    let last = summary.media_sequence.saturating_add(count).saturating_sub(1);
+    good.media_sequence(Some(summary.media_sequence))
+        .last_sequence(Some(last))
+        .target_duration(Some(summary.target_duration))
+        .ended(summary.ended)
+}

@@ -1,0 +1,261 @@
+use std::{sync::Arc, time::Duration};
+
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as HttpBody;
+use tokio::time::{Instant, Sleep};
+use tower::{
+    BoxError,
+    retry::{
+        Policy,
+        backoff::{Backoff as _, ExponentialBackoff, ExponentialBackoffMaker, MakeBackoff as _},
+        budget::{Budget as _, TpsBudget},
+    },
+    util::rng::HasherRng,
+};
+
+use super::{Exception, Judgement, Verdict, directives};
+use crate::{
+    serialize::Body,
+    session::{Extracted, Kind, MediaTailor, SessionKey},
+    telemetry,
+};
+
+/// When and how often a request is sent again, within its turn.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RetryConfig {
+    /// How often after a conflict. Default: 3.
+    pub conflict: u32,
+    /// How often after 503 (overloaded or throttled), each time after four times the pause. Default: 1.
+    pub overloaded: u32,
+    /// How often after 500, 504, a connection that was refused or broke, what is no playlist, or a 5xx of a CDN or
+    /// load balancer. After a 502 of MediaTailor's own none: it names a configuration or a manifest that will be no
+    /// better. Default: 1.
+    pub broken: u32,
+    /// The least pause, before jitter; it doubles each time. Default: 50 ms.
+    pub least_pause: Duration,
+    /// The longest pause. Default: 250 ms.
+    pub longest_pause: Duration,
+    /// No attempt begins later than this after the first. Default: 5 s, which leaves some of the 6 s of
+    /// [`answer_within`](crate::serialize::Config::answer_within).
+    pub within: Duration,
+    /// The retries per second that may always be made, over all sessions; at least 1. Default: 10.
+    pub budget_per_second: u32,
+    /// The retries that may be made on top, as a part of all requests. Default: 0.2.
+    pub budget_part: f32,
+}
+
+/// Decides on a [`tower::retry::Retry`] around a [`Judge`](super::Judge): after which verdicts a request is sent again.
+///
+/// One budget is shared by all clones, so that an outage does not double the load. Requests that create a session or
+/// are not safe are never sent again. A 400 on a request with low-latency directives is tried once without them.
+#[derive(Clone)]
+pub struct Again {
+    config: Arc<RetryConfig>,
+    budget: Arc<TpsBudget>,
+    /// How this request goes; made with its first attempt.
+    course: Option<Course>,
+}
+
+#[derive(Clone)]
+struct Course {
+    first: Instant,
+    /// Made with the first pause: few requests have one.
+    pauses: Option<ExponentialBackoff<HasherRng>>,
+    named: (Option<SessionKey>, Kind),
+    again: u32,
+    directives_gone: bool,
+}
+
+/// Marks a request that was sent before.
+#[derive(Clone, Copy)]
+struct Tried;
+
+/// The pause after a connection broke: the upstream may have got the request and may still be at work on it.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// More retries per second than this are no budget; tower's takes no more than twice as many.
+const MOST_PER_SECOND: u32 = 1_000_000_000;
+
+// === impl RetryConfig ===
+
+macro_rules! setters {
+    ($($name:ident: $type:ty),* $(,)?) => {
+        impl RetryConfig {
+            $(
+                #[doc = concat!("Sets [`", stringify!($name), "`](Self::", stringify!($name), ").")]
+                #[must_use]
+                pub fn $name(self, $name: $type) -> Self {
+                    Self { $name, ..self }
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    conflict: u32,
+    overloaded: u32,
+    broken: u32,
+    least_pause: Duration,
+    longest_pause: Duration,
+    within: Duration,
+    budget_per_second: u32,
+    budget_part: f32,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self {
+            conflict: 3,
+            overloaded: 1,
+            broken: 1,
+            least_pause: Duration::from_millis(50),
+            longest_pause: Duration::from_millis(250),
+            within: Duration::from_secs(5),
+            budget_per_second: 10,
+            budget_part: 0.2,
+        }
+    }
+}
+
+// === impl Again ===
+
+impl Again {
+    /// With these limits; what makes no sense is taken for the nearest that does.
+    pub fn new(config: RetryConfig) -> Self {
+        let part = if config.budget_part.is_finite() { config.budget_part.clamp(0.0, 1_000.0) } else { 0.2 };
+        let budget =
+            TpsBudget::new(Duration::from_secs(10), config.budget_per_second.clamp(1, MOST_PER_SECOND), part);
+        Self { config: Arc::new(config), budget: Arc::new(budget), course: None }
+    }
+
+    /// The pauses of one request. Their dice are its own: clones of one pair would all fall alike, and requests that
+    /// failed together would meet again.
+    fn pauses(&self) -> ExponentialBackoff<HasherRng> {
+        let least = self.config.least_pause.clamp(Duration::from_millis(1), Duration::from_secs(60));
+        let longest = self.config.longest_pause.clamp(least, Duration::from_secs(60));
+        ExponentialBackoffMaker::new(least, longest, 0.5, HasherRng::default())
+            .expect("the least is above zero and no more than the longest, and the jitter is a part")
+            .make_backoff()
+    }
+
+    /// How often a request may be sent again after this answer.
+    fn times<B>(&self, result: &Result<Response<B>, BoxError>) -> u32 {
+        let Ok(response) = result else { return self.config.broken };
+        let Some(judgement) = response.extensions().get::<Judgement>() else { return 0 };
+        match judgement.verdict {
+            Verdict::Conflict => self.config.conflict,
+            Verdict::Throttled | Verdict::Overloaded => self.config.overloaded,
+            Verdict::TimedOut | Verdict::NotPlaylist => self.config.broken,
+            Verdict::OriginBroken => match judgement.exception {
+                Some(Exception::BadGateway | Exception::UnsupportedManifest) if judgement.named => 0,
+                _ => self.config.broken,
+            },
+            _ => 0,
+        }
+    }
+}
+
+impl Default for Again {
+    fn default() -> Self {
+        Self::new(RetryConfig::default())
+    }
+}
+
+impl std::fmt::Debug for Again {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Again").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl<Q, B> Policy<Request<Q>, Response<Body<B>>, BoxError> for Again
+where
+    Q: HttpBody + Default,
+{
+    type Future = Sleep;
+
+    fn retry(
+        &mut self,
+        request: &mut Request<Q>,
+        result: &mut Result<Response<Body<B>>, BoxError>,
+    ) -> Option<Sleep> {
+        let times = self.times(result);
+        let (judgement, status) = match result {
+            Ok(response) => (response.extensions().get::<Judgement>(), Some(response.status())),
+            Err(_) => (None, None),
+        };
+        let mut course = self.course.take()?;
+        let verdict = judgement.map_or(Verdict::Unreachable, |judgement| judgement.verdict);
+        let undirected = match verdict {
+            Verdict::SessionLost | Verdict::BadRequest if status == Some(StatusCode::BAD_REQUEST) => {
+                (!course.directives_gone).then(|| directives::without(request.uri())).flatten()
+            }
+            _ => None,
+        };
+        if times == 0 && undirected.is_none() {
+            if status.is_some() {
+                self.budget.deposit();
+            }
+            return None;
+        }
+        if undirected.is_none() && course.again >= times {
+            return None;
+        }
+        let pause = match verdict {
+            _ if undirected.is_some() => Duration::ZERO,
+            Verdict::Unreachable => GRACE,
+            _ => {
+                let pauses = course.pauses.get_or_insert_with(|| self.pauses());
+                let pause = pauses.next_backoff().deadline().saturating_duration_since(Instant::now());
+                if matches!(verdict, Verdict::Throttled | Verdict::Overloaded) { pause * 4 } else { pause }
+            }
+        };
+        if course.first.elapsed() + pause > self.config.within || !self.budget.withdraw() {
+            telemetry::not_again(course.named.0.as_ref(), course.named.1, verdict.as_str());
+            return None;
+        }
+        request.extensions_mut().insert(Tried);
+        match undirected {
+            Some(uri) => {
+                *request.uri_mut() = uri;
+                course.directives_gone = true;
+            }
+            None => course.again += 1,
+        }
+        telemetry::again(course.named.0.as_ref(), course.named.1, verdict.as_str(), course.again, pause);
+        self.course = Some(course);
+        Some(tokio::time::sleep(pause))
+    }
+
+    fn clone_request(&mut self, request: &Request<Q>) -> Option<Request<Q>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) || !request.body().is_end_stream() {
+            return None;
+        }
+        let mut clone = Request::new(Q::default());
+        *clone.method_mut() = request.method().clone();
+        *clone.uri_mut() = request.uri().clone();
+        *clone.version_mut() = request.version();
+        *clone.headers_mut() = request.headers().clone();
+        *clone.extensions_mut() = request.extensions().clone();
+        if request.extensions().get::<Tried>().is_none() {
+            let (head, ()) = clone.map(|_| ()).into_parts();
+            let Extracted { kind, session } = Extracted::of(&head, &MediaTailor::new());
+            let session = session.ok().flatten();
+            if kind == Kind::SessionCreation
+                || session.is_none() && matches!(kind, Kind::Multivariant | Kind::Dash)
+            {
+                return None;
+            }
+            self.course = Some(Course {
+                first: Instant::now(),
+                pauses: None,
+                named: (session, kind),
+                again: 0,
+                directives_gone: false,
+            });
+            return Some(Request::from_parts(head, Q::default()));
+        }
+        Some(clone)
+    }
+}

@@ -1,0 +1,207 @@
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use tokio::time::Instant;
+
+/// The gap that the first conflict makes.
+const FIRST: Duration = Duration::from_millis(4);
+
+/// A gap below this is none.
+const LEAST: Duration = Duration::from_millis(1);
+
+/// How long conflicts must stay away before a gap shrinks.
+const QUIET: Duration = Duration::from_secs(40);
+
+/// From then on it is halved this often. The longest gap is gone before a minute is over.
+const HALVE: Duration = Duration::from_secs(2);
+
+/// How long it is known which gap was enough.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// The most playback configurations that have a gap.
+const MOST: usize = 10_000;
+
+/// The gap between two turns of a session, learned for each playback configuration.
+///
+/// An upstream may be busy with a session for a moment after its answer. A conflict that is met within one's own turn
+/// says so: the gap grows from nothing, twice as long with each conflict, until they stop. When they have stayed away
+/// for 40 s it shrinks, and is gone within the minute. Should they come back, it is at once what was enough before.
+/// Where there are no conflicts it costs one atomic load.
+#[derive(Debug)]
+pub struct Settle {
+    most: Duration,
+    gaps: DashMap<u64, Gap>,
+    known: AtomicUsize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Gap {
+    enough: Duration,
+    /// When it grew last.
+    grown: Instant,
+    conflict: Instant,
+}
+
+// === impl Settle ===
+
+impl Settle {
+    /// With gaps no longer than this; 250 ms is the default, and with zero there are none.
+    pub fn new(most: Duration) -> Self {
+        Self { most, gaps: DashMap::new(), known: AtomicUsize::new(0) }
+    }
+
+    /// The longest gap that is learned.
+    pub fn most(&self) -> Duration {
+        self.most
+    }
+
+    /// Notes a conflict that an attempt met which began at `sent`. Conflicts of attempts that were on their way when the
+    /// gap grew last say nothing of the gap that is now.
+    pub fn conflict(&self, scope: u64, sent: Instant, now: Instant) {
+        if self.most.is_zero() {
+            return;
+        }
+        if let Some(mut gap) = self.gaps.get_mut(&scope) {
+            gap.conflict(sent, now, self.most);
+            return;
+        }
+        if self.gaps.len() >= MOST {
+            self.gaps.retain(|_, gap| now.saturating_duration_since(gap.conflict) < QUIET);
+            self.known.store(self.gaps.len(), Ordering::Relaxed);
+        }
+        if self.gaps.len() < MOST {
+            let first = Gap { enough: FIRST.min(self.most), grown: now, conflict: now };
+            if self.gaps.insert(scope, first).is_none() {
+                self.known.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// How long to wait after an answer before the session's next request is sent.
+    pub fn gap(&self, scope: u64, now: Instant) -> Duration {
+        if self.known.load(Ordering::Relaxed) == 0 {
+            return Duration::ZERO;
+        }
+        let Some(gap) = self.gaps.get(&scope).map(|gap| *gap) else { return Duration::ZERO };
+        if now.saturating_duration_since(gap.conflict) > REMEMBERED
+            && self.gaps.remove_if(&scope, |_, now| now.conflict == gap.conflict).is_some()
+        {
+            self.known.fetch_sub(1, Ordering::Relaxed);
+        }
+        gap.at(now)
+    }
+
+    /// The longest gap in force, and how many playback configurations have one; for metrics.
+    pub fn longest(&self, now: Instant) -> (Duration, usize) {
+        let gaps = self.gaps.iter().map(|gap| gap.at(now)).filter(|gap| !gap.is_zero());
+        gaps.fold((Duration::ZERO, 0), |(longest, count), gap| (longest.max(gap), count + 1))
+    }
+}
+
+impl Default for Settle {
+    fn default() -> Self {
+        Self::new(Duration::from_millis(250))
+    }
+}
+
+// === impl Gap ===
+
+impl Gap {
+    fn at(&self, now: Instant) -> Duration {
+        let quiet = now.saturating_duration_since(self.conflict);
+        let Some(shrinking) = quiet.checked_sub(QUIET) else { return self.enough };
+        let halvings = u32::try_from(shrinking.as_secs() / HALVE.as_secs()).unwrap_or(u32::MAX) + 1;
+        let gap = self.enough / 2_u32.checked_pow(halvings).unwrap_or(u32::MAX);
+        if gap < LEAST { Duration::ZERO } else { gap }
+    }
+
+    fn conflict(&mut self, sent: Instant, now: Instant, most: Duration) {
+        let in_force = self.at(now);
+        self.conflict = now;
+        if in_force < self.enough || sent.saturating_duration_since(self.grown) <= in_force / 2 {
+            return;
+        }
+        self.enough = (self.enough * 2).min(most);
+        self.grown = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// A session that stays busy for `busy` after its answer, asked every second: how many conflicts there are.
+    async fn conflicts(settle: &Settle, busy: Duration, seconds: u32) -> u32 {
+        let mut conflicts = 0;
+        for _ in 0..seconds {
+            let now = Instant::now();
+            if settle.gap(7, now) < busy {
+                settle.conflict(7, now, now);
+                conflicts += 1;
+            }
+            advance(Duration::from_secs(1)).await;
+        }
+        conflicts
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_grows_until_conflicts_stop_and_no_further() {
+        for (busy, few, gap) in [(5, 2, 8), (40, 5, 64), (200, 7, 250)] {
+            let settle = Settle::default();
+            assert_eq!(settle.gap(7, Instant::now()), Duration::ZERO);
+            assert_eq!(conflicts(&settle, ms(busy), 40).await, few);
+            assert_eq!(settle.gap(7, Instant::now()), ms(gap));
+            assert_eq!(settle.gap(8, Instant::now()), Duration::ZERO, "another configuration");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_gone_within_a_minute() {
+        let settle = Settle::default();
+        conflicts(&settle, ms(1_000), 20).await;
+        assert_eq!(settle.longest(Instant::now()), (ms(250), 1));
+        advance(Duration::from_secs(60)).await;
+        assert_eq!(settle.longest(Instant::now()), (Duration::ZERO, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_enough_is_back_at_once() {
+        let settle = Settle::default();
+        conflicts(&settle, ms(40), 10).await;
+        advance(Duration::from_secs(60)).await;
+        assert_eq!(conflicts(&settle, ms(40), 30).await, 1);
+        assert_eq!(settle.gap(7, Instant::now()), ms(64));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_at_once_count_as_one() {
+        let settle = Settle::default();
+        let sent = Instant::now();
+        advance(ms(30)).await;
+        (0..100).for_each(|_| settle.conflict(7, sent, Instant::now()));
+        assert_eq!(settle.gap(7, Instant::now()), FIRST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_takes_no_more_memory_than_it_may() {
+        let settle = Settle::default();
+        for scope in 0..20_000 {
+            settle.conflict(scope, Instant::now(), Instant::now());
+        }
+        assert_eq!(settle.gaps.len(), MOST);
+        advance(REMEMBERED * 2).await;
+        for scope in 0..20_000 {
+            assert_eq!(settle.gap(scope, Instant::now()), Duration::ZERO);
+        }
+        assert_eq!((settle.gaps.len(), settle.known.load(Ordering::Relaxed)), (0, 0));
+    }
+}

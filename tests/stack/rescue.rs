@@ -1,0 +1,315 @@
+//! The last good playlist in place of what failed or is slow.
+
+use std::io::Write as _;
+
+use flate2::{Compression, write::GzEncoder};
+use http::{Method, Request};
+use http_body_util::Empty;
+use onelane::{lane::Limits, rescue, serialize, stack::Config};
+use tokio::time::{Instant, advance};
+
+use crate::support::{TARGET, got, media, ms, playlist, secs, stack};
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_bridged_for_as_long_as_the_playlist_is_young() {
+    let (players, mut far) = stack(Config::default());
+    let player = players.getting(&media(1, 0));
+    let headers = [
+        ("content-type", "application/vnd.apple.mpegurl"),
+        ("access-control-allow-origin", "*"),
+        ("cache-control", "max-age=2"),
+        ("x-amzn-requestid", "of an exchange that is over"),
+    ];
+    far.asked().await.answer(200, &headers, playlist(7));
+    got(player).await.is_playlist(7);
+
+    let (learned, mut rescues, mut exchanges) = (Instant::now(), 0, 0);
+    loop {
+        let mut player = players.getting(&media(1, 0));
+        let answer = loop {
+            tokio::select! {
+                biased;
+                answer = &mut player => break answer.expect("no panic"),
+                asked = far.asked() => {
+                    exchanges += 1;
+                    asked.status(503);
+                }
+            }
+        };
+        if learned.elapsed() > secs(60) {
+            answer.is_problem(502, "overloaded");
+            break;
+        }
+        answer.is_rescue(7, "overloaded", learned.elapsed().as_secs());
+        assert_eq!(answer.header("content-type"), Some("application/vnd.apple.mpegurl"));
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+        assert!(answer.header("access-control-expose-headers").is_some_and(|names| names.contains("age")));
+        assert_eq!(answer.header("x-amzn-requestid"), None);
+        rescues += 1;
+        advance(secs(1)).await;
+    }
+    assert!(rescues > 50, "{rescues}");
+    // Two tries each, and one exchange in half a target duration.
+    assert!((2 * 60 / 4..=2 * (60 / 3 + 1)).contains(&exchanges), "{exchanges}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_failure_that_may_pass_is_bridged_and_no_other() {
+    let (players, mut far) = stack(Config::default());
+    for (nth, (status, body, reason)) in [
+        (409, "", Ok("conflict")),
+        (429, "", Ok("throttled")),
+        (500, "", Ok("origin_broken")),
+        (502, "", Ok("origin_broken")),
+        (503, "", Ok("overloaded")),
+        (504, "", Ok("timed_out")),
+        (200, "<html>", Ok("not_playlist")),
+        (200, "#EXTM3U\n", Ok("not_playlist")),
+        (0, "", Ok("unreachable")),
+        (401, "", Err((401, "failed"))),
+        (403, "", Err((403, "denied"))),
+        (404, "", Err((404, "session_lost"))),
+        (410, "", Err((410, "blocked"))),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let target = media(nth as u32, 0);
+        players.learn(&mut far, &target, 7).await;
+        let mut player = players.getting(&target);
+        let answer = loop {
+            tokio::select! {
+                biased;
+                answer = &mut player => break answer.expect("no panic"),
+                asked = far.asked() => match status {
+                    0 => asked.breaks(),
+                    _ => asked.answer(status, &[], body),
+                },
+            }
+        };
+        match reason {
+            Ok(reason) => {
+                answer.is_rescue(7, reason, answer.header("age").and_then(|age| age.parse().ok()).unwrap())
+            }
+            Err((status, reason)) => answer.is_problem(status, reason),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_exchange_is_bridged_and_runs_on() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    let begun = Instant::now();
+    let player = players.getting(&media(1, 0));
+    let asked = far.asked().await;
+    let answer = got(player).await;
+    answer.is_rescue(7, "slow", 2);
+    assert_eq!(answer.at - begun, secs(2));
+
+    // It holds its turn; whoever polls again meets it.
+    let audio = players.getting(&media(1, 1));
+    let video = players.getting(&media(1, 0));
+    far.quiet_for(secs(1)).await;
+    asked.playlist(8);
+    got(video).await.is_playlist(8);
+    let next = far.asked().await;
+    assert_eq!(next.target, media(1, 1));
+    next.playlist(8);
+    got(audio).await.is_playlist(8);
+
+    // The store was refreshed.
+    let player = players.getting(&media(1, 0));
+    far.asked().await.bad_gateway();
+    got(player).await.is_rescue(8, "origin_broken", 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_request_that_was_bridged_still_goes_upstream() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    players.learn(&mut far, &media(1, 1), 7).await;
+    let audio = players.getting(&media(1, 1));
+    let asked = far.asked().await;
+    let video = players.getting(&media(1, 0));
+    got(audio).await.is_rescue(7, "slow", 2);
+    got(video).await.is_rescue(7, "slow", 2);
+    asked.playlist(8);
+    let next = far.asked().await;
+    assert_eq!(next.target, media(1, 0));
+    next.playlist(9);
+    players.are_done().await;
+    for (n, sequence) in [(1, 8), (0, 9)] {
+        let player = players.getting(&media(1, n));
+        far.asked().await.bad_gateway();
+        got(player).await.is_rescue(sequence, "origin_broken", 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_request_whose_time_is_up_does_not() {
+    let serialize = serialize::Config::default().max_hold(secs(30));
+    let (players, mut far) = stack(Config::default().serialize(serialize));
+    players.learn(&mut far, &media(1, 0), 7).await;
+    let audio = players.getting(&media(1, 1));
+    let asked = far.asked().await;
+    let video = players.getting(&media(1, 0));
+    got(video).await.is_rescue(7, "slow", 2);
+    got(audio).await.is_problem(504, "timed_out");
+    far.quiet_for(secs(1)).await;
+    asked.playlist(8);
+    players.are_done().await;
+    far.quiet().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_everybody_left_refreshes_the_store() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    let left = players.getting(&media(1, 0));
+    let asked = far.asked().await;
+    left.abort();
+    far.quiet().await;
+    asked.playlist(8);
+    players.are_done().await;
+    let player = players.getting(&media(1, 0));
+    far.asked().await.bad_gateway();
+    got(player).await.is_rescue(8, "origin_broken", 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lower_media_sequence_is_a_failure() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    let player = players.getting(&media(1, 0));
+    far.asked().await.playlist(6);
+    got(player).await.is_rescue(7, "not_playlist", 0);
+    far.quiet_for(ms(500)).await;
+    players.learn(&mut far, &media(1, 0), 8).await;
+    // An upstream that has begun anew is followed once what is kept is too old.
+    advance(secs(61)).await;
+    players.learn(&mut far, &media(1, 0), 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blocking_reload_is_never_bridged_by_what_it_has_already() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    let blocking = |msn: u64| format!("{}?_HLS_msn={msn}", media(1, 0));
+    // It waits for its own time, not for that of a rescue.
+    let begun = Instant::now();
+    let player = players.getting(&blocking(8));
+    let asked = far.asked().await;
+    let answer = got(player).await;
+    answer.is_problem(503, "timed_out");
+    assert_eq!(answer.at - begun, secs(6));
+    asked.playlist(8);
+    players.are_done().await;
+
+    // The one that has it all answers an older question.
+    let player = players.getting(&blocking(8));
+    far.asked().await.bad_gateway();
+    got(player).await.is_rescue(8, "origin_broken", 0);
+    let player = players.getting(&blocking(9));
+    far.asked().await.bad_gateway();
+    got(player).await.is_problem(502, "origin_broken");
+    // Nor do directives that make no sense get it.
+    let player = players.getting(&format!("{}?_HLS_msn=x", media(1, 0)));
+    far.asked().await.bad_gateway();
+    got(player).await.is_problem(502, "origin_broken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_is_bridged_without_a_body() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    let head =
+        || Request::builder().method(Method::HEAD).uri(media(1, 0)).body(Empty::new()).expect("a request");
+    // A HEAD teaches nothing.
+    let player = players.ask(head());
+    far.asked().await.answer(200, &[("content-length", "1234")], "");
+    let answer = got(player).await;
+    assert_eq!((answer.status, answer.header("content-length")), (200, Some("1234")));
+    let player = players.ask(head());
+    far.asked().await.bad_gateway();
+    let answer = got(player).await;
+    assert_eq!((answer.status, answer.header("x-onelane-rescue")), (200, Some("origin_broken")));
+    assert_eq!(answer.header("content-length"), Some(&*playlist(7).len().to_string()));
+    assert!(answer.body.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_codings_are_kept_apart() {
+    let (players, mut far) = stack(Config::default());
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(playlist(7).as_bytes()).expect("room");
+    let gzip = gzip.finish().expect("room");
+    let accepting = |coding: &str| {
+        let request = Request::get(media(1, 0)).header("accept-encoding", coding);
+        players.ask(request.body(Empty::new()).expect("a request"))
+    };
+    let player = accepting("gzip, br");
+    far.asked().await.answer(200, &[("content-encoding", "gzip")], gzip.clone());
+    assert_eq!(got(player).await.body, gzip);
+
+    // ffmpeg and others that ask for none are not given a compressed one.
+    let player = players.getting(&media(1, 0));
+    far.asked().await.bad_gateway();
+    got(player).await.is_problem(502, "origin_broken");
+    let player = accepting("br");
+    far.asked().await.bad_gateway();
+    got(player).await.is_problem(502, "origin_broken");
+    let player = accepting("gzip");
+    far.asked().await.bad_gateway();
+    let answer = got(player).await;
+    assert_eq!((answer.status, answer.header("content-encoding")), (200, Some("gzip")));
+    assert_eq!((answer.header("x-onelane-rescue"), &answer.body[..]), (Some("origin_broken"), &gzip[..]));
+
+    players.learn(&mut far, &media(1, 0), 7).await;
+    let player = players.getting(&media(1, 0));
+    far.asked().await.bad_gateway();
+    got(player).await.is_rescue(7, "origin_broken", 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_playlist_of_another_url_or_session_is_never_given() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    for target in [media(1, 1), media(2, 0), format!("{}?tok=2", media(1, 0))] {
+        let player = players.getting(&target);
+        far.asked().await.bad_gateway();
+        got(player).await.is_problem(502, "origin_broken");
+    }
+    // Nor to what only looks like a request for it.
+    let request = Request::builder().method(Method::POST).uri(media(1, 0));
+    let player = players.ask(request.body(Empty::new()).expect("a request"));
+    far.asked().await.bad_gateway();
+    got(player).await.is_problem(502, "origin_broken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_lane_is_bridged() {
+    let serialize = serialize::Config::default().limits(Limits::default().depth(1));
+    let (players, mut far) = stack(Config::default().serialize(serialize));
+    players.learn(&mut far, &media(1, 0), 7).await;
+    let audio = players.getting(&media(1, 1));
+    let asked = far.asked().await;
+    players.get(&media(1, 0)).await.is_rescue(7, "lane_full", 0);
+    asked.playlist(7);
+    got(audio).await.is_playlist(7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_given_that_is_older_than_the_operator_allows() {
+    let rescue = rescue::Config::default().max_age(TARGET);
+    let (players, mut far) = stack(Config::default().rescue(rescue));
+    players.learn(&mut far, &media(1, 0), 7).await;
+    advance(TARGET).await;
+    let player = players.getting(&media(1, 0));
+    far.asked().await.bad_gateway();
+    got(player).await.is_rescue(7, "origin_broken", 6);
+    advance(ms(2)).await;
+    let player = players.getting(&media(1, 0));
+    far.asked().await.bad_gateway();
+    got(player).await.is_problem(502, "origin_broken");
+}

@@ -1,0 +1,275 @@
+//! What is sent again within a turn, how often and when not.
+
+use std::collections::HashSet;
+
+use http::{Method, Request};
+use http_body_util::Empty;
+use onelane::{serialize, stack::Config, upstream::RetryConfig};
+use tokio::time::Instant;
+
+use crate::support::{got, media, ms, secs, stack};
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_is_met_within_the_turn() {
+    let (players, mut far) = stack(Config::default());
+    let video = players.getting(&media(1, 0));
+    let first = far.asked().await;
+    let audio = players.getting(&media(1, 1));
+    let mut before = first.at;
+    first.status(409);
+    for (conflicts, least, most) in [(1, 50, 75), (2, 100, 150), (3, 200, 250)] {
+        let again = far.asked().await;
+        assert_eq!(again.target, media(1, 0), "the sibling waits");
+        let pause = again.at - before;
+        // The clock of a paused runtime goes in whole milliseconds.
+        assert!((ms(least)..=ms(most + 1)).contains(&pause), "{pause:?}");
+        before = again.at;
+        match conflicts {
+            3 => again.playlist(7),
+            _ => again.status(409),
+        }
+    }
+    got(video).await.is_playlist(7);
+    let next = far.asked().await;
+    assert_eq!(next.target, media(1, 1));
+    next.playlist(7);
+    got(audio).await.is_playlist(7);
+    players.are_done().await;
+    assert!(players.stack.lessons().marks.is_empty(), "it went well in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_met_it_at_once_are_spread() {
+    let (players, mut far) = stack(Config::default());
+    let mut asking = Vec::new();
+    for n in 0..30 {
+        asking.push(players.getting(&media(n, 0)));
+    }
+    for _ in 0..30 {
+        far.asked().await.status(409);
+    }
+    let mut moments = HashSet::new();
+    for _ in 0..30 {
+        let again = far.asked().await;
+        moments.insert(again.at);
+        again.playlist(7);
+    }
+    for player in asking {
+        got(player).await.is_playlist(7);
+    }
+    assert!(moments.len() > 5, "{moments:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_verdict_has_its_number_of_tries() {
+    let (players, mut far) = stack(Config::default());
+    let named = |name: &'static str| vec![("x-amzn-errortype", name)];
+    for (nth, (status, headers, body, tries)) in [
+        (409, vec![], "", 4),
+        (503, named("LoadShed:"), "", 2),
+        (503, named("ThrottlingException:"), "", 2),
+        (429, vec![], "", 2),
+        (500, vec![], "", 2),
+        (504, vec![], "", 2),
+        (200, vec![], "<html>", 2),
+        (200, vec![], "", 2),
+        // What the configuration or the manifest is to blame for gets no better.
+        (502, named("BadGatewayException:"), "", 1),
+        (502, named("UnsupportedManifestException:"), "", 1),
+        // A CDN's or a load balancer's word is not MediaTailor's.
+        (502, vec![], "", 2),
+        (502, vec![], "<html>", 2),
+        (520, vec![], "", 2),
+        (400, vec![], "", 1),
+        (401, vec![], "", 1),
+        (403, vec![], "", 1),
+        (404, vec![], "", 1),
+        (410, vec![], "", 1),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let player = players.getting(&media(nth as u32, 0));
+        let (mut least, mut before) = (ms(50), None);
+        for _ in 0..tries {
+            let asked = far.asked().await;
+            if let Some(before) = before {
+                assert!(asked.at - before >= least, "{status}: {:?}", asked.at - before);
+            }
+            if matches!(status, 503 | 429) {
+                least = ms(200);
+            }
+            before = Some(asked.at);
+            asked.answer(status, &headers, body);
+        }
+        assert!(got(player).await.status >= 400);
+        far.quiet_for(secs(2)).await;
+        players.are_done().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_connection_is_tried_again_once_and_then_the_turn_is_kept_for_a_moment() {
+    let (players, mut far) = stack(Config::default());
+    let video = players.getting(&media(1, 0));
+    let first = far.asked().await;
+    let audio = players.getting(&media(1, 1));
+    let broke = Instant::now();
+    first.breaks();
+    let second = far.asked().await;
+    assert_eq!((second.target.clone(), second.at - broke), (media(1, 0), ms(250)));
+    second.breaks();
+    let answer = got(video).await;
+    answer.is_problem(502, "unreachable");
+    let next = far.asked().await;
+    assert_eq!((next.target.clone(), next.at - answer.at), (media(1, 1), ms(250)));
+    next.playlist(7);
+    got(audio).await.is_playlist(7);
+    players.are_done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn head_is_tried_again_and_post_is_not() {
+    let (players, mut far) = stack(Config::default());
+    for (method, status, tries, gets) in [
+        (Method::HEAD, 409, 2, 200),
+        (Method::HEAD, 500, 2, 200),
+        (Method::POST, 409, 1, 502),
+        (Method::DELETE, 500, 1, 502),
+    ] {
+        let request = Request::builder().method(method.clone()).uri(media(1, 0));
+        let player = players.ask(request.body(Empty::new()).expect("a request"));
+        for nth in 1..=tries {
+            let asked = far.asked().await;
+            assert_eq!(asked.method, method);
+            asked.status(if nth == 2 { 200 } else { status });
+        }
+        assert_eq!(got(player).await.status, gets, "{method} {status}");
+        far.quiet_for(secs(2)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_creates_a_session_is_never_tried_again() {
+    let (players, mut far) = stack(Config::default());
+    for (method, target) in [
+        (Method::GET, "/v1/master/acct/Demo/index.m3u8?ads.x=1"),
+        (Method::GET, "/v1/session/acct/Demo/index.m3u8"),
+        (Method::POST, "/v1/session/acct/Demo/index.m3u8"),
+        (Method::GET, "/v1/dash/acct/Demo/index.mpd"),
+    ] {
+        for fails in ["breaks", "409", "500", "503", "504"] {
+            let request = Request::builder().method(&method).uri(target);
+            let player = players.ask(request.body(Empty::new()).expect("a request"));
+            let asked = far.asked().await;
+            match fails.parse() {
+                Ok(status) => asked.status(status),
+                Err(_) => asked.breaks(),
+            }
+            assert!(got(player).await.status >= 502, "{method} {target} {fails}");
+            far.quiet_for(secs(2)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_budget_bounds_the_tries_of_all_sessions() {
+    // Ten in ten seconds, and none on top.
+    let retry = RetryConfig::default().budget_per_second(1).budget_part(0.0);
+    let (players, mut far) = stack(Config::default().retry(retry));
+    let mut tries = 0;
+    for n in 0..50 {
+        let player = players.getting(&media(n, 0));
+        far.asked().await.status(500);
+        tokio::select! {
+            asked = far.asked() => {
+                tries += 1;
+                asked.status(500);
+            }
+            () = tokio::time::sleep(ms(100)) => {}
+        }
+        got(player).await.is_problem(502, "origin_broken");
+    }
+    assert_eq!(tries, 10, "within five seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_try_begins_when_the_players_time_is_as_good_as_up() {
+    let serialize = serialize::Config::default().answer_within(secs(1)).max_hold(secs(30));
+    let (players, mut far) = stack(Config::default().serialize(serialize));
+    let player = players.getting(&media(1, 0));
+    let asked = far.asked().await;
+    let begun = asked.at;
+    let answer = got(player).await;
+    answer.is_problem(504, "timed_out");
+    assert_eq!(answer.at - begun, secs(1));
+    // Nobody waits for it any more.
+    asked.status(409);
+    players.are_done().await;
+    far.quiet_for(secs(2)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blocking_reload_that_is_refused_is_made_without_directives() {
+    let (players, mut far) = stack(Config::default());
+    let player = players.getting(&format!("{}?tok=1&_HLS_msn=8&_HLS_part=2&x=%20", media(1, 0)));
+    far.asked().await.status(400);
+    let again = far.asked().await;
+    assert_eq!(again.target, format!("{}?tok=1&x=%20", media(1, 0)));
+    again.playlist(7);
+    got(player).await.is_playlist(7);
+    assert!(players.stack.lessons().marks.is_empty(), "the session is not lost");
+
+    // Once, and if that is refused as well the session is.
+    let player = players.getting(&format!("{}?_HLS_msn=8", media(1, 0)));
+    far.asked().await.status(400);
+    let again = far.asked().await;
+    assert_eq!(again.target, media(1, 0));
+    again.status(400);
+    got(player).await.is_problem(404, "session_lost");
+    far.quiet_for(secs(2)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_right_after_an_answer_teaches_a_gap_between_turns() {
+    let (players, mut far) = stack(Config::default());
+    // Long after the last answer it is somebody else who loads the session's playlists.
+    players.learn(&mut far, &media(1, 0), 7).await;
+    tokio::time::advance(ms(251)).await;
+    let video = players.getting(&media(1, 0));
+    far.asked().await.status(409);
+    far.asked().await.playlist(7);
+    got(video).await.is_playlist(7);
+    assert!(players.stack.lessons().settle.longest(Instant::now()).0.is_zero());
+
+    let video = players.getting(&media(1, 0));
+    let asked = far.asked().await;
+    let audio = players.getting(&media(1, 1));
+    asked.status(409);
+    far.asked().await.playlist(7);
+    let answer = got(video).await;
+    answer.is_playlist(7);
+    let next = far.asked().await;
+    let gap = next.at - answer.at;
+    assert_eq!(gap, ms(4), "the players need not wait for it");
+    next.playlist(7);
+    got(audio).await.is_playlist(7);
+
+    // Another one, and it is twice as long; other configurations have none.
+    let [video, audio] = [0, 1].map(|n| players.getting(&media(1, n)));
+    far.asked().await.status(409);
+    far.asked().await.playlist(8);
+    let answer = got(video).await;
+    let next = far.asked().await;
+    assert_eq!(next.at - answer.at, ms(8));
+    next.playlist(8);
+    got(audio).await.is_playlist(8);
+    let [video, audio] = [0, 1].map(|n| players.getting(&media(1, n).replace("Demo", "Other")));
+    far.asked().await.playlist(8);
+    let answer = got(video).await;
+    let next = far.asked().await;
+    assert_eq!(next.at, answer.at);
+    next.playlist(8);
+    got(audio).await.is_playlist(8);
+    players.are_done().await;
+}

@@ -1,0 +1,192 @@
+//! Sessions that are answered here.
+
+use http::Request;
+use http_body_util::Empty;
+use onelane::{shield, stack::Config};
+use tokio::time::{Instant, advance};
+
+use crate::support::{got, media, ms, secs, session, stack};
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_session_is_answered_here_but_for_one_probe_in_half_a_target_duration() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    let player = players.getting(&media(1, 0));
+    far.asked().await.status(400);
+    got(player).await.is_problem(404, "session_lost");
+
+    let (begun, mut probes) = (Instant::now(), 0);
+    while begun.elapsed() < secs(30) {
+        let targets = [
+            media(1, 0),
+            media(1, 1),
+            format!("/v1/master/acct/Demo/index.m3u8?aws.sessionId={}", session(1)),
+            format!("/v1/tracking/acct/Demo/{}", session(1)),
+        ];
+        let asking: Vec<_> = targets.iter().map(|target| (Instant::now(), players.getting(target))).collect();
+        for (asked_at, mut player) in asking {
+            let answer = tokio::select! {
+                biased;
+                answer = &mut player => answer.expect("no panic"),
+                asked = far.asked() => {
+                    assert!(!asked.target.contains("tracking"), "nobody hears of that one");
+                    probes += 1;
+                    asked.status(404);
+                    got(player).await
+                }
+            };
+            // Nothing of it is a rescue.
+            answer.is_problem(404, "session_lost");
+            assert_eq!(answer.at, asked_at, "at once");
+            if answer.header("retry-after").is_some() {
+                let again: u64 =
+                    answer.header("retry-after").and_then(|text| text.parse().ok()).expect("seconds");
+                assert!((1..=3).contains(&again), "{again}");
+            }
+        }
+        advance(ms(100)).await;
+    }
+    assert_eq!(probes, 9, "in thirty seconds, since playlists of six seconds were known");
+
+    // Segments and preflights of it are nobody's business.
+    let segment = players.getting(&format!("/v1/segment/acct/Demo/{}/0/1", session(1)));
+    far.asked().await.status(301);
+    assert_eq!(got(segment).await.status, 301);
+    // Other sessions go on, and a probe that goes well brings this one back.
+    players.learn(&mut far, &media(2, 0), 7).await;
+    advance(secs(3)).await;
+    players.learn(&mut far, &media(1, 0), 3).await;
+    players.learn(&mut far, &media(1, 1), 3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blocked_session_is_probed_seldom() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    for _ in 0..3 {
+        let player = players.getting(&media(1, 0));
+        far.asked().await.status(410);
+        got(player).await.is_problem(410, "blocked");
+        let until = Instant::now() + secs(30);
+        while Instant::now() < until {
+            players.get(&media(1, 1)).await.is_problem(410, "blocked");
+            far.quiet().await;
+            advance(ms(998)).await;
+        }
+        advance(ms(50)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_session_is_answered_here_with_its_last_good_playlist() {
+    let (players, mut far) = stack(Config::default());
+    for (nth, (status, reason)) in
+        [(409, "conflict"), (503, "overloaded"), (504, "timed_out"), (429, "throttled"), (0, "unreachable")]
+            .into_iter()
+            .enumerate()
+    {
+        let [video, audio, subtitles] = [0, 1, 2].map(|n| media(nth as u32, n));
+        players.learn(&mut far, &video, 7).await;
+        players.learn(&mut far, &audio, 7).await;
+        let mut player = players.getting(&video);
+        let failed = loop {
+            tokio::select! {
+                biased;
+                answer = &mut player => break answer.expect("no panic"),
+                asked = far.asked() => if status == 0 { asked.breaks() } else { asked.status(status) },
+            }
+        };
+        assert_eq!(failed.header("x-onelane-rescue"), Some(reason));
+
+        // Its siblings are not sent after it.
+        for target in [&video, &audio, &audio] {
+            let asked_at = Instant::now();
+            let answer = players.get(target).await;
+            assert_eq!((answer.header("x-onelane-rescue"), answer.at), (Some(reason), asked_at));
+        }
+        // Who has nothing yet may have its try.
+        let player = players.getting(&subtitles);
+        let asked = far.asked().await;
+        assert_eq!(asked.target, subtitles);
+        asked.playlist(7);
+        got(player).await.is_playlist(7);
+        // That went well: so may the others.
+        players.learn(&mut far, &video, 8).await;
+        players.are_done().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_probe_finds_out_whether_a_failing_session_is_well() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    players.learn(&mut far, &media(1, 1), 7).await;
+    let player = players.getting(&media(1, 0));
+    far.asked().await.status(503);
+    far.asked().await.status(503);
+    got(player).await.is_rescue(7, "overloaded", 0);
+    let tracking = format!("/v1/tracking/acct/Demo/{}", session(1));
+    advance(secs(3)).await;
+
+    // Tracking is nobody's probe.
+    let player = players.getting(&tracking);
+    far.asked().await.answer(200, &[], "{}");
+    assert_eq!(got(player).await.body, "{}");
+    let probe = players.getting(&media(1, 0));
+    let asked = far.asked().await;
+    players.get(&media(1, 1)).await.is_rescue(7, "overloaded", 3);
+    far.quiet().await;
+    asked.playlist(8);
+    got(probe).await.is_playlist(8);
+    players.learn(&mut far, &media(1, 1), 8).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_of_one_playlist_is_not_its_sessions() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    players.learn(&mut far, &media(1, 1), 7).await;
+    for status in [500, 502] {
+        let player = players.getting(&media(1, 0));
+        far.asked().await.status(status);
+        far.asked().await.status(status);
+        got(player).await.is_rescue(7, "origin_broken", 0);
+        players.learn(&mut far, &media(1, 1), 7).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_would_be_one_4xx_too_many_is_answered_here() {
+    let shield = shield::Config::default().session_4xx_per_minute(5).configuration_4xx_per_minute(12);
+    let (players, mut far) = stack(Config::default().shield(shield));
+    players.learn(&mut far, &media(9, 0), 7).await;
+    for number in [1, 2] {
+        for _ in 0..5 {
+            let player = players.getting(&media(number, 0));
+            far.asked().await.status(403);
+            got(player).await.is_problem(403, "denied");
+        }
+        let answer = players.get(&media(number, 0)).await;
+        answer.is_problem(502, "throttled");
+        assert_eq!(answer.header("retry-after"), Some("10"));
+        far.quiet().await;
+    }
+    // Two more of another session, and the whole configuration has had its share: every attempt counts.
+    let player = players.getting(&media(3, 0));
+    far.asked().await.status(409);
+    far.asked().await.status(409);
+    far.asked().await.playlist(7);
+    got(player).await.is_playlist(7);
+    players.get(&media(4, 0)).await.is_problem(502, "throttled");
+    far.quiet().await;
+    // Sessions that were good before go on, those of other configurations as well, and new ones are made.
+    players.learn(&mut far, &media(9, 0), 8).await;
+    players.learn(&mut far, &media(5, 0).replace("Demo", "Other"), 8).await;
+    let master = Request::get("/v1/master/acct/Demo/index.m3u8").body(Empty::new()).expect("a request");
+    let player = players.ask(master);
+    far.asked().await.answer(200, &[], "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n0.m3u8\n");
+    assert_eq!(got(player).await.status, 200);
+    // A minute later it is over.
+    advance(secs(71)).await;
+    players.learn(&mut far, &media(1, 0), 8).await;
+}
