@@ -4,7 +4,7 @@
 //
 //   FAULTS=409,hang PLAYERS=mpv PATHS=direct   some of it
 //   QUICK=1       through onelane alone, of each kind of fault one
-//   PARALLEL=4    how many players at once
+//   PARALLEL=4    how many players at once, three for each core if not given
 //   WRITE_RESULTS=1   puts the tables into tests/survival.md
 import assert from 'node:assert/strict';
 import { mkdtemp, writeFile } from 'node:fs/promises';
@@ -22,7 +22,7 @@ const QUICK = Boolean(process.env.QUICK);
 /** How long a player plays before the fault begins, from its first picture on, in seconds. */
 const BEFORE = 8;
 /** How long it is watched once the fault has ended, in seconds. */
-const AFTER = QUICK ? 16 : 20;
+const AFTER = 20;
 /** How much of it must be played then for the player to count as alive, in seconds; and it must play at the end. */
 const LIVES = 10;
 /** The picture must have moved so many seconds before the end. */
@@ -35,7 +35,7 @@ const LENGTH = 120;
 const LATENCY = 200;
 /** Everything of one run and of its repetition, in ms. */
 const BOUND = 240_000;
-const PARALLEL = Number(process.env.PARALLEL || 2 * availableParallelism());
+const PARALLEL = Number(process.env.PARALLEL || 3 * availableParallelism());
 
 const FOUND = chosen('FAULTS', FAULTS.map(({ name }) => name));
 const CHOSEN = FAULTS.filter(({ name, quick }) => FOUND.includes(name) && (quick || !QUICK));
