@@ -53,7 +53,7 @@ let pictures;
 
 before(async () => {
   binary();
-  SEGMENTS.forEach(asset);
+  SEGMENTS.forEach((seconds) => asset(seconds));
   pictures = await mkdtemp(join(tmpdir(), 'onelane-players-'));
 });
 
