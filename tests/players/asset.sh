@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Makes the test asset with ffmpeg: what a packager in front of MediaTailor would hold.
 #
-#   asset.sh DIR [ts|fmp4] [SECONDS]
+#   asset.sh DIR [ts|fmp4] [SECONDS] [LENGTH]
 #
-# DIR/origin  24 s of a test pattern: two variants, audio of its own, WebVTT subtitles, index.m3u8 on top
+# DIR/origin  a test pattern: two variants, audio of its own, WebVTT subtitles, index.m3u8 on top
 # DIR/ads     three segments of another pattern with the same renditions
 #
-# SECONDS is the length of a segment, 2 if not given; 24 must be a multiple of it.
+# SECONDS is the length of a segment, 2 if not given; LENGTH is that of the whole, a multiple of it, 24 if not given.
 # A second call with the same arguments finds everything in place and does nothing.
 set -euo pipefail
 
@@ -20,9 +20,10 @@ esac
 command -v ffmpeg >/dev/null || { echo "asset.sh: ffmpeg is missing: install the package ffmpeg" >&2; exit 2; }
 
 seconds_per_segment=${3:-2}
+length=${4:-24}
 fps=25
-if ! [[ $seconds_per_segment =~ ^[1-9][0-9]?$ ]] || ((24 % seconds_per_segment)); then
-  echo "asset.sh: segments of '$seconds_per_segment' seconds: use a divisor of 24" >&2
+if ! [[ $seconds_per_segment =~ ^[1-9][0-9]?$ && $length =~ ^[1-9][0-9]{0,2}$ ]] || ((length % seconds_per_segment)); then
+  echo "asset.sh: '$length' seconds in segments of '$seconds_per_segment': use numbers of which the second divides the first" >&2
   exit 2
 fi
 
@@ -66,9 +67,14 @@ subtitles() {
     printf '#EXT-X-ENDLIST\n'
   } >"$into/index.m3u8"
   for ((n = 0; n < count; n++)); do
-    printf 'WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:%d,LOCAL:00:00:00.000\n\n00:00:%02d.000 --> 00:00:%02d.900\n%s %d\n\n' \
-      "$start" $((n * seconds_per_segment)) $(((n + 1) * seconds_per_segment - 1)) "$word" "$n" >"$into/$(printf '%03d' "$n").vtt"
+    printf 'WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:%d,LOCAL:00:00:00.000\n\n%s.000 --> %s.900\n%s %d\n\n' \
+      "$start" "$(clock $((n * seconds_per_segment)))" "$(clock $(((n + 1) * seconds_per_segment - 1)))" "$word" "$n" >"$into/$(printf '%03d' "$n").vtt"
   done
+}
+
+# clock SECONDS: as a cue's time is written.
+clock() {
+  printf '%02d:%02d:%02d' $(($1 / 3600)) $(($1 / 60 % 60)) $(($1 % 60))
 }
 
 # multivariant INTO: ties the renditions together.
@@ -91,18 +97,18 @@ EOF
 # asset PICTURE TONE SECONDS WORD NAME: made beside its place and moved there whole, so that a broken run leaves nothing half.
 asset() {
   local place=$dir/$5 making
-  [ "$(cat "$place/.form" 2>/dev/null)" = "$form $seconds_per_segment" ] && return 0
+  [ "$(cat "$place/.form" 2>/dev/null)" = "$form $seconds_per_segment $3" ] && return 0
   making=$place.making.$$
   rm -rf "$making"
   encode "$1" "$2" "$3" "$making"
   subtitles "$3" "$4" "$making"
   multivariant "$making"
-  echo "$form $seconds_per_segment" >"$making/.form"
+  echo "$form $seconds_per_segment $3" >"$making/.form"
   rm -rf "$place"
   mv "$making" "$place"
 }
 
 mkdir -p "$dir"
 trap 'rm -rf "$dir"/*.making.$$' EXIT
-asset testsrc2 440 24 programme origin
+asset testsrc2 440 "$length" programme origin
 asset smptehdbars 880 $((3 * seconds_per_segment)) advertisement ads

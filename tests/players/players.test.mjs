@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { openBrowser } from './lib/browser.mjs';
-import { openFfmpeg, openGstreamer } from './lib/programs.mjs';
+import { BROWSER_PLAYERS, PROGRAMS, chosen, open } from './lib/players.mjs';
 import { table, write } from './lib/report.mjs';
 import { asset, binary, openStage } from './lib/stage.mjs';
 import { FPS, outcome, watch } from './lib/watch.mjs';
@@ -25,10 +25,8 @@ const PLAYED = 24;
 /** Everything of one run: start-up, the longest watch, its end. In ms. */
 const BOUND = 150_000;
 
-const chosen = (name, all) => (process.env[name] ? all.filter((one) => process.env[name].split(',').includes(String(one))) : all);
-const BROWSER_PLAYERS = ['hls.js', 'Shaka', 'video.js', 'Chromium'];
-const FFMPEGS = { ffmpeg: 'ffmpeg', ...(process.env.NEWER_FFMPEG && { 'newer ffmpeg': process.env.NEWER_FFMPEG }) };
-const PLAYERS = chosen('PLAYERS', [...BROWSER_PLAYERS, ...Object.keys(FFMPEGS), 'GStreamer']);
+/** mpv plays with the library of ffmpeg, and streamlink loads as ffmpeg does: they are in the survival matrix alone. */
+const PLAYERS = chosen('PLAYERS', [...BROWSER_PLAYERS, 'ffmpeg', 'newer ffmpeg', 'GStreamer'].filter((player) => BROWSER_PLAYERS.includes(player) || player in PROGRAMS));
 const PATHS = chosen('PATHS', ['through onelane', 'direct']);
 const LATENCIES = chosen('LATENCIES', [200, 1000]);
 
@@ -55,7 +53,7 @@ let pictures;
 
 before(async () => {
   binary();
-  SEGMENTS.forEach(asset);
+  SEGMENTS.forEach((seconds) => asset(seconds));
   pictures = await mkdtemp(join(tmpdir(), 'onelane-players-'));
 });
 
@@ -95,9 +93,7 @@ async function play({ browser, player, latency, through }) {
   const stage = await openStage({ latency, through, segment: segment(player, latency) });
   let opened;
   try {
-    if (player in FFMPEGS) opened = openFfmpeg(FFMPEGS[player], stage.master);
-    else if (player === 'GStreamer') opened = openGstreamer(stage.master);
-    else opened = await browser.open(player, stage.master);
+    opened = await open(player, stage.master, browser);
 
     const seconds = !through && latency >= 1000 ? WATCHED_TO_DEATH : WATCHED;
     const seen = await watch(opened.look, seconds, Math.max(AT_THE_END, 2 * segment(player, latency)));

@@ -40,6 +40,7 @@ export async function openBrowser() {
   return {
     open: (player, master) => openPage(browser, `http://127.0.0.1:${server.address().port}`, player, master),
     version: () => browser.version(),
+    isConnected: () => browser.isConnected(),
     async close() {
       await browser.close();
       server.closeAllConnections();
@@ -66,6 +67,8 @@ async function openPage(browser, base, player, master) {
     errors: () => page.evaluate('errors'),
     /** Every playlist answer that the page saw. */
     playlists: () => playlists,
+    /** The error statuses among them. */
+    statuses: () => playlists.map(({ status }) => status).filter((status) => status >= 400),
     /** The kinds of alternate rendition (`AUDIO`, `SUBTITLES`) whose playlist this player has loaded. */
     loaded: () => Object.keys(renditions).filter((kind) => playlists.some(({ path, status }) => path === renditions[kind] && status === 200)),
     screenshot: (path) => page.screenshot({ path }),

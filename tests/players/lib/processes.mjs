@@ -13,10 +13,19 @@ const KEPT = 4_000_000;
 const running = new Set();
 const handedOut = new Set();
 
-// Only children of this process are ever signalled, each by its own handle.
-process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-  process.on(signal, () => process.exit(130));
+// Only children of this process are ever signalled, each with the group that it leads.
+process.on('exit', () => running.forEach((child) => signal(child, 'SIGKILL')));
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(name, () => process.exit(130));
+}
+
+/** Signals a child and those that it has started: streamlink leaves its ffmpeg behind otherwise. */
+function signal(child, name) {
+  try {
+    process.kill(-child.pid, name);
+  } catch {
+    // It never started, or all of them have ended.
+  }
 }
 
 /** A loopback port that nothing listens on, and that no earlier call has given. */
@@ -34,7 +43,7 @@ export async function freePort() {
 
 /** Starts a program. `onLine(stream, line)` gets every line that it prints. */
 export function start(program, args, { env = {}, onLine = () => {} } = {}) {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env }, detached: true });
   running.add(child);
   const told = { stdout: '', stderr: '' };
   const rest = { stdout: '', stderr: '' };
@@ -48,7 +57,7 @@ export function start(program, args, { env = {}, onLine = () => {} } = {}) {
   }
   const ended = new Promise((done) => {
     child.once('error', (error) => done({ error }));
-    child.once('close', (code, signal) => done({ code, signal }));
+    child.once('close', (code, by) => done({ code, signal: by }));
   }).then((how) => {
     running.delete(child);
     process_.ended = how;
@@ -60,8 +69,8 @@ export function start(program, args, { env = {}, onLine = () => {} } = {}) {
     stderr: () => told.stderr,
     async stop() {
       if (process_.ended) return process_.ended;
-      child.kill('SIGTERM');
-      const late = setTimeout(() => child.kill('SIGKILL'), END_WITHIN);
+      signal(child, 'SIGTERM');
+      const late = setTimeout(() => signal(child, 'SIGKILL'), END_WITHIN);
       const how = await ended;
       clearTimeout(late);
       return how;
@@ -70,9 +79,9 @@ export function start(program, args, { env = {}, onLine = () => {} } = {}) {
   return process_;
 }
 
-/** Starts a server and returns once `url` answers 200. */
-export async function serve(program, args, url) {
-  const server = start(program, args);
+/** Starts a server as `start` does, and returns once `url` answers 200. */
+export async function serve(program, args, url, how) {
+  const server = start(program, args, how);
   const until = Date.now() + READY_WITHIN;
   for (;;) {
     const response = await fetch(url, { signal: AbortSignal.timeout(2_000) }).catch(() => undefined);

@@ -1,12 +1,34 @@
-// Players that are programs: ffmpeg and GStreamer.
+// Players that are programs: ffmpeg, GStreamer, mpv and streamlink.
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { start } from './processes.mjs';
 import { FPS } from './watch.mjs';
 
 /** Newer builds refuse segments without a known extension, as `/v1/segment/...` are, unless told not to. */
 function picky(ffmpeg) {
-  const help = execFileSync(ffmpeg, ['-hide_banner', '-h', 'demuxer=hls'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-  return help.includes('extension_picky') ? ['-extension_picky', '0'] : [];
+  if (!pickiness.has(ffmpeg)) {
+    const help = execFileSync(ffmpeg, ['-hide_banner', '-h', 'demuxer=hls'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    pickiness.set(ffmpeg, help.includes('extension_picky'));
+  }
+  return pickiness.get(ffmpeg);
+}
+const pickiness = new Map();
+
+/** Reads all of an input, throws it away and tells of its frames. */
+const COUNTED = ['-hide_banner', '-nostdin', '-loglevel', 'warning', '-progress', 'pipe:1', '-stats_period', '0.5'];
+const THROWN_AWAY = ['-map', '0', '-c', 'copy', '-f', 'null', '-'];
+
+/** What ffmpeg has read, from what it tells of its progress. */
+function counts(state) {
+  return (stream, line) => {
+    const [, frames] = /^frame=\s*(\d+)$/.exec(line) ?? [];
+    if (stream !== 'stdout' || !frames) return;
+    state.frames = Number(frames);
+    // Its clock jumps where an advertisement begins or ends; what it has read does not.
+    state.time = state.frames / FPS;
+  };
 }
 
 /**
@@ -17,23 +39,10 @@ function picky(ffmpeg) {
  */
 export function openFfmpeg(ffmpeg, master) {
   const state = { time: 0, frames: 0, reader: true };
-  const program = start(
-    ffmpeg,
-    // Subtitles are as by default, which before 9 is off: switched on there by `-strict experimental`, the demuxer reads
-    // nothing but WebVTT until it has enough to probe, which in a live stream is never.
-    ['-hide_banner', '-nostdin', '-loglevel', 'warning', '-progress', 'pipe:1', '-stats_period', '0.5', ...picky(ffmpeg)]
-      .concat(['-i', master, '-map', '0', '-c', 'copy', '-f', 'null', '-']),
-    {
-      onLine(stream, line) {
-        const [, frames] = /^frame=\s*(\d+)$/.exec(line) ?? [];
-        if (stream !== 'stdout' || !frames) return;
-        state.frames = Number(frames);
-        // Its clock jumps where an advertisement begins or ends; what it has read does not.
-        state.time = state.frames / FPS;
-      },
-    },
-  );
-  return opened(program, state);
+  // Subtitles are as by default, which before 9 is off: switched on there by `-strict experimental`, the demuxer reads
+  // nothing but WebVTT until it has enough to probe, which in a live stream is never.
+  const args = [...COUNTED, ...(picky(ffmpeg) ? ['-extension_picky', '0'] : []), '-i', master, ...THROWN_AWAY];
+  return opened(start(ffmpeg, args, { onLine: counts(state) }), state);
 }
 
 /** playbin3 with hlsdemux2, both sinks in time with the clock; every picture that reaches the sink is counted. */
@@ -56,14 +65,67 @@ export function openGstreamer(master) {
   return opened(program, state);
 }
 
+/** mpv with pictures and sound that nobody sees or hears, in time with the clock. */
+export function openMpv(master) {
+  const state = { time: 0, frames: 0 };
+  let position;
+  const program = start(
+    'mpv',
+    ['--no-config', '--vo=null', '--ao=null', '--term-status-msg=position=${=time-pos}\n']
+      // Its demuxer is that of the ffmpeg beside it.
+      .concat(picky('ffmpeg') ? ['--demuxer-lavf-o=extension_picky=0'] : [], [master]),
+    {
+      onLine(stream, line) {
+        const [, text] = /position=(-?[\d.]+)/.exec(line) ?? [];
+        if (text === undefined) return;
+        const step = Number(text) - (position ?? Number(text));
+        position = Number(text);
+        // Its clock jumps where an advertisement begins or ends: what it has shown is the time that counts.
+        if (step > 0 && step < 1) state.time += step;
+        state.frames = Math.round(state.time * FPS);
+      },
+    },
+  );
+  return opened(program, state);
+}
+
+/** streamlink, which writes what it has loaded into a pipe; ffmpeg at the other end counts the pictures. */
+export function openStreamlink(master) {
+  const state = { time: 0, frames: 0, reader: true };
+  const scratch = mkdtempSync(join(tmpdir(), 'onelane-streamlink-'));
+  const program = start(
+    'sh',
+    ['-c', 'url=$1; shift; streamlink --stdout "$url" best | ffmpeg "$@"', 'sh', master, ...COUNTED, '-i', 'pipe:0', ...THROWN_AWAY],
+    // It leaves its named pipes behind when it is stopped.
+    { env: { TMPDIR: scratch }, onLine: counts(state) },
+  );
+  const { close, ...rest } = opened(program, state);
+  return {
+    ...rest,
+    async close() {
+      await close();
+      rmSync(scratch, { recursive: true, force: true });
+    },
+  };
+}
+
 function opened(program, state) {
   return {
     look: async () => ({ ...state, over: program.ended !== undefined, fatal: program.ended && ending(program) }),
     /** Lines in which the program tells of a 409. */
-    conflicts: () => program.stderr().split('\n').filter((line) => /HTTP (error|status code) 409/.test(line)),
+    conflicts: () => program.stderr().split('\n').filter((line) => statusOf(line) === 409),
+    /** The error statuses of which the program tells. */
+    statuses: () => program.stderr().split('\n').map(statusOf).filter((status) => status !== undefined),
     stderr: program.stderr,
     close: () => program.stop(),
   };
+}
+
+/** The error status that a line of a program's log tells of. */
+function statusOf(line) {
+  const [, before, after] = /HTTP (?:error|status code) (\d{3})|(\d{3}) (?:Client|Server) Error/.exec(line) ?? [];
+  const status = Number(before ?? after);
+  return status >= 400 ? status : undefined;
 }
 
 function ending(program) {

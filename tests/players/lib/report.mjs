@@ -21,10 +21,13 @@ export function table(rows) {
 }
 
 /** Puts `text` between the marks in tests/README.md. */
-export async function write(text) {
-  const readme = await readFile(README, 'utf8');
-  const [before, rest] = readme.split(FROM);
-  const after = rest?.split(TO)[1];
-  if (after === undefined) throw new Error(`tests/README.md has lost its marks ${FROM} and ${TO}`);
-  await writeFile(README, `${before}${FROM}\n\n${text}\n\n${TO}${after}`);
+export const write = (text) => putBetween(README, FROM, TO, text);
+
+/** Puts `text` between two marks of a file. */
+export async function putBetween(file, from, to, text) {
+  const whole = await readFile(file, 'utf8');
+  const [before, rest] = whole.split(from);
+  const after = rest?.split(to)[1];
+  if (after === undefined) throw new Error(`${file} has lost its marks ${from} and ${to}`);
+  await writeFile(file, `${before}${from}\n\n${text}\n\n${to}${after}`);
 }

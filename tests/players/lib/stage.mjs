@@ -9,10 +9,10 @@ const HERE = fileURLToPath(new URL('..', import.meta.url));
 const REPOSITORY = join(HERE, '..', '..');
 const MAKE_ASSET = join(HERE, 'asset.sh');
 
-/** The test asset with segments of so many seconds, made by ffmpeg if it is not there yet. */
-export function asset(seconds) {
-  const place = join(HERE, '.asset', `${seconds}s`);
-  execFileSync('bash', [MAKE_ASSET, place, process.env.FORM || 'ts', String(seconds)], { stdio: 'inherit' });
+/** The test asset with segments of so many seconds, `length` seconds in all, made by ffmpeg if it is not there yet. */
+export function asset(seconds, length = 24) {
+  const place = join(HERE, '.asset', `${seconds}s-${length}s`);
+  execFileSync('bash', [MAKE_ASSET, place, process.env.FORM || 'ts', String(seconds), String(length)], { stdio: 'inherit' });
   return place;
 }
 
@@ -25,19 +25,22 @@ export function binary() {
 
 /**
  * Starts the servers of one run. `latency` is the time of one playlist in ms; `through` puts onelane in front;
- * `segment` is the length of a segment in s.
+ * `segment` is the length of a segment in s, `length` that of the asset, which comes again and again with ad breaks
+ * between, unless `ads` is false; `conflict` is the emulator's way with two requests of one session.
  */
-export async function openStage({ latency, through, segment }) {
-  const media = asset(segment);
+export async function openStage({ latency, through, segment, length, ads = true, conflict = 'reject' }) {
+  const media = asset(segment, length);
   const servers = [];
+  const log = [];
   const stop = () => Promise.all(servers.map((server) => server.stop()));
   try {
     const emulator = `127.0.0.1:${await freePort()}`;
     servers.push(
       await serve(
         binary(),
-        ['emulate', '--listen', emulator, '--conflict', 'reject', '--latency', `${latency}ms`]
-          .concat(['--origin', join(media, 'origin'), '--ads', join(media, 'ads'), '--segment-redirect', '302'])
+        ['emulate', '--listen', emulator, '--conflict', conflict, '--latency', `${latency}ms`]
+          .concat(['--origin', join(media, 'origin'), '--segment-redirect', '302'])
+          .concat(ads ? ['--ads', join(media, 'ads')] : [])
           .concat(process.env.EMULATE_ARGS?.split(' ') ?? []),
         `http://${emulator}/__emulator/stats`,
       ),
@@ -51,6 +54,7 @@ export async function openStage({ latency, through, segment }) {
           binary(),
           ['serve', '--upstream', `http://${emulator}`, '--listen', entry, '--admin', admin],
           `http://${admin}/readyz`,
+          { onLine: (_, line) => log.push(line) },
         ),
       );
     }
@@ -58,7 +62,15 @@ export async function openStage({ latency, through, segment }) {
       /** What the player is given. */
       master: `http://${entry}/v1/master/acct/Demo/index.m3u8`,
       counters: () => counters(emulator),
-      stop,
+      /** Begins a fault: an object as `onelane emulate --help` describes. */
+      fail: (fault) => ask(emulator, 'faults', { method: 'POST', body: JSON.stringify(fault) }),
+      /** What onelane has logged; empty without it. */
+      log: () => log.join('\n'),
+      async stop() {
+        const died = servers.find((server) => server.ended);
+        await stop();
+        if (died) throw new Error(`a server ended in the middle of the run: ${JSON.stringify(died.ended)} ${died.stderr().slice(-2_000)}`);
+      },
     };
   } catch (error) {
     await stop();
@@ -66,17 +78,21 @@ export async function openStage({ latency, through, segment }) {
   }
 }
 
-/** What the emulator saw of this player: `{ requests, conflicts, mostInFlight, sessions }`. */
+/** One of the emulator's own pages. */
+async function ask(emulator, path, how = {}) {
+  const response = await fetch(`http://${emulator}/__emulator/${path}`, { ...how, signal: AbortSignal.timeout(5_000) });
+  if (!response.ok) throw new Error(`the emulator's ${path} answered ${response.status}: ${await response.text()}`);
+  return response.json();
+}
+
+/** What the emulator saw of this player: `{ requests, media, conflicts, faulty, mostInFlight, sessions }`. */
 async function counters(emulator) {
-  const read = async (path) => {
-    const response = await fetch(`http://${emulator}/__emulator/${path}`, { signal: AbortSignal.timeout(5_000) });
-    if (!response.ok) throw new Error(`the emulator's ${path} answered ${response.status}`);
-    return response.json();
-  };
-  const [stats, sessions] = await Promise.all([read('stats'), read('sessions')]);
+  const [stats, sessions] = await Promise.all([ask(emulator, 'stats'), ask(emulator, 'sessions')]);
   return {
     requests: number(stats, 'playlists'),
+    media: stats.by_kind.media ?? 0,
     conflicts: number(stats, 'conflicts'),
+    faulty: number(stats, 'faulty'),
     mostInFlight: Math.max(0, ...sessions.map((session) => number(session, 'max_in_flight'))),
     sessions: sessions.length,
   };

@@ -23,12 +23,17 @@ const START_WITHIN = 30;
  * - `lastMove` seconds after the start at which media time or frames last went on
  * - `endMoved` whether both went on in the last `lately` seconds
  * - `fatal`, `fatalAt`  the first fatal error, and its second after the start
+ * - `over`     whether its program ended by itself
+ *
+ * `acts` are done on the way, in order: `{ at, act }`, seconds after the first picture, and an async function that gets
+ * what was seen so far. Those that the end of the program comes before are left undone.
  */
-export async function watch(look, seconds, lately) {
+export async function watch(look, seconds, lately, acts = []) {
   const begin = performance.now();
   const now = () => (performance.now() - begin) / 1000;
-  const seen = { started: undefined, watched: 0, played: 0, frames: 0, lastMove: 0, pauses: 0, endMoved: false, fatal: undefined, fatalAt: undefined };
+  const seen = { started: undefined, watched: 0, played: 0, frames: 0, lastMove: 0, pauses: 0, endMoved: false, fatal: undefined, fatalAt: undefined, over: false };
   const moves = [];
+  const due = [...acts];
   let last;
   let from;
   for (;;) {
@@ -62,9 +67,11 @@ export async function watch(look, seconds, lately) {
     }
     seen.watched = sample.at - from.at;
     if (sample.over || seen.watched >= seconds) break;
+    while (due.length > 0 && seen.watched >= due[0].at) await due.shift().act(seen);
   }
   const end = now();
-  seen.endMoved = seen.started !== undefined && !last.over && moves.some((move) => move.at > end - lately);
+  seen.over = last.over === true;
+  seen.endMoved = seen.started !== undefined && !seen.over && moves.some((move) => move.at > end - lately);
   if (seen.started !== undefined) {
     seen.lastMove -= seen.started;
     if (seen.fatalAt !== undefined) seen.fatalAt -= seen.started;
