@@ -106,35 +106,34 @@ async fn one_exchange<S, ReqBody, ResBody>(
         () = players.exchange.deserted() => return players.left(),
         turn = ticket.turn_within(Duration::MAX) => turn,
     };
-    let turn = match turn {
-        Ok(turn) => turn,
+    let mut turn = match turn {
+        Ok(turn) => Some(turn),
         Err(closed) => return players.answer(Err(closed.into())),
     };
     if !players.send() {
         return players.left();
     }
     // From here on it is not the players that end it, only its own time.
-    let exchange = converse(inner, request, turn, &mut players, collect_up_to);
-    let kept = timeout(max_hold, exchange).await;
-    if kept.is_err() {
+    let exchange = converse(inner, request, &mut turn, &mut players, collect_up_to);
+    let KeepTurn(gap) = timeout(max_hold, exchange).await.unwrap_or_else(|_| {
         players.answer(Err(Error::new(ErrorKind::HeldTooLong)));
-    }
+        KeepTurn(GRACE)
+    });
     drop(players);
-    if let Ok(Some((turn, KeepTurn(gap)))) = kept {
+    if turn.is_some() && !gap.is_zero() {
         sleep(gap).await;
-        drop(turn);
     }
 }
 
-/// Asks the upstream and answers the players. The turn is held until the upstream's last byte, and is given back where
-/// it has to be kept for longer.
+/// Asks the upstream and answers the players. The turn is held until the upstream's last byte, and stays where it is if it
+/// has to be kept for longer.
 async fn converse<S, ReqBody, ResBody>(
     inner: S,
     request: Request<ReqBody>,
-    turn: Turn<SessionKey>,
+    turn: &mut Option<Turn<SessionKey>>,
     players: &mut Players,
     collect_up_to: usize,
-) -> Option<(Turn<SessionKey>, KeepTurn)>
+) -> KeepTurn
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     S::Error: Into<BoxError>,
@@ -146,36 +145,29 @@ where
         Ok(response) => response,
         Err(error) => {
             players.answer(Err(Error::upstream(error)));
-            return Some((turn, KeepTurn(GRACE)));
+            return KeepTurn(GRACE);
         }
     };
     let (mut head, body) = response.into_parts();
-    let keep = head.extensions.remove::<KeepTurn>();
+    let keep = head.extensions.remove().unwrap_or(KeepTurn(Duration::ZERO));
     let mut body = std::pin::pin!(body);
     match collect(body.as_mut(), collect_up_to).await {
         Ok(Collected::Whole(whole)) => {
-            let answer = Ok(Answer::Whole(Response::from_parts(head, whole)));
-            match keep {
-                Some(keep) => {
-                    players.answer(answer);
-                    return Some((turn, keep));
-                }
-                None => players.hand_on_and_answer(turn, answer),
+            if keep == KeepTurn(Duration::ZERO) {
+                players.hand_on(turn.take());
             }
+            players.answer(Ok(Answer::Whole(Response::from_parts(head, whole))));
+            keep
         }
-        Ok(Collected::TooLarge(read)) => {
-            let keep = match stream(head, read, body, players).await {
-                true => keep,
-                false => Some(KeepTurn(GRACE)),
-            };
-            return keep.map(|keep| (turn, keep));
-        }
+        Ok(Collected::TooLarge(read)) => match stream(head, read, body, players).await {
+            true => keep,
+            false => KeepTurn(GRACE),
+        },
         Err(error) => {
             players.answer(Err(error));
-            return Some((turn, KeepTurn(GRACE)));
+            KeepTurn(GRACE)
         }
     }
-    None
 }
 
 /// Passes a body on as it comes. When the player goes away, reads the rest for nobody: the upstream is at work
@@ -227,12 +219,11 @@ impl Players {
         telemetry::left(&self.asked.key, self.asked.kind, self.asked.at.elapsed());
     }
 
-    /// In this order: a repeat that comes once the exchange is closed to it stands in line like any other, and
-    /// the next in line need not wait until the players were told.
-    fn hand_on_and_answer(&mut self, turn: Turn<SessionKey>, answer: Result<Answer, Error>) {
+    /// Before the answer, and in this order: a repeat that comes once the exchange is closed to it stands in line like any
+    /// other, and the next in line need not wait until the players were told.
+    fn hand_on(&mut self, turn: Option<Turn<SessionKey>>) {
         self.open = None;
         drop(turn);
-        self.answer(answer);
     }
 
     /// Answers all players. A second answer is one that came too late; it only says how the exchange ended.
