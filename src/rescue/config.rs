@@ -5,7 +5,8 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct Config {
     /// How long a player waits for its own answer before it is given the last good one, while the exchange goes
-    /// on. Default: 2 s; the player polls again half a target duration later and meets the finished exchange.
+    /// on. It begins anew with every good answer of the session, whose lane then moves. Default: 2 s; the player polls
+    /// again half a target duration later and meets the finished exchange.
     pub after: Duration,
     /// The longest time since the upstream last confirmed a playlist for which it is given. One that has ended
     /// does not age. Default: 60 s. From 1.5 target durations without change on AVPlayer steps down, and from

@@ -3,11 +3,12 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -22,6 +23,9 @@ use crate::{
 /// The header of an answer that is a rescue: the verdict that it bridges, or `slow`.
 pub const RESCUE: HeaderName = HeaderName::from_static("x-onelane-rescue");
 
+/// Clocks overflow somewhere, and nobody waits for so long.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Gives players the last good playlist where the upstream fails or is slow; see [`RescueService`].
 #[derive(Debug, Clone)]
 pub struct RescueLayer {
@@ -30,8 +34,8 @@ pub struct RescueLayer {
 
 /// A service that answers with the last good playlist, within the limits that the [module](super) names,
 /// - where the answer has a [verdict](Verdict::survivable) that a playlist of before can bridge, and
-/// - where no answer has come after [`Config::after`](super::Config::after): what was asked for then goes on
-///   without the player, and refreshes the store.
+/// - where no answer has come, and no other of its session, for [`Config::after`](super::Config::after): what was asked
+///   for then goes on without the player, and refreshes the store.
 ///
 /// # Cancel safety
 ///
@@ -138,10 +142,21 @@ impl Asked {
     {
         // Boxed, so that it can go on without the player.
         let mut answer = Box::pin(async move { answer.await.map_err(Into::into) });
-        tokio::select! {
-            biased;
-            answer = answer.as_mut() => return self.bridge(answer),
-            () = sleep(self.lessons.store.config().after) => {}
+        let store = &self.lessons.store;
+        let after = store.config().after.min(LONGEST);
+        let mut due = Instant::now() + after;
+        loop {
+            tokio::select! {
+                biased;
+                answer = answer.as_mut() => return self.bridge(answer),
+                () = sleep_until(due) => {}
+            }
+            // Where the session's exchanges come back one after the other, it is the lane that takes its time and not the
+            // upstream: what is old would put the session's playlists out of step.
+            match store.confirmed(&self.key).map(|progress| progress + after) {
+                Some(next) if next > due => due = next,
+                _ => break,
+            }
         }
         if let Some(rescue) = self.last_good("slow") {
             // The exchange's players bound its wait, and this one stays: it is to refresh the store.

@@ -97,6 +97,28 @@ async fn every_failure_that_may_pass_is_bridged_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lane_that_moves_is_waited_for() {
+    let (players, mut far) = stack(Config::default());
+    for n in 0..4 {
+        players.learn(&mut far, &media(1, n), 7).await;
+    }
+    tokio::time::advance(secs(4)).await;
+    let begun = Instant::now();
+    let waiting: Vec<_> = (0..4).map(|n| players.getting(&media(1, n))).collect();
+    for n in 0..4 {
+        let asked = far.asked().await;
+        assert_eq!(asked.target, media(1, n));
+        far.quiet_for(secs(1)).await;
+        asked.playlist(8);
+    }
+    for player in waiting {
+        got(player).await.is_playlist(8);
+    }
+    assert_eq!(begun.elapsed(), secs(4), "the last waited for longer than a rescue takes, and is up to date");
+    players.are_done().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_exchange_is_bridged_and_runs_on() {
     let (players, mut far) = stack(Config::default());
     players.learn(&mut far, &media(1, 0), 7).await;
