@@ -3,23 +3,21 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready as done},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Allowance, Cause, Check, Known, Place, Scope};
+use super::{Allowance, Answer, Check, Place, Probe, Scope};
 use crate::{
-    rescue::Accept,
     session::{Extracted, Kind, MediaTailor, SessionKey},
     telemetry,
-    upstream::{Judgement, Lessons, Verdict},
+    upstream::Lessons,
 };
 
 /// Answers for sessions that are known to be lost, blocked or failing; see [`Shield`].
@@ -44,26 +42,12 @@ pub struct Shield<S> {
     lessons: Arc<Lessons>,
 }
 
-/// When to ask again; in the extensions of an answer of the shield.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AskAgainIn(pub(crate) Duration);
-
-/// What is answered here.
-struct Answer {
-    verdict: Verdict,
-    status: Option<StatusCode>,
-    again: Duration,
-}
-
 /// A place among those in flight that may bring a 4xx.
 #[derive(Debug)]
 struct Reserved {
     lessons: Arc<Lessons>,
     key: SessionKey,
 }
-
-/// Once a quota is spent, when to ask again.
-const LATER: Duration = Duration::from_secs(10);
 
 pin_project! {
     /// The future of [`Shield`].
@@ -109,7 +93,7 @@ impl<S> Shield<S> {
     }
 
     /// What is known of a request's session if that is the answer, or the place that it goes on with.
-    fn look(&self, head: &Parts) -> Result<Option<Reserved>, Answer> {
+    fn look(&self, head: &mut Parts) -> Result<Option<Reserved>, Answer> {
         let Extracted { kind, session } = Extracted::of(head, &MediaTailor::new());
         let Ok(Some(key)) = session else { return Ok(None) };
         if matches!(kind, Kind::Segment | Kind::Other) {
@@ -117,21 +101,25 @@ impl<S> Shield<S> {
         }
         let now = Instant::now();
         let lessons = &self.lessons;
-        let answer = |verdict: Verdict, status, again| {
-            telemetry::shielded(&key, kind, verdict.as_str());
-            Err(Answer { verdict, status, again })
+        let answer = |answer: Answer| {
+            telemetry::shielded(&key, kind, answer.verdict().as_str());
+            Err(answer)
         };
         let known = match kind {
             Kind::Media | Kind::Multivariant => match lessons.marks.check(&key, now) {
                 Check::Answer(known) => Some(known),
-                Check::Pass | Check::Probe => None,
+                Check::Pass => None,
+                Check::Probe => {
+                    head.extensions.insert(Probe);
+                    None
+                }
             },
             // Nothing is learned from these: as a probe one would keep the playlists waiting for word of it.
             _ => lessons.marks.known(&key, now),
         };
         match known {
-            Some(known) if known.cause != Cause::Failing || self.has_last_good(&key, head, now) => {
-                return answer(verdict_of(&known), known.status, known.next_probe);
+            Some(known) if lessons.answers(&known, &key, head, now) => {
+                return answer(Answer::of(&known));
             }
             _ => {}
         }
@@ -139,17 +127,17 @@ impl<S> Shield<S> {
             Allowance::Allow if lessons.quota.configurations() == 0 => return Ok(None),
             // What one playlist has spent is not the others' fault.
             Allowance::Spent(Scope::Session) if !lessons.store.has(&key, &head.uri) => {
-                return answer(Verdict::Throttled, None, LATER);
+                return answer(Answer::throttled());
             }
             // What was good before may well be good again.
             _ if self.was_good(&key, now) => return Ok(None),
-            Allowance::Spent(_) => return answer(Verdict::Throttled, None, LATER),
+            Allowance::Spent(_) => return answer(Answer::throttled()),
             Allowance::Allow | Allowance::NearLimit(_) => {}
         }
         match lessons.quota.reserve(&key, now) {
             Place::Free => Ok(None),
             Place::Taken => Ok(Some(Reserved { lessons: Arc::clone(lessons), key })),
-            Place::None => answer(Verdict::Throttled, None, LATER),
+            Place::None => answer(Answer::throttled()),
         }
     }
 
@@ -158,23 +146,6 @@ impl<S> Shield<S> {
     fn was_good(&self, key: &SessionKey, now: Instant) -> bool {
         let Lessons { store, quota, .. } = &*self.lessons;
         store.knows(key) || store.is_off() && !quota.has_spent(key, now)
-    }
-
-    fn has_last_good(&self, key: &SessionKey, head: &Parts, now: Instant) -> bool {
-        self.lessons.store.rescue(key, &head.uri, Accept::of(&head.headers), now).is_ok()
-    }
-}
-
-fn verdict_of(known: &Known) -> Verdict {
-    match (known.cause, known.status.map(|status| status.as_u16())) {
-        (Cause::Lost, _) => Verdict::SessionLost,
-        (Cause::Blocked, _) => Verdict::Blocked,
-        (Cause::Failing, Some(409)) => Verdict::Conflict,
-        (Cause::Failing, Some(429)) => Verdict::Throttled,
-        (Cause::Failing, Some(503)) => Verdict::Overloaded,
-        (Cause::Failing, Some(504)) => Verdict::TimedOut,
-        (Cause::Failing, Some(_)) => Verdict::OriginBroken,
-        (Cause::Failing, None) => Verdict::Unreachable,
     }
 }
 
@@ -193,19 +164,14 @@ where
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let (head, body) = request.into_parts();
-        let Answer { verdict, status, again } = match self.look(&head) {
-            Err(answer) => answer,
+        let (mut head, body) = request.into_parts();
+        let way = match self.look(&mut head) {
             Ok(reserved) => {
-                let answer = self.inner.call(Request::from_parts(head, body));
-                return ShieldFuture { way: Way::Passed { answer, reserved } };
+                Way::Passed { answer: self.inner.call(Request::from_parts(head, body)), reserved }
             }
+            Err(answer) => Way::Answered { answer: ready(answer.into_response()) },
         };
-        let mut response = Response::new(B::from(Bytes::new()));
-        *response.status_mut() = status.unwrap_or(StatusCode::BAD_GATEWAY);
-        response.extensions_mut().insert(Judgement::from(verdict));
-        response.extensions_mut().insert(AskAgainIn(again));
-        ShieldFuture { way: Way::Answered { answer: ready(response) } }
+        ShieldFuture { way }
     }
 }
 

@@ -27,6 +27,7 @@
 //! # Ok::<(), onelane::session::MalformedId>(())
 //! ```
 
+mod answer;
 mod config;
 mod layer;
 mod ledger;
@@ -35,7 +36,7 @@ mod marks;
 mod quota;
 mod window;
 
-pub(crate) use self::layer::AskAgainIn;
+pub(crate) use self::answer::{Answer, AskAgainIn, Probe};
 pub use self::{
     config::Config,
     layer::{Shield, ShieldFuture, ShieldLayer},

@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri, request::Parts};
 use tokio::time::Instant;
 
 use super::{
@@ -13,10 +13,10 @@ use super::{
     playlist::{Kind, Summary},
 };
 use crate::{
-    rescue::{self, Good, Learned, Store},
+    rescue::{self, Accept, Good, Learned, Store},
     serialize::Body,
     session::SessionKey,
-    shield::{self, Allowance, Cause, Marks, Quota, Scope},
+    shield::{self, Allowance, Cause, Known, Marks, Quota, Scope},
     telemetry,
 };
 
@@ -54,6 +54,13 @@ impl Lessons {
             born: Instant::now(),
             told: AtomicU64::new(0),
         }
+    }
+
+    /// Whether what is known of a session is answer enough for this request. Of one that just failed it is only where there
+    /// is a last good playlist to give: another may have its try.
+    pub(crate) fn answers(&self, known: &Known, key: &SessionKey, head: &Parts, now: Instant) -> bool {
+        known.cause != Cause::Failing
+            || self.store.rescue(key, &head.uri, Accept::of(&head.headers), now).is_ok()
     }
 
     /// An attempt that began at `sent` met a conflict.

@@ -60,6 +60,67 @@ async fn a_lost_session_is_answered_here_but_for_one_probe_in_half_a_target_dura
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_in_a_lane_when_its_session_is_lost_is_not_sent() {
+    let (players, mut far) = stack(Config::default());
+    for (nth, (status, left, reason)) in
+        [(404, 404, "session_lost"), (400, 404, "session_lost"), (410, 410, "blocked")]
+            .into_iter()
+            .enumerate()
+    {
+        let [video, audio, subtitles] = [0, 1, 2].map(|n| media(nth as u32, n));
+        for target in [&video, &audio, &subtitles] {
+            players.learn(&mut far, target, 7).await;
+        }
+        let burst = [&video, &audio, &subtitles].map(|target| players.getting(target));
+        let first = far.asked().await;
+        assert_eq!(first.target, video);
+        first.status(status);
+        for player in burst {
+            got(player).await.is_problem(left, reason);
+        }
+        far.quiet().await;
+
+        // The one that probes is sent, whatever is known.
+        advance(secs(30)).await;
+        let burst = [&video, &audio, &subtitles].map(|target| players.getting(target));
+        far.asked().await.playlist(8);
+        for (player, nth) in burst.into_iter().zip(0..) {
+            match nth {
+                0 => got(player).await.is_playlist(8),
+                _ => got(player).await.is_problem(left, reason),
+            }
+        }
+        players.learn(&mut far, &audio, 8).await;
+        players.are_done().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_in_a_lane_when_its_session_fails_gets_its_last_good_playlist() {
+    let (players, mut far) = stack(Config::default());
+    let [video, audio, subtitles] = [0, 1, 2].map(|n| media(1, n));
+    players.learn(&mut far, &video, 7).await;
+    players.learn(&mut far, &audio, 7).await;
+    let burst = [&video, &audio, &subtitles].map(|target| players.getting(target));
+    // The first, and its second try.
+    for _ in 0..2 {
+        let asked = far.asked().await;
+        assert_eq!(asked.target, video);
+        asked.status(503);
+    }
+    let [first, second, third] = burst;
+    got(first).await.is_rescue(7, "overloaded", 0);
+    got(second).await.is_rescue(7, "overloaded", 0);
+    // There is none of this one.
+    let asked = far.asked().await;
+    assert_eq!(asked.target, subtitles);
+    asked.playlist(8);
+    got(third).await.is_playlist(8);
+    players.learn(&mut far, &video, 8).await;
+    players.are_done().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_blocked_session_is_probed_seldom() {
     let (players, mut far) = stack(Config::default());
     players.learn(&mut far, &media(1, 0), 7).await;

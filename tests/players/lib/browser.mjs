@@ -71,6 +71,8 @@ async function openPage(browser, base, player, master) {
     statuses: () => playlists.map(({ status }) => status).filter((status) => status >= 400),
     /** The kinds of alternate rendition (`AUDIO`, `SUBTITLES`) whose playlist this player has loaded. */
     loaded: () => Object.keys(renditions).filter((kind) => playlists.some(({ path, status }) => path === renditions[kind] && status === 200)),
+    /** Calls a function in the page, with something that can be sent there. */
+    evaluate: (does, what) => page.evaluate(does, what),
     screenshot: (path) => page.screenshot({ path }),
     close: () => context.close(),
   };

@@ -26,9 +26,10 @@ export function binary() {
 /**
  * Starts the servers of one run. `latency` is the time of one playlist in ms; `through` puts onelane in front;
  * `segment` is the length of a segment in s, `length` that of the asset, which comes again and again with ad breaks
- * between, unless `ads` is false; `conflict` is the emulator's way with two requests of one session.
+ * between, unless `ads` is false; `conflict` is the emulator's way with two requests of one session; `serveArgs` are
+ * further flags of onelane's.
  */
-export async function openStage({ latency, through, segment, length, ads = true, conflict = 'reject' }) {
+export async function openStage({ latency, through, segment, length, ads = true, conflict = 'reject', serveArgs = [] }) {
   const media = asset(segment, length);
   const servers = [];
   const log = [];
@@ -52,7 +53,7 @@ export async function openStage({ latency, through, segment, length, ads = true,
       servers.push(
         await serve(
           binary(),
-          ['serve', '--upstream', `http://${emulator}`, '--listen', entry, '--admin', admin],
+          ['serve', '--upstream', `http://${emulator}`, '--listen', entry, '--admin', admin, ...serveArgs],
           `http://${admin}/readyz`,
           { onLine: (_, line) => log.push(line) },
         ),
@@ -64,6 +65,13 @@ export async function openStage({ latency, through, segment, length, ads = true,
       counters: () => counters(emulator),
       /** Begins a fault: an object as `onelane emulate --help` describes. */
       fail: (fault) => ask(emulator, 'faults', { method: 'POST', body: JSON.stringify(fault) }),
+      /** Ends every session; those that are made afterwards are numbered so: `continuous` or `reset`. */
+      expire: (numbering) => ask(emulator, 'expire', { method: 'POST', body: JSON.stringify({ sessions: 'all', numbering }) }),
+      /** What the emulator saw of every session, or of one with its last requests. */
+      sessions: () => ask(emulator, 'sessions'),
+      session: (id) => ask(emulator, `sessions/${id}`),
+      /** Where a client asks that goes past onelane. */
+      upstream: `http://${emulator}`,
       /** What onelane has logged; empty without it. */
       log: () => log.join('\n'),
       async stop() {

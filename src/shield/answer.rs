@@ -1,0 +1,61 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+
+use super::{Cause, Known};
+use crate::upstream::{Judgement, Verdict};
+
+/// What a player gets without the upstream.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    verdict: Verdict,
+    status: Option<StatusCode>,
+    again: Duration,
+}
+
+/// When to ask again; in the extensions of an answer of the shield.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AskAgainIn(pub(crate) Duration);
+
+/// In the extensions of the one request that finds out whether its session still is what it was marked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Probe;
+
+/// Once a quota is spent, when to ask again.
+const LATER: Duration = Duration::from_secs(10);
+
+// === impl Answer ===
+
+impl Answer {
+    pub(crate) fn of(known: &Known) -> Self {
+        let verdict = match (known.cause, known.status.map(|status| status.as_u16())) {
+            (Cause::Lost, _) => Verdict::SessionLost,
+            (Cause::Blocked, _) => Verdict::Blocked,
+            (Cause::Failing, Some(409)) => Verdict::Conflict,
+            (Cause::Failing, Some(429)) => Verdict::Throttled,
+            (Cause::Failing, Some(503)) => Verdict::Overloaded,
+            (Cause::Failing, Some(504)) => Verdict::TimedOut,
+            (Cause::Failing, Some(_)) => Verdict::OriginBroken,
+            (Cause::Failing, None) => Verdict::Unreachable,
+        };
+        Self { verdict, status: known.status, again: known.next_probe }
+    }
+
+    pub(super) fn throttled() -> Self {
+        Self { verdict: Verdict::Throttled, status: None, again: LATER }
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// With an empty body: the stages around make of it what players get.
+    pub(crate) fn into_response<B: From<Bytes>>(self) -> Response<B> {
+        let mut response = Response::new(B::from(Bytes::new()));
+        *response.status_mut() = self.status.unwrap_or(StatusCode::BAD_GATEWAY);
+        response.extensions_mut().insert(Judgement::from(self.verdict));
+        response.extensions_mut().insert(AskAgainIn(self.again));
+        response
+    }
+}
