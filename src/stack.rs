@@ -17,6 +17,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use tower::{
     Layer, ServiceBuilder,
     layer::util::Identity,
@@ -26,12 +27,14 @@ use tower::{
 
 use crate::{
     lane::Lanes,
+    observe::{Observe, ObserveLayer},
     remap::{self, Remap, RemapLayer},
     rescue::{self, RescueLayer, RescueService},
     resume::{self, ResumeLayer},
     serialize::{self, Serialize, SerializeLayer},
     session::{MediaTailor, Name, NameLayer, SessionKey},
     shield::{self, Shield, ShieldLayer},
+    telemetry::metrics::Levels,
     upstream::{
         Again, Judge, JudgeLayer, Learn, LearnLayer, Lessons, RetryConfig, Settle, StripDirectives,
         StripDirectivesLayer, playlist::Limits,
@@ -80,7 +83,12 @@ pub struct Stack<E = MediaTailor, R = Identity> {
 
 /// What a [`Stack`] makes of a service.
 pub type Stacked<S, E = MediaTailor, R = Identity> = StripDirectives<
-    Name<Remap<RescueService<Shield<Serialize<Learn<<R as Layer<Retry<Again, Judge<S>>>>::Service>>>>>, E>,
+    Name<
+        Observe<
+            Remap<RescueService<Shield<Serialize<Learn<<R as Layer<Retry<Again, Judge<S>>>>::Service>>>>>,
+        >,
+        E,
+    >,
 >;
 
 /// What resumes lost sessions, if it is switched on.
@@ -208,6 +216,27 @@ impl<E, R> Stack<E, R> {
         self.serialize.lanes()
     }
 
+    /// Shows the gauges of the [metrics](crate::telemetry::metrics) as they are now. Call it before the recorder is read: nothing
+    /// else sets them.
+    pub fn show_levels(&self) {
+        let (lanes, lessons) = (self.lanes(), &*self.lessons);
+        let Lessons { store, marks, quota, settle, .. } = lessons;
+        let now = Instant::now();
+        let levels = Levels {
+            lanes: lanes.len(),
+            waiting: lanes.waiting(),
+            exchanges: self.serialize.exchanges(),
+            marked: marks.len(),
+            quota_configurations: quota.configurations(),
+            quota_used: quota.used(now),
+            settle: settle.longest(now),
+            store_bytes: store.bytes(),
+            store_playlists: store.playlists(),
+            store_sessions: store.sessions(),
+        };
+        levels.show();
+    }
+
     /// The layer of the lanes: to look at, to close and to drain.
     pub fn serialize(&self) -> &SerializeLayer {
         &self.serialize
@@ -224,6 +253,7 @@ where
         ServiceBuilder::new()
             .layer(&self.strip)
             .layer(&self.name)
+            .layer(ObserveLayer::new())
             .layer(&self.remap)
             .layer(&self.rescue)
             .layer(&self.shield)

@@ -45,9 +45,10 @@ install_programs() {
   have "$plugins/libgstmpegtsdemux.so" || missing+=(gstreamer1.0-plugins-bad)
   have "$plugins/libgstlibav.so" || missing+=(gstreamer1.0-libav)
   have mpv || missing+=(mpv)
+  have promtool || missing+=(prometheus)
   have streamlink || missing+=(streamlink)
   if [ ${#missing[@]} = 0 ]; then
-    echo "chromium, ffmpeg, GStreamer, mpv and streamlink are here already"
+    echo "chromium, ffmpeg, GStreamer, mpv, Prometheus and streamlink are here already"
     return
   fi
   echo "installing ${missing[*]}"
@@ -88,7 +89,7 @@ newer_ffmpeg() {
 
 # What the players' tests need, the binary aside.
 prepare_players() {
-  stage "install chromium, ffmpeg, GStreamer, mpv and streamlink" install_programs
+  stage "install chromium, ffmpeg, GStreamer, mpv, Prometheus and streamlink" install_programs
   stage "install the players from npm" install_npm
   stage "look for a newer ffmpeg" newer_ffmpeg
 }

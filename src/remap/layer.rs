@@ -21,6 +21,7 @@ use super::{Config, Problem, Profile, made_here, problem::expose};
 use crate::{
     rescue::Rescued,
     shield::AskAgainIn,
+    telemetry,
     upstream::{Judgement, Verdict, directives},
 };
 
@@ -210,6 +211,7 @@ impl Shared {
             Verdict::TimedOut if blocking => StatusCode::SERVICE_UNAVAILABLE,
             _ => rule.map_or(own, |rule| rule.to_status()),
         };
+        telemetry::remapped(verdict, status);
         let again = response.and_then(|response| response.extensions().get::<AskAgainIn>());
         let again = again.map(|AskAgainIn(again)| (*again + Duration::from_millis(999)).as_secs().max(1));
         let problem = Problem {

@@ -143,7 +143,7 @@ impl Passing {
             key: self.key.as_ref(),
             kind: self.kind,
             uri: &self.uri,
-            waited: Duration::ZERO,
+            waited: None,
             upstream: self.at.elapsed(),
             status: response.map(Response::status),
             request_id: response.and_then(|response| response.headers().get(telemetry::REQUEST_ID)),

@@ -266,7 +266,7 @@ impl Drop for Players {
             key: Some(&self.asked.key),
             kind: self.asked.kind,
             uri: &self.uri,
-            waited: sent - self.asked.at,
+            waited: Some(sent - self.asked.at),
             upstream: sent.elapsed(),
             status: outcome.status,
             request_id: outcome.request_id.as_ref(),

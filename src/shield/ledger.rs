@@ -60,6 +60,12 @@ impl<K: Eq + Hash + Clone, V: Passing> Ledger<K, V> {
         self.entries.get(key).map(|value| look(&value))
     }
 
+    /// The most that `look` makes of any entry.
+    pub(super) fn most<T: Ord>(&self, now: Instant, look: impl Fn(&V) -> T) -> Option<T> {
+        self.sweep_if_due(now);
+        self.entries.iter().map(|entry| look(entry.value())).max()
+    }
+
     /// Changes an entry, if there is one, in a critical section of its own: `change` must not touch the ledger.
     pub(super) fn change<T>(&self, key: &K, change: impl FnOnce(&mut V) -> T) -> Option<T> {
         self.entries.get_mut(key).map(|mut value| change(&mut value))

@@ -131,6 +131,12 @@ impl Quota {
         self.sessions.count(session, now) > 0
     }
 
+    /// The most that any playback configuration has used of its quota, as a part of it.
+    pub fn used(&self, now: Instant) -> f64 {
+        let most = self.configurations.windows.most(now, |window| window.count(now)).unwrap_or_default();
+        f64::from(most) / f64::from(self.configurations.limit.max(1))
+    }
+
     /// How many sessions had a 4xx of late.
     pub fn sessions(&self) -> usize {
         self.sessions.windows.len()

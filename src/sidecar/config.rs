@@ -19,7 +19,7 @@ pub struct Config {
     #[arg(long, env = "ONELANE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// Where /healthz and /readyz are; keep it off the public network
+    /// Where /healthz, /readyz and /metrics are; keep it off the public network
     #[arg(long, env = "ONELANE_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     pub admin: SocketAddr,
 

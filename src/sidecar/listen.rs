@@ -23,6 +23,7 @@ const BREATH: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone)]
 pub(super) struct Door {
     places: Arc<Semaphore>,
+    most: usize,
     open: TaskTracker,
     manners: Manners,
 }
@@ -39,9 +40,9 @@ pub(super) fn address(listener: &TcpListener) -> SocketAddr {
 
 impl Door {
     pub(super) fn new(config: &Config) -> Self {
-        let places = Semaphore::new(config.connections.min(Semaphore::MAX_PERMITS));
+        let most = config.connections.min(Semaphore::MAX_PERMITS);
         let manners = Manners { idle: config.idle, stop: CancellationToken::new() };
-        Self { places: Arc::new(places), open: TaskTracker::new(), manners }
+        Self { places: Arc::new(Semaphore::new(most)), most, open: TaskTracker::new(), manners }
     }
 
     /// Takes connections and serves each in a task of its own, until the door is closed.
@@ -68,6 +69,11 @@ impl Door {
                 drop(place);
             });
         }
+    }
+
+    /// How many connections there are.
+    pub(super) fn connections(&self) -> usize {
+        self.most.saturating_sub(self.places.available_permits())
     }
 
     /// Closes the door when it is dropped, so that nothing is served that nobody attends to.

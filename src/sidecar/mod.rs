@@ -26,6 +26,7 @@ mod file;
 mod flags;
 mod forward;
 mod listen;
+mod metrics;
 mod proxy;
 mod signals;
 mod threads;
@@ -39,7 +40,14 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
-use self::{admin::Readiness, listen::Door, proxy::Proxy, signals::Signals, threads::Threads};
+use self::{
+    admin::{Readiness, Told},
+    listen::Door,
+    metrics::Metrics,
+    proxy::Proxy,
+    signals::Signals,
+    threads::Threads,
+};
 pub use self::{
     config::{Config, HostHeader, Upstream, UpstreamHttp},
     error::Error,
@@ -95,6 +103,8 @@ impl Sidecar {
         if config.upstream.is(here) {
             return Err(Error::loops(&config.upstream));
         }
+        // Before the first request, which asks for the recorder.
+        Metrics::install();
         let proxy = Proxy::new(&config)?;
         Ok(Self { config, listener, admin, proxy })
     }
@@ -104,7 +114,7 @@ impl Sidecar {
         listen::address(&self.listener)
     }
 
-    /// Where `/healthz` and `/readyz` are.
+    /// Where `/healthz`, `/readyz` and `/metrics` are.
     pub fn admin_addr(&self) -> SocketAddr {
         listen::address(&self.admin)
     }
@@ -170,8 +180,10 @@ async fn attend(
 ) -> bool {
     info!(%listen, admin = %listen::address(&admin), upstream = %config.upstream, "serving");
     let readiness = Readiness::default();
-    let admin =
-        AbortOnDropHandle::new(tokio::spawn(admin::serve(admin, readiness.clone(), proxy.layer().clone())));
+    let metrics = Metrics::install();
+    let told = Told { readiness: readiness.clone(), metrics, proxy: proxy.clone(), door: door.clone() };
+    let admin = AbortOnDropHandle::new(tokio::spawn(admin::serve(admin, told)));
+    let upkeep = AbortOnDropHandle::new(tokio::spawn(metrics.keep_up()));
     stop.await;
     readiness.unready();
     door.close();
@@ -185,6 +197,6 @@ async fn attend(
         true => info!("drained"),
         false => warn!(exchanges = proxy.layer().exchanges(), "not drained in time; raise --drain"),
     }
-    drop(admin);
+    drop((admin, upkeep));
     drained
 }

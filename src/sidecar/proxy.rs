@@ -60,10 +60,15 @@ impl Proxy {
         self.0.stack.serialize()
     }
 
+    /// Shows the gauges as they are now.
+    pub(super) fn show_levels(&self) {
+        self.0.stack.show_levels();
+    }
+
     fn upstreams(&self) -> &Upstreams {
-        // From the outermost stage to the upstream: strip, name, remap, rescue, shield, serialize, learn, resume, retry,
+        // From the outermost stage to the upstream: strip, name, observe, remap, rescue, shield, serialize, learn, resume, retry,
         // judge.
-        let lanes = self.0.service.get_ref().get_ref().get_ref().get_ref().get_ref();
+        let lanes = self.0.service.get_ref().get_ref().get_ref().get_ref().get_ref().get_ref();
         let retry = match lanes.get_ref().get_ref() {
             Either::Left(resume) => resume.get_ref(),
             Either::Right(retry) => retry,

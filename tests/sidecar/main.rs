@@ -8,6 +8,7 @@ mod connections;
 mod far;
 mod headers;
 mod logs;
+mod metrics;
 mod player;
 mod process;
 mod settings;

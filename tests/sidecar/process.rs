@@ -94,7 +94,7 @@ impl Serve {
         within(self.child.wait()).await.expect("an exit status")
     }
 
-    async fn admin(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn admin(&self, path: &str) -> (u16, String) {
         let answer = Player::connect(self.admin).await.get(path).await;
         (answer.status(), answer.text())
     }

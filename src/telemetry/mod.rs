@@ -1,11 +1,16 @@
-//! Every log line of the library, by name. A session is shown by the first characters of its id, and the lines
+//! Every log line of the library, by name, and every [metric](metrics). A session is shown by the first characters of its id, and the lines
 //! join with AWS's own by time, that beginning and the request id.
+
+mod meters;
+pub mod metrics;
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
+use ::metrics::{counter, histogram};
 use http::{HeaderName, HeaderValue, StatusCode, Uri, response};
 use tracing::{debug, error, info, warn};
 
+pub(crate) use self::meters::{Meters, Name};
 use crate::{
     session::{Kind, SessionKey},
     upstream::{Flaw, Judgement, Verdict},
@@ -31,7 +36,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) key: Option<&'a SessionKey>,
     pub(crate) kind: Kind,
     pub(crate) uri: &'a Uri,
-    pub(crate) waited: Duration,
+    /// `None` where no turn was needed.
+    pub(crate) waited: Option<Duration>,
     pub(crate) upstream: Duration,
     pub(crate) status: Option<StatusCode>,
     pub(crate) request_id: Option<&'a HeaderValue>,
@@ -57,6 +63,9 @@ fn ms(duration: Duration) -> f64 {
 
 impl Exchange<'_> {
     pub(crate) fn log(&self) {
+        let meters = Meters::get();
+        meters.exchange(self.kind, self.status, self.waited, self.upstream);
+        meters.audience(self.attached, self.abandoned);
         let request_id = self.request_id.and_then(|id| id.to_str().ok());
         let status = self.status.map(|status| status.as_u16());
         let playlist = self.playlist();
@@ -68,7 +77,7 @@ impl Exchange<'_> {
                     session,
                     kind = self.kind.as_str(),
                     playlist,
-                    wait_ms = ms(self.waited),
+                    wait_ms = ms(self.waited.unwrap_or_default()),
                     upstream_ms = ms(self.upstream),
                     status,
                     request_id,
@@ -110,26 +119,35 @@ impl fmt::Display for Chain<'_> {
 
 /// A request found no room in its lane, or in all of them.
 pub(crate) fn refused(key: &SessionKey, kind: Kind, error: &(dyn StdError + 'static)) {
+    counter!(metrics::REFUSED, "reason" => Verdict::of_error(error).as_str()).increment(1);
     warn!(target: LANE, session = %key, kind = kind.as_str(), error = %Chain(error), "refused");
 }
 
 /// What stands where the session id belongs cannot be one.
 pub(crate) fn malformed(kind: Kind, error: &(dyn StdError + 'static)) {
+    counter!(metrics::REFUSED, "reason" => Verdict::MalformedSession.as_str()).increment(1);
     warn!(target: LANE, kind = kind.as_str(), error = %Chain(error), "refused");
 }
 
 /// Every player of a request left while it waited: it was not sent.
 pub(crate) fn left(key: &SessionKey, kind: Kind, waited: Duration) {
+    counter!(metrics::LEFT).increment(1);
     debug!(target: LANE, session = %key, kind = kind.as_str(), wait_ms = ms(waited), "left before its turn");
 }
 
 /// A player's time ran out; what it asked for may go on without it.
 pub(crate) fn timed_out(key: &SessionKey, kind: Kind, waited: Duration) {
+    counter!(metrics::TIMED_OUT, "kind" => kind.as_str()).increment(1);
     warn!(target: LANE, session = %key, kind = kind.as_str(), wait_ms = ms(waited), "no answer in time");
 }
 
 /// An attempt had an answer that is no playlist. It says here, and only here, what MediaTailor said in free text.
 pub(crate) fn judged(key: Option<&SessionKey>, kind: Kind, judgement: &Judgement, head: &response::Parts) {
+    if judgement.verdict == Verdict::Conflict {
+        counter!(metrics::CONFLICTS, "kind" => kind.as_str()).increment(1);
+    }
+    counter!(metrics::VERDICTS, "kind" => kind.as_str(), "verdict" => judgement.verdict.as_str())
+        .increment(1);
     let session = key.map(tracing::field::display);
     let status = head.status.as_u16();
     let request_id = head.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
@@ -155,40 +173,54 @@ pub(crate) fn judged(key: Option<&SessionKey>, kind: Kind, judgement: &Judgement
 }
 
 /// A request is sent again within its turn.
-pub(crate) fn again(key: Option<&SessionKey>, kind: Kind, verdict: &str, nth: u32, pause: Duration) {
+pub(crate) fn again(key: Option<&SessionKey>, kind: Kind, verdict: &'static str, nth: u32, pause: Duration) {
+    counter!(metrics::RETRIES, "verdict" => verdict).increment(1);
     let session = key.map(tracing::field::display);
     info!(target: VERDICT, session, kind = kind.as_str(), verdict, nth, pause_ms = ms(pause), "again");
 }
 
 /// A request is not sent again, since the time or the budget for it is used up.
-pub(crate) fn not_again(key: Option<&SessionKey>, kind: Kind, verdict: &str) {
+pub(crate) fn not_again(key: Option<&SessionKey>, kind: Kind, verdict: &'static str) {
+    counter!(metrics::RETRIES_DENIED, "verdict" => verdict).increment(1);
     let session = key.map(tracing::field::display);
     warn!(target: VERDICT, session, kind = kind.as_str(), verdict, "no time or budget to try again");
 }
 
 /// A playback configuration had so many 4xx in a minute that AWS may block it.
 pub(crate) fn quota(key: &SessionKey, spent: bool) {
+    counter!(metrics::QUOTA_NEAR, "spent" => if spent { "true" } else { "false" }).increment(1);
     let last = "onelane answers sessions that were not good before itself";
     let near = "AWS blocks configurations that have very many: find the player or the link that makes them";
     error!(target: VERDICT, session = %key, spent, remedy = if spent { last } else { near }, "4xx of a configuration near their limit");
 }
 
 /// A player was given the last good playlist.
-pub(crate) fn rescued(key: &SessionKey, kind: Kind, reason: &str, age: Duration) {
+pub(crate) fn rescued(key: &SessionKey, kind: Kind, reason: &'static str, age: Duration) {
+    counter!(metrics::RESCUES, "reason" => reason).increment(1);
+    histogram!(metrics::RESCUE_AGE_SECONDS).record(age);
     warn!(target: VERDICT, session = %key, kind = kind.as_str(), reason, age_ms = ms(age), "rescued");
 }
 
 /// A lost session goes on as another one.
 pub(crate) fn resumed(key: &SessionKey, stand_in: &SessionKey, took: Duration) {
+    counter!(metrics::RESUMED).increment(1);
     warn!(target: VERDICT, session = %key, new_session = %stand_in, took_ms = ms(took), "resumed");
 }
 
 /// A lost session stays lost.
-pub(crate) fn not_resumed(key: &SessionKey, reason: &str) {
+pub(crate) fn not_resumed(key: &SessionKey, reason: &'static str) {
+    counter!(metrics::NOT_RESUMED, "reason" => reason).increment(1);
     warn!(target: VERDICT, session = %key, reason, "not resumed");
 }
 
 /// A player of a marked session was answered without the upstream.
-pub(crate) fn shielded(key: &SessionKey, kind: Kind, verdict: &str) {
+pub(crate) fn shielded(key: &SessionKey, kind: Kind, verdict: &'static str) {
+    counter!(metrics::SHIELDED, "verdict" => verdict).increment(1);
     debug!(target: VERDICT, session = %key, kind = kind.as_str(), verdict, "answered here");
+}
+
+/// A player was given an answer that was made here.
+pub(crate) fn remapped(verdict: Verdict, status: StatusCode) {
+    counter!(metrics::REMAPS, "verdict" => verdict.as_str(), "status" => status.as_str().to_owned())
+        .increment(1);
 }

@@ -1,0 +1,160 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response, StatusCode, Uri, request::Parts};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{
+    session::{Extracted, Kind, MediaTailor, Route, SessionKey},
+    telemetry::{Meters, Name},
+};
+
+/// Counts every request and times it; see [`Observe`].
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct ObserveLayer;
+
+/// A service whose requests are counted by what their players got.
+///
+/// An answer counts when its head is there; playlists have been collected by then.
+///
+/// # Cancel safety
+///
+/// A future that is dropped before its answer counts as a player that left.
+#[derive(Debug, Clone)]
+pub struct Observe<S> {
+    inner: S,
+}
+
+/// A request on its way, for the count.
+#[derive(Debug)]
+struct Seen {
+    whose: Whose,
+    kind: Kind,
+    at: Instant,
+    counted: bool,
+}
+
+/// Whose playback configuration it is for.
+#[derive(Debug)]
+enum Whose {
+    Known(Name),
+    /// The first of its configuration, or without a session.
+    New {
+        scope: Option<u64>,
+        uri: Uri,
+    },
+}
+
+pin_project! {
+    /// The future of [`Observe`].
+    #[derive(Debug)]
+    pub struct ObserveFuture<F> {
+        #[pin]
+        answer: F,
+        seen: Seen,
+    }
+}
+
+// === impl ObserveLayer ===
+
+impl ObserveLayer {
+    /// What it counts goes to the recorder of the process.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl<S> Layer<S> for ObserveLayer {
+    type Service = Observe<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Observe { inner }
+    }
+}
+
+// === impl Observe ===
+
+impl<S> Observe<S> {
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, Q, B> Service<Request<Q>> for Observe<S>
+where
+    S: Service<Request<Q>, Response = Response<B>>,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = ObserveFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        let (head, body) = request.into_parts();
+        let seen = Seen::of(&head);
+        ObserveFuture { answer: self.inner.call(Request::from_parts(head, body)), seen }
+    }
+}
+
+// === impl ObserveFuture ===
+
+impl<F, B, E> Future for ObserveFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let answer = ready!(this.answer.poll(cx));
+        this.seen.count(answer.as_ref().ok().map(Response::status));
+        Poll::Ready(answer)
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    fn of(head: &Parts) -> Self {
+        let named = Extracted::of(head, &MediaTailor::new());
+        let scope = named.key().map(SessionKey::scope_id);
+        let whose = match scope.and_then(|scope| Meters::get().known(scope)) {
+            Some(name) => Whose::Known(name),
+            None if named.kind == Kind::Other => Whose::Known(Name::NONE),
+            None => Whose::New { scope, uri: head.uri.clone() },
+        };
+        Self { whose, kind: named.kind, at: Instant::now(), counted: false }
+    }
+
+    fn count(&mut self, status: Option<StatusCode>) {
+        self.counted = true;
+        let meters = Meters::get();
+        let name = match &self.whose {
+            Whose::Known(name) => *name,
+            // Only what the upstream knows has a name.
+            Whose::New { .. } if !status.is_some_and(|status| status.is_success()) => Name::OTHER,
+            Whose::New { scope, uri } => {
+                meters.name(*scope, Route::of(uri.path(), uri.query()).configuration)
+            }
+        };
+        meters.request(name, self.kind, status, self.at.elapsed());
+    }
+}
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        if !self.counted {
+            self.count(None);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+use std::{
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use http::StatusCode;
+use metrics::{Counter, Histogram, counter, histogram};
+
+use super::metrics::{
+    ABANDONED, ATTACHED, CONFIGURATIONS, EXCHANGE_SECONDS, EXCHANGES, LANE_WAIT_SECONDS, REQUEST_SECONDS,
+    REQUESTS,
+};
+use crate::session::Kind;
+
+/// The most playback configurations whose sessions are known by their scope: beyond them a look at the URL tells.
+const SCOPES: usize = 4_096;
+
+const KINDS: usize = 7;
+
+/// What each request needs, looked up once.
+pub(crate) struct Meters {
+    request_seconds: ByKind,
+    lane_wait_seconds: ByKind,
+    exchange_seconds: ByKind,
+    requests: DashMap<(Name, Kind, Status), Counter>,
+    exchanges: DashMap<(Kind, Status), Counter>,
+    attached: Counter,
+    abandoned: Counter,
+    names: Mutex<Vec<Arc<str>>>,
+    scopes: DashMap<u64, Name>,
+}
+
+/// The number of a playback configuration's name: nought is none, and the last all that have none of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Name(u8);
+
+/// Zero stands for what never came.
+type Status = u16;
+
+/// Of a kind that never came there is nothing to show.
+struct ByKind {
+    name: &'static str,
+    kinds: [OnceLock<Histogram>; KINDS],
+}
+
+// === impl Meters ===
+
+impl Meters {
+    /// Of the process. The recorder is the one that is there at the first call.
+    pub(crate) fn get() -> &'static Self {
+        static METERS: OnceLock<Meters> = OnceLock::new();
+        METERS.get_or_init(Self::new)
+    }
+
+    fn new() -> Self {
+        Self {
+            request_seconds: ByKind::new(REQUEST_SECONDS),
+            lane_wait_seconds: ByKind::new(LANE_WAIT_SECONDS),
+            exchange_seconds: ByKind::new(EXCHANGE_SECONDS),
+            requests: DashMap::new(),
+            exchanges: DashMap::new(),
+            attached: counter!(ATTACHED),
+            abandoned: counter!(ABANDONED),
+            names: Mutex::default(),
+            scopes: DashMap::new(),
+        }
+    }
+
+    /// The playback configuration of a session, if one of its sessions was named before.
+    pub(crate) fn known(&self, scope: u64) -> Option<Name> {
+        self.scopes.get(&scope).map(|name| *name)
+    }
+
+    /// Names a playback configuration, and the scope of its sessions by it, if there is room for one more.
+    pub(crate) fn name(&self, scope: Option<u64>, configuration: Option<&str>) -> Name {
+        let name = configuration.map_or(Name::NONE, |configuration| self.number(configuration));
+        if let Some(scope) = scope
+            && self.scopes.len() < SCOPES
+        {
+            self.scopes.insert(scope, name);
+        }
+        name
+    }
+
+    fn number(&self, configuration: &str) -> Name {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = names.iter().position(|name| **name == *configuration);
+        let nth = known.or_else(|| {
+            (names.len() < CONFIGURATIONS).then(|| {
+                names.push(configuration.into());
+                names.len() - 1
+            })
+        });
+        nth.and_then(|nth| u8::try_from(nth).ok()).map_or(Name::OTHER, |nth| Name(nth + 1))
+    }
+
+    /// A player has its answer, or has gone without.
+    pub(crate) fn request(&self, name: Name, kind: Kind, status: Option<StatusCode>, took: Duration) {
+        let key = (name, kind, status.map_or(0, |status| status.as_u16()));
+        if status.is_some() {
+            self.request_seconds.of(kind).record(took);
+        }
+        if let Some(counter) = self.requests.get(&key) {
+            return counter.increment(1);
+        }
+        let counter = counter!(
+            REQUESTS,
+            "configuration" => self.text(name),
+            "kind" => kind.as_str(),
+            "status" => status.map_or_else(|| "left".to_owned(), |status| status.as_str().to_owned()),
+        );
+        self.requests.entry(key).or_insert(counter).increment(1);
+    }
+
+    /// An exchange has ended. It did not wait if it needed no turn.
+    pub(crate) fn exchange(
+        &self,
+        kind: Kind,
+        status: Option<StatusCode>,
+        waited: Option<Duration>,
+        took: Duration,
+    ) {
+        if let Some(waited) = waited {
+            self.lane_wait_seconds.of(kind).record(waited);
+        }
+        self.exchange_seconds.of(kind).record(took);
+        let key = (kind, status.map_or(0, |status| status.as_u16()));
+        if let Some(counter) = self.exchanges.get(&key) {
+            return counter.increment(1);
+        }
+        let counter = counter!(
+            EXCHANGES,
+            "kind" => kind.as_str(),
+            "status" => status.map_or_else(|| "none".to_owned(), |status| status.as_str().to_owned()),
+        );
+        self.exchanges.entry(key).or_insert(counter).increment(1);
+    }
+
+    /// Who the exchange's answer was for.
+    pub(crate) fn audience(&self, attached: u32, abandoned: bool) {
+        if attached > 0 {
+            self.attached.increment(attached.into());
+        }
+        if abandoned {
+            self.abandoned.increment(1);
+        }
+    }
+
+    fn text(&self, name: Name) -> Arc<str> {
+        match name {
+            Name::NONE => "none".into(),
+            Name(nth) => {
+                let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+                names.get(usize::from(nth) - 1).map_or_else(|| "other".into(), Arc::clone)
+            }
+        }
+    }
+}
+
+// === impl Name ===
+
+impl Name {
+    pub(crate) const NONE: Self = Self(0);
+    /// Also that of who asked for what there is not: a client can make up names.
+    pub(crate) const OTHER: Self = Self(u8::MAX);
+}
+
+// === impl ByKind ===
+
+impl ByKind {
+    fn new(name: &'static str) -> Self {
+        Self { name, kinds: Default::default() }
+    }
+
+    fn of(&self, kind: Kind) -> &Histogram {
+        self.kinds[kind as usize].get_or_init(|| histogram!(self.name, "kind" => kind.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_place() {
+        assert_eq!(Kind::Other as usize, KINDS - 1, "the last of them");
+    }
+
+    #[test]
+    fn names_are_bounded() {
+        let meters = Meters::new();
+        assert_eq!(meters.name(None, None), Name::NONE);
+        let names: Vec<_> = (0..CONFIGURATIONS).map(|n| meters.name(None, Some(&n.to_string()))).collect();
+        assert_eq!(&*meters.text(names[7]), "7");
+        for n in 0..10_000 {
+            let expected = names.get(n).copied().unwrap_or(Name::OTHER);
+            assert_eq!(meters.name(Some(n as u64), Some(&n.to_string())), expected);
+            assert_eq!(meters.known(n as u64), (n < SCOPES).then_some(expected));
+        }
+        assert_eq!(meters.scopes.len(), SCOPES);
+        assert_eq!(&*meters.text(Name::OTHER), "other");
+    }
+}

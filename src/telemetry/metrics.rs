@@ -1,0 +1,209 @@
+//! Every metric of the library, by name.
+//!
+//! They go through the facade of the [`metrics`] crate: whoever embeds the library installs a recorder of their own, before the
+//! first request, since what each request needs is looked up once. `onelane serve` shows them at `/metrics`; `docs/metrics.md`
+//! says what each is good for. No label names a session, and no label has a value of a client's own making beyond
+//! [`CONFIGURATIONS`].
+
+use std::time::Duration;
+
+use metrics::{Unit, counter, gauge};
+
+use crate::{session::Kind, upstream::Verdict};
+
+/// The most playback configurations that have a name of their own in the label `configuration`; the others share `other`.
+pub const CONFIGURATIONS: usize = 64;
+
+/// A metric: what there is to know of it before it has a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metric {
+    /// Its name, unit included.
+    pub name: &'static str,
+    /// What it is.
+    pub form: Form,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it tells.
+    pub help: &'static str,
+}
+
+/// The form of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// What only grows.
+    Counter,
+    /// What goes up and down.
+    Gauge,
+    /// How values are spread, in seconds.
+    Histogram,
+}
+
+macro_rules! metrics {
+    ($($(#[doc = $doc:literal])* $id:ident = $form:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $($(#[doc = $doc])* #[doc = $help] pub const $id: &str = $name;)*
+
+        /// All of them.
+        pub const ALL: &[Metric] = &[
+            $(Metric { name: $name, form: Form::$form, labels: &[$($label),*], help: $help }),*
+        ];
+    };
+}
+
+metrics! {
+    REQUESTS = Counter "onelane_requests_total" ["configuration", "kind", "status"]
+        "Requests of players by the status that they got; 'left' where the player went before.";
+    REQUEST_SECONDS = Histogram "onelane_request_seconds" ["kind"]
+        "From a player's request to the head of its answer.";
+    LANE_WAIT_SECONDS = Histogram "onelane_lane_wait_seconds" ["kind"]
+        "How long exchanges waited for their turn.";
+    EXCHANGE_SECONDS = Histogram "onelane_exchange_seconds" ["kind"]
+        "How long exchanges were with the upstream, retries and pauses included.";
+    EXCHANGES = Counter "onelane_exchanges_total" ["kind", "status"]
+        "Exchanges with the upstream by the status they ended with; 'none' where there was no answer.";
+    ATTACHED = Counter "onelane_attached_total" []
+        "Repeats that joined an exchange of their session and had its answer.";
+    ABANDONED = Counter "onelane_abandoned_total" []
+        "Exchanges that all their players left: they ran to their end for nobody.";
+    LEFT = Counter "onelane_left_waiting_total" []
+        "Requests whose players left while they waited: they were never sent.";
+    REFUSED = Counter "onelane_refused_total" ["reason"]
+        "Requests that were not taken into a lane.";
+    TIMED_OUT = Counter "onelane_timed_out_total" ["kind"]
+        "Players whose time ran out before an answer, answer_within.";
+    CONFLICTS = Counter "onelane_conflicts_total" ["kind"]
+        "409 ConflictException of the upstream, each attempt counted.";
+    VERDICTS = Counter "onelane_verdicts_total" ["kind", "verdict"]
+        "Attempts whose answer was no playlist, by what it means.";
+    RETRIES = Counter "onelane_retries_total" ["verdict"]
+        "Attempts after the first, by what the one before met.";
+    RETRIES_DENIED = Counter "onelane_retries_denied_total" ["verdict"]
+        "Attempts that were due and not made, for want of time or of the budget.";
+    RESCUES = Counter "onelane_rescues_total" ["reason"]
+        "Last good playlists that players got instead of a failure.";
+    RESCUE_AGE_SECONDS = Histogram "onelane_rescue_age_seconds" []
+        "How old they were.";
+    SHIELDED = Counter "onelane_shielded_total" ["verdict"]
+        "Requests of lost, blocked or failing sessions that were answered without the upstream.";
+    REMAPS = Counter "onelane_remaps_total" ["verdict", "status"]
+        "Answers that were made here in place of a failure, by its verdict and the status that the player got.";
+    QUOTA_NEAR = Counter "onelane_4xx_quota_near_total" ["spent"]
+        "How often a playback configuration was found near its limit of 4xx, or past it; counted once in ten seconds.";
+    RESUMED = Counter "onelane_resumed_total" []
+        "Lost sessions that went on as another.";
+    NOT_RESUMED = Counter "onelane_not_resumed_total" ["reason"]
+        "Lost sessions that stayed lost.";
+    LANES = Gauge "onelane_lanes" []
+        "Sessions with a request in their lane.";
+    WAITING = Gauge "onelane_waiting" []
+        "Requests that wait for their turn.";
+    OPEN = Gauge "onelane_open_exchanges" []
+        "Exchanges that wait, are in flight or drain.";
+    MARKED = Gauge "onelane_marked_sessions" []
+        "Sessions that are known to be lost, blocked or failing.";
+    QUOTA_CONFIGURATIONS = Gauge "onelane_4xx_configurations" []
+        "Playback configurations with a 4xx in the last minute.";
+    QUOTA_USED = Gauge "onelane_4xx_quota_used_ratio" []
+        "The most that any playback configuration has used of its 4xx per minute, 0 to 1.";
+    SETTLE_SECONDS = Gauge "onelane_settle_gap_seconds" []
+        "The longest gap between turns that was learned and is in force.";
+    SETTLE_CONFIGURATIONS = Gauge "onelane_settle_configurations" []
+        "Playback configurations with such a gap.";
+    STORE_BYTES = Gauge "onelane_rescue_store_bytes" []
+        "What the last good playlists take.";
+    STORE_PLAYLISTS = Gauge "onelane_rescue_store_playlists" []
+        "Last good playlists that are kept.";
+    STORE_SESSIONS = Gauge "onelane_rescue_store_sessions" []
+        "Sessions with a last good playlist.";
+}
+
+/// What was learned and is kept, to be shown; read when somebody asks for it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Levels {
+    pub(crate) lanes: usize,
+    pub(crate) waiting: usize,
+    pub(crate) exchanges: usize,
+    pub(crate) marked: usize,
+    pub(crate) quota_configurations: usize,
+    pub(crate) quota_used: f64,
+    pub(crate) settle: (Duration, usize),
+    pub(crate) store_bytes: u64,
+    pub(crate) store_playlists: usize,
+    pub(crate) store_sessions: usize,
+}
+
+/// Tells the recorder what each metric is, and begins those at nought whose labels are known: a rate shows the first event
+/// only where there was a value before.
+pub fn describe() {
+    for Metric { name, form, help, .. } in ALL {
+        match form {
+            Form::Counter => metrics::describe_counter!(*name, *help),
+            Form::Gauge => metrics::describe_gauge!(*name, *help),
+            Form::Histogram => metrics::describe_histogram!(*name, Unit::Seconds, *help),
+        }
+    }
+    for name in [ATTACHED, ABANDONED, LEFT, RESUMED] {
+        counter!(name).absolute(0);
+    }
+    for kind in [Kind::Media, Kind::Multivariant].map(Kind::as_str) {
+        counter!(CONFLICTS, "kind" => kind).absolute(0);
+        counter!(TIMED_OUT, "kind" => kind).absolute(0);
+        for verdict in [Verdict::SessionLost, Verdict::Blocked, Verdict::Misaddressed] {
+            counter!(VERDICTS, "kind" => kind, "verdict" => verdict.as_str()).absolute(0);
+        }
+    }
+    for verdict in [Verdict::LaneFull, Verdict::MalformedSession] {
+        counter!(REFUSED, "reason" => verdict.as_str()).absolute(0);
+    }
+    for verdict in [Verdict::SessionLost, Verdict::Blocked, Verdict::Throttled] {
+        counter!(SHIELDED, "verdict" => verdict.as_str()).absolute(0);
+    }
+    for verdict in Verdict::ALL.into_iter().filter(|verdict| verdict.survivable()) {
+        counter!(RESCUES, "reason" => verdict.as_str()).absolute(0);
+        counter!(RETRIES, "verdict" => verdict.as_str()).absolute(0);
+        counter!(RETRIES_DENIED, "verdict" => verdict.as_str()).absolute(0);
+    }
+    for spent in ["false", "true"] {
+        counter!(QUOTA_NEAR, "spent" => spent).absolute(0);
+    }
+}
+
+// === impl Levels ===
+
+impl Levels {
+    /// Shows them.
+    pub(crate) fn show(&self) {
+        let count = |count: usize| count as f64;
+        gauge!(LANES).set(count(self.lanes));
+        gauge!(WAITING).set(count(self.waiting));
+        gauge!(OPEN).set(count(self.exchanges));
+        gauge!(MARKED).set(count(self.marked));
+        gauge!(QUOTA_CONFIGURATIONS).set(count(self.quota_configurations));
+        gauge!(QUOTA_USED).set(self.quota_used);
+        gauge!(SETTLE_SECONDS).set(self.settle.0.as_secs_f64());
+        gauge!(SETTLE_CONFIGURATIONS).set(count(self.settle.1));
+        gauge!(STORE_BYTES).set(self.store_bytes as f64);
+        gauge!(STORE_PLAYLISTS).set(count(self.store_playlists));
+        gauge!(STORE_SESSIONS).set(count(self.store_sessions));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions_of_prometheus() {
+        for Metric { name, form, labels, help } in ALL {
+            assert!(name.starts_with("onelane_"), "{name}");
+            assert_eq!(*form == Form::Counter, name.ends_with("_total"), "{name}");
+            assert_eq!(
+                *form == Form::Histogram,
+                name.ends_with("_seconds") && *form != Form::Gauge,
+                "{name}"
+            );
+            assert!(help.ends_with('.'), "{name}");
+            assert!(labels.iter().all(|label| !label.contains("session")), "{name}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What Prometheus is told.
+
+use std::collections::BTreeMap;
+
+use onelane::telemetry::metrics::ALL;
+
+use crate::{
+    far::Far,
+    process::Serve,
+    support::{media, ok, playlist, session},
+};
+
+/// Every series with its value.
+async fn scrape(serve: &Serve) -> BTreeMap<String, f64> {
+    let (status, text) = serve.admin("/metrics").await;
+    assert_eq!(status, 200);
+    let series = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    series
+        .map(|line| {
+            let (name, value) = line.rsplit_once(' ').expect("a value");
+            (name.to_owned(), value.parse().expect("a number"))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_what_their_players_got() {
+    let mut far = Far::listen().await;
+    let serve = Serve::start(&far.url(), &[]).await;
+    let (one, two) = (session(1), session(2));
+
+    let before = scrape(&serve).await;
+    assert_eq!(
+        before[r#"onelane_conflicts_total{kind="media"}"#], 0.0,
+        "before the first, so that a rate sees it"
+    );
+    assert_eq!(before[&format!("onelane_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))], 1.0);
+
+    let mut player = serve.player().await;
+    player.ask(&media(&one, 0)).await;
+    far.asked().await.say(ok(&playlist("1")));
+    assert_eq!(player.answer().await.status(), 200);
+    player.ask(&media(&two, 0)).await;
+    far.asked().await.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(player.answer().await.status(), 404);
+    // A session of a configuration that the upstream never answered for has no name.
+    player.ask(&media(&two, 0).replace("Demo", "Invented")).await;
+    far.asked().await.say("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(player.answer().await.status(), 404);
+
+    let after = scrape(&serve).await;
+    let requests = |labels: &str| after.get(&format!("onelane_requests_total{{{labels}}}")).copied();
+    assert_eq!(requests(r#"configuration="Demo",kind="media",status="200""#), Some(1.0));
+    assert_eq!(requests(r#"configuration="Demo",kind="media",status="404""#), Some(1.0));
+    assert_eq!(requests(r#"configuration="other",kind="media",status="404""#), Some(1.0));
+    assert_eq!(after[r#"onelane_lane_wait_seconds_count{kind="media"}"#], 3.0);
+    assert_eq!(after[r#"onelane_exchanges_total{kind="media",status="400"}"#], 1.0);
+    assert_eq!(after[r#"onelane_verdicts_total{kind="media",verdict="session_lost"}"#], 2.0);
+    assert_eq!(after[r#"onelane_remaps_total{verdict="session_lost",status="404"}"#], 2.0);
+    assert_eq!((after["onelane_marked_sessions"], after["onelane_rescue_store_playlists"]), (2.0, 1.0));
+    assert_eq!((after["onelane_lanes"], after["onelane_open_exchanges"]), (0.0, 0.0));
+    assert!(after["onelane_client_connections"] >= 1.0);
+
+    for series in after.keys() {
+        let name = series.split('{').next().unwrap_or_default();
+        let base =
+            ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        let known = ALL.iter().any(|metric| metric.name == name || metric.name == base);
+        assert!(known || ["onelane_client_connections", "onelane_build_info"].contains(&name), "{series}");
+        assert!(!series.contains(&one[..8]), "no session is named: {series}");
+    }
+}
+
+#[tokio::test]
+async fn a_player_that_leaves_is_counted_as_one() {
+    let mut far = Far::listen().await;
+    let serve = Serve::start(&far.url(), &[]).await;
+    let mut player = serve.player().await;
+    player.ask(&media(&session(1), 0)).await;
+    let asked = far.asked().await;
+    drop(player);
+    let left = r#"onelane_requests_total{configuration="other",kind="media",status="left"}"#;
+    while scrape(&serve).await.get(left) != Some(&1.0) {}
+    asked.say(ok(&playlist("1")));
+    while scrape(&serve).await["onelane_abandoned_total"] < 1.0 {}
+}
