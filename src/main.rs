@@ -4,7 +4,7 @@ mod logs;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
 
 use self::logs::{Logs, Role};
 
@@ -27,6 +27,17 @@ enum Command {
     #[cfg(feature = "sidecar")]
     Serve(Box<onelane::sidecar::Flags>),
 
+    /// Check the settings of serve: say what is wrong, or what they come to and where each value is from
+    ///
+    /// It takes the flags of serve and reads the same variables and file, and serves nothing. What it writes is a file that
+    /// makes the settings what they are. Exit code 64 when something is wrong.
+    #[cfg(feature = "sidecar")]
+    Check(Box<onelane::sidecar::Flags>),
+
+    /// Write a file of settings to begin with
+    #[cfg(feature = "sidecar")]
+    Config(onelane::sidecar::ConfigArgs),
+
     /// Emulate MediaTailor, conflicts and all, to test players and proxies against
     ///
     /// Of each flag its help says what AWS documents and what is inferred: for the conflict itself, that it
@@ -45,9 +56,19 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return usage(&error),
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let command = Cli::command();
+    #[cfg(feature = "sidecar")]
+    let command = match onelane::sidecar::with_file(command, &arguments) {
+        Ok(command) => command,
+        Err(error) => return error.report(),
+    };
+    let mut reader = command.clone();
+    let parsed = reader.try_get_matches_from_mut(arguments);
+    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return usage(&error.format(&mut reader)),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -63,16 +84,21 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let code = runtime.block_on(run(cli.command));
+    let code = runtime.block_on(run(cli.command, (&reader, &matches)));
     // What is still in flight by now has had its time.
     runtime.shutdown_background();
     code
 }
 
-async fn run(command: Command) -> ExitCode {
+/// Runs a command; `reader` is what read it, and what that found.
+async fn run(command: Command, reader: (&clap::Command, &ArgMatches)) -> ExitCode {
     match command {
         #[cfg(feature = "sidecar")]
         Command::Serve(flags) => onelane::sidecar::run(*flags).await,
+        #[cfg(feature = "sidecar")]
+        Command::Check(flags) => onelane::sidecar::check(*flags, reader),
+        #[cfg(feature = "sidecar")]
+        Command::Config(arguments) => onelane::sidecar::print_default(&arguments),
         #[cfg(feature = "emulator")]
         Command::Emulate(args) => onelane::emulator::run(*args).await,
         #[cfg(all(feature = "sidecar", feature = "emulator"))]
@@ -101,7 +127,7 @@ impl Command {
     fn log_is(&self) -> Role {
         match self {
             #[cfg(feature = "sidecar")]
-            Self::Serve(_) => Role::Output,
+            Self::Serve(_) | Self::Check(_) | Self::Config(_) => Role::Output,
             #[cfg(feature = "emulator")]
             Self::Emulate(_) => Role::Output,
             #[cfg(all(feature = "sidecar", feature = "emulator"))]

@@ -52,7 +52,7 @@ impl Error {
     }
 
     /// Tells standard error in one line and gives the exit code.
-    pub(super) fn report(&self) -> ExitCode {
+    pub fn report(&self) -> ExitCode {
         eprintln!("error: {self}");
         ExitCode::from(self.code)
     }

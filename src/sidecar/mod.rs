@@ -19,6 +19,7 @@
 mod activity;
 mod admin;
 mod answer;
+mod check;
 mod config;
 mod connection;
 mod error;
@@ -49,9 +50,10 @@ use self::{
     threads::Threads,
 };
 pub use self::{
+    check::{ConfigArgs, check, print_default},
     config::{Config, HostHeader, Upstream, UpstreamHttp},
     error::Error,
-    flags::Flags,
+    flags::{Flags, with_file},
 };
 
 /// A proxy that has its ports and is ready to run.

@@ -104,3 +104,65 @@ async fn the_file_reaches_every_stage() {
     assert_eq!(answer.header("retry-after"), Some("7"));
     far.is_quiet();
 }
+
+#[tokio::test]
+async fn check_tells_what_settings_come_to_and_where_they_are_from() {
+    let config = file(
+        "check.toml",
+        "upstream = \"http://127.0.0.1:9\"\ndepth = 5\nwaiting = 7\n[remap]\nconflict = { status = 503 }\nfailed = { status = 502 }\n\
+         [rescue]\nafter = \"1s\"\nmax_age = \"9s\"\n",
+    );
+    let mut command = onelane(&["check", "--config", &config, "--depth", "4", "--rescue-after", "3s"]);
+    let output = within(command.env("ONELANE_IDLE", "9s").output()).await.expect("it starts");
+    let told = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    for line in [
+        format!("upstream = \"http://127.0.0.1:9\" # {config}\n"),
+        "depth = 4 # --depth\n".to_owned(),
+        format!("waiting = 7 # {config}\n"),
+        "idle = \"9s\" # ONELANE_IDLE\n".to_owned(),
+        "listen = \"127.0.0.1:8080\" # default\n".to_owned(),
+        "resume = false # default\n".to_owned(),
+        "strip_directives = false # default\n".to_owned(),
+        format!("\n[remap]\nprofile = \"survive\" # default\nconflict = {{ status = 503 }} # {config}\n"),
+        format!("failed = {{ status = 502 }} # {config}\n"),
+        "after = \"3s\" # --rescue-after\n".to_owned(),
+        format!("max_age = \"9s\" # {config}\n"),
+        "budget_part = 0.2 # default\n".to_owned(),
+    ] {
+        assert!(told.contains(&line), "{line:?} is not in\n{told}");
+    }
+
+    // It is a file that makes the settings what they are.
+    let again = file("check-again.toml", &told);
+    let output = within(onelane(&["check", "--config", &again]).output()).await.expect("it starts");
+    let values =
+        |text: &str| text.lines().map(|line| line.split(" # ").next().map(str::to_owned)).collect::<Vec<_>>();
+    assert_eq!(values(&String::from_utf8(output.stdout).expect("text")), values(&told));
+}
+
+#[tokio::test]
+async fn check_and_serve_refuse_the_same() {
+    let config = file("bad.toml", "upstream = \"http://127.0.0.1:9\"\nmax_hold = \"never\"\n");
+    for command in ["check", "serve"] {
+        let output = within(onelane(&[command, "--config", &config]).output()).await.expect("it starts");
+        let told = String::from_utf8(output.stderr).expect("text");
+        assert_eq!((output.status.code(), told.lines().count()), (Some(64), 1), "{told}");
+        assert!(told.contains("bad.toml:2:12: max_hold: \"never\": it is no time"), "{told}");
+    }
+    let output = within(onelane(&["check"]).output()).await.expect("it starts");
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(64));
+    assert!(told.contains("--upstream"), "{told}");
+}
+
+#[tokio::test]
+async fn the_default_file_is_one_that_check_and_serve_take() {
+    let output = within(onelane(&["config", "--print-default"]).output()).await.expect("it starts");
+    assert_eq!(output.status.code(), Some(0));
+    let config = file("default.toml", &output.stdout);
+    let output = within(onelane(&["check", "--config", &config]).output()).await.expect("it starts");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let far = Far::listen().await;
+    let _serve = Serve::start(&far.url(), &["--config", &config]).await;
+}

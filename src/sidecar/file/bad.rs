@@ -1,5 +1,7 @@
 use std::{fmt::Write as _, path::Path};
 
+use super::plain::of_stage;
+
 /// Why a file of settings is refused, in one line: where, what is wrong, what is allowed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -16,7 +18,7 @@ pub(in crate::sidecar) struct Wrong {
 const TOLD: usize = 600;
 
 /// How alike two names must be, between 0 and 1, for one to be taken for a slip of the other.
-const ALIKE: f64 = 0.7;
+const ALIKE: f64 = 0.5;
 
 // === impl BadFile ===
 
@@ -50,12 +52,16 @@ fn printable(text: &str) -> String {
     told
 }
 
-/// What serde says, with the remedy.
-pub(super) fn told(message: &str) -> String {
+/// What serde says, with the remedy; `more` are names that are known besides those that serde knows.
+pub(super) fn told(message: &str, more: &[&str]) -> String {
     if let Some(unknown) = message.strip_prefix("unknown field `")
         && let Some((name, known)) = unknown.rsplit_once("`, expected ")
     {
-        let known: Vec<_> = known.split('`').skip(1).step_by(2).collect();
+        let known: Vec<_> = known.split('`').skip(1).step_by(2).chain(more.iter().copied()).collect();
+        // The name of its flag.
+        if let Some((section, key)) = of_stage(name).filter(|(section, _)| known.contains(section)) {
+            return format!("it is not known here; write {key} in the section [{section}]");
+        }
         let remedy = match nearest(name, &known) {
             Some(near) => format!("did you mean {near}? Known"),
             None => "correct it or leave it out; known".to_owned(),
@@ -71,7 +77,9 @@ pub(super) fn told(message: &str) -> String {
 fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     // Comparing takes the square of the length.
     let name: String = name.chars().take(64).flat_map(char::to_lowercase).collect();
-    let alike = known.iter().map(|known| (strsim::jaro_winkler(&name.replace('-', "_"), known), *known));
+    let alike = known
+        .iter()
+        .map(|known| (strsim::normalized_damerau_levenshtein(&name.replace('-', "_"), known), *known));
     let (alike, near) = alike.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
     (alike > ALIKE).then_some(near)
 }

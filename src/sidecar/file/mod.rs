@@ -1,8 +1,10 @@
 //! The file of `--config`: what it may say, and what that makes of the defaults.
 //!
-//! Every key is an [`Option`]: flags are put [over](File::over) the file, both over the defaults.
+//! What is a flag as well stands at the top and becomes [that flag's default](plain). The rest is for the stages: every key
+//! is an [`Option`], and what flags say of them is put [over](File::over) the file, both over the defaults.
 
 mod bad;
+pub(super) mod plain;
 mod remap;
 mod rescue;
 mod retry;
@@ -16,7 +18,9 @@ use std::{
     path::Path,
 };
 
+use clap::Args as _;
 use serde::Deserialize;
+use toml::de::DeTable;
 
 pub(super) use self::{
     bad::{BadFile, Wrong},
@@ -24,7 +28,7 @@ pub(super) use self::{
     rescue::Rescue,
 };
 use self::{retry::Retry, settle::Settle, shield::Shield};
-use super::Config;
+use super::{Config, Flags};
 
 /// All settings that a file can have, or a command line in its place.
 #[derive(Debug, Default, Deserialize)]
@@ -43,6 +47,9 @@ pub(super) struct File {
     pub(super) settle: Settle,
 }
 
+/// A file with everything in it, as it is by default.
+pub(super) const DEFAULT: &str = include_str!("default.toml");
+
 /// No file of settings is larger, in bytes.
 const LARGEST: u64 = 1024 * 1024;
 
@@ -53,24 +60,22 @@ impl File {
     ///
     /// When it cannot be read, or says something that it may not.
     pub(super) fn read(path: &Path) -> Result<Self, BadFile> {
-        let text = text(path).map_err(|error| {
-            let what = format!(
-                "it cannot be read: {error}; name a TOML file of 1 MiB at most, or leave --config out"
-            );
-            BadFile::new(path, None, None, &what)
-        })?;
-        Self::parse(path, &text)
+        Self::parse(path, &text(path)?)
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, BadFile> {
         let place = |error: &toml::de::Error| Some((text, error.span()?.start));
-        let reader = toml::Deserializer::parse(text).map_err(|error| {
+        let mut table = DeTable::parse(text).map_err(|error| {
             let what = format!("it is not TOML: {}; https://toml.io shows how to write it", error.message());
             BadFile::new(path, place(&error), None, &what)
         })?;
+        let flags = Flags::augment_args(clap::Command::new("serve"));
+        plain::strip(table.get_mut(), &flags);
+        let reader = toml::Deserializer::from(table);
         serde_path_to_error::deserialize(reader).map_err(|error| {
             let key = error.path().to_string();
-            BadFile::new(path, place(error.inner()), Some(&key), &bad::told(error.inner().message()))
+            let more: Vec<_> = plain::names(&flags).filter(|_| !key.contains('.')).collect();
+            BadFile::new(path, place(error.inner()), Some(&key), &bad::told(error.inner().message(), &more))
         })
     }
 
@@ -102,13 +107,20 @@ impl File {
     }
 }
 
-fn text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
-    match text.len() as u64 > LARGEST {
-        true => Err(io::ErrorKind::FileTooLarge.into()),
-        false => Ok(text),
-    }
+pub(super) fn text(path: &Path) -> Result<String, BadFile> {
+    let read = || {
+        let mut text = String::new();
+        fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+        match text.len() as u64 > LARGEST {
+            true => Err(io::Error::from(io::ErrorKind::FileTooLarge)),
+            false => Ok(text),
+        }
+    };
+    read().map_err(|error| {
+        let what =
+            format!("it cannot be read: {error}; name a TOML file of 1 MiB at most, or leave --config out");
+        BadFile::new(path, None, None, &what)
+    })
 }
 
 /// Puts a setting in the place of a default.
