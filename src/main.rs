@@ -1,6 +1,7 @@
 //! The `onelane` command: parse, run, exit code.
 
 mod logs;
+mod papers;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,10 @@ enum Command {
     #[cfg(feature = "sidecar")]
     Config(onelane::sidecar::ConfigArgs),
 
+    /// Ask a serving onelane whether it is ready for players; for containers
+    #[cfg(feature = "sidecar")]
+    Healthcheck(onelane::sidecar::HealthcheckArgs),
+
     /// Emulate MediaTailor, conflicts and all, to test players and proxies against
     ///
     /// Of each flag its help says what AWS documents and what is inferred: for the conflict itself, that it
@@ -53,6 +58,12 @@ enum Command {
     /// emulator and none through onelane.
     #[cfg(all(feature = "sidecar", feature = "emulator"))]
     Demo(onelane::demo::Args),
+
+    /// Write completions for a shell
+    Completions(papers::CompletionsArgs),
+
+    /// Write the manual, for man
+    Man,
 }
 
 fn main() -> ExitCode {
@@ -99,6 +110,10 @@ async fn run(command: Command, reader: (&clap::Command, &ArgMatches)) -> ExitCod
         Command::Check(flags) => onelane::sidecar::check(*flags, reader),
         #[cfg(feature = "sidecar")]
         Command::Config(arguments) => onelane::sidecar::print_default(&arguments),
+        #[cfg(feature = "sidecar")]
+        Command::Healthcheck(arguments) => onelane::sidecar::healthcheck(arguments).await,
+        Command::Completions(arguments) => papers::completions(&arguments, reader.0),
+        Command::Man => papers::man(reader.0),
         #[cfg(feature = "emulator")]
         Command::Emulate(args) => onelane::emulator::run(*args).await,
         #[cfg(all(feature = "sidecar", feature = "emulator"))]
@@ -127,7 +142,8 @@ impl Command {
     fn log_is(&self) -> Role {
         match self {
             #[cfg(feature = "sidecar")]
-            Self::Serve(_) | Self::Check(_) | Self::Config(_) => Role::Output,
+            Self::Serve(_) | Self::Check(_) | Self::Config(_) | Self::Healthcheck(_) => Role::Output,
+            Self::Completions(_) | Self::Man => Role::Output,
             #[cfg(feature = "emulator")]
             Self::Emulate(_) => Role::Output,
             #[cfg(all(feature = "sidecar", feature = "emulator"))]

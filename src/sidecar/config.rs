@@ -91,6 +91,18 @@ pub struct Config {
     #[arg(long, env = "ONELANE_DRAIN", value_name = "TIME", default_value = "15s", value_parser = duration)]
     pub drain: Duration,
 
+    /// How long to go on taking connections after SIGTERM or SIGINT with /readyz unready, so that a balancer notices
+    #[arg(long, env = "ONELANE_UNREADY_FOR", value_name = "TIME", default_value = "0s", value_parser = duration)]
+    pub unready_for: Duration,
+
+    /// Share --listen with other processes that do, for the time that one takes over from another
+    #[arg(long, env = "ONELANE_REUSE_PORT")]
+    pub reuse_port: bool,
+
+    /// Do not start, with exit code 69, unless the upstream answers
+    #[arg(long, env = "ONELANE_REQUIRE_UPSTREAM")]
+    pub require_upstream: bool,
+
     /// What players get where something fails.
     #[arg(skip = stack::Config::default().remap)]
     pub remap: remap::Config,
@@ -176,6 +188,9 @@ impl Config {
             connect_within: Duration::from_secs(3),
             upstream_idle: Duration::from_secs(30),
             drain: Duration::from_secs(15),
+            unready_for: Duration::ZERO,
+            reuse_port: false,
+            require_upstream: false,
             remap,
             rescue,
             shield,

@@ -107,14 +107,18 @@ async fn http1(
         let mut stopped = pin!(manners.stop.cancelled());
         let mut stopping = false;
         poll_fn(|cx| {
+            // First what there is to read: hyper drops a connection that has read nothing yet and is told to stop.
+            if let Poll::Ready(ended) = connection.poll_without_shutdown(cx) {
+                return Poll::Ready(ended.map(|()| None));
+            }
             if !stopping && stopped.as_mut().poll(cx).is_ready() {
                 stopping = true;
                 Pin::new(&mut connection).graceful_shutdown();
+                if let Poll::Ready(ended) = connection.poll_without_shutdown(cx) {
+                    return Poll::Ready(ended.map(|()| None));
+                }
             }
-            match connection.poll_without_shutdown(cx) {
-                Poll::Ready(ended) => Poll::Ready(ended.map(|()| None)),
-                Poll::Pending => lull.as_mut().poll(cx).map(|lull| Ok(Some(lull))),
-            }
+            lull.as_mut().poll(cx).map(|lull| Ok(Some(lull)))
         })
         .await?
     };

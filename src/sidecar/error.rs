@@ -15,6 +15,9 @@ pub struct Error {
 /// The exit code where the world is not as it should be.
 const FAILURE: u8 = 1;
 
+/// The exit code where the upstream is of no use (`EX_UNAVAILABLE`).
+const UNAVAILABLE: u8 = 69;
+
 /// The exit code for settings that make no sense (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
 
@@ -30,6 +33,13 @@ impl Error {
         let what =
             format!("--upstream {upstream} is where this process listens; name MediaTailor's endpoint");
         Self { what, source: None, code: FAILURE }
+    }
+
+    pub(super) fn unusable(upstream: &Upstream, why: &dyn std::fmt::Display) -> Self {
+        let what = format!(
+            "--upstream {upstream}: {why}; name MediaTailor's endpoint, let this machine reach it, or leave out --require-upstream"
+        );
+        Self { what, source: None, code: UNAVAILABLE }
     }
 
     pub(super) fn certificates(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

@@ -1,8 +1,10 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use listenfd::ListenFd;
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
 };
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -19,6 +21,12 @@ use super::{
 /// After the system has refused a connection for want of descriptors or memory, the pause before the next try.
 const BREATH: Duration = Duration::from_millis(50);
 
+/// Once the door is closed, how long those are let in who had come before.
+const LAST_CALL: Duration = Duration::from_millis(10);
+
+/// Connections that the system keeps until they are taken: those of a burst.
+const BACKLOG: u32 = 1_024;
+
 /// Where connections come in. A clone is the same door.
 #[derive(Debug, Clone)]
 pub(super) struct Door {
@@ -28,8 +36,32 @@ pub(super) struct Door {
     manners: Manners,
 }
 
-pub(super) async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|error| Error::port(flag, address, error))
+/// Takes the port of `--listen`: the one that systemd has opened for this, if it has.
+pub(super) fn open(config: &Config) -> Result<TcpListener, Error> {
+    let flag = "--listen";
+    let inherited = ListenFd::from_env().take_tcp_listener(0).and_then(|inherited| {
+        let Some(listener) = inherited else { return Ok(None) };
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener).map(Some)
+    });
+    match inherited {
+        Ok(Some(listener)) => Ok(listener),
+        Ok(None) => bind(flag, config.listen, config.reuse_port),
+        Err(error) => Err(Error::port("LISTEN_FDS for --listen", config.listen, error)),
+    }
+}
+
+/// Takes a port, with others that do the same if it is to be shared.
+pub(super) fn bind(flag: &str, address: SocketAddr, shared: bool) -> Result<TcpListener, Error> {
+    let bind = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // As std's own does: a port in TIME_WAIT is free.
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(shared)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bind().map_err(|error| Error::port(flag, address, error))
 }
 
 pub(super) fn address(listener: &TcpListener) -> SocketAddr {
@@ -57,18 +89,29 @@ impl Door {
         loop {
             let next = tokio::select! {
                 biased;
-                () = self.manners.stop.cancelled() => return,
+                () = self.manners.stop.cancelled() => break,
                 next = next() => next,
             };
             let Some((socket, peer, place)) = next else { return };
-            let serving = connection::serve(socket, proxy.clone(), self.manners.clone());
-            self.open.spawn(async move {
-                if let Err(error) = serving.await {
-                    debug!(%peer, %error, "connection ended");
-                }
-                drop(place);
-            });
+            self.take(socket, peer, place, proxy);
         }
+        // What the system has already taken for this would be reset with the port.
+        let end = Instant::now() + LAST_CALL;
+        while let Ok(place) = Arc::clone(&self.places).try_acquire_owned()
+            && let Ok((socket, peer)) = timeout_at(end, accept(listener)).await
+        {
+            self.take(socket, peer, place, proxy);
+        }
+    }
+
+    fn take(&self, socket: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, proxy: &Proxy) {
+        let serving = connection::serve(socket, proxy.clone(), self.manners.clone());
+        self.open.spawn(async move {
+            if let Err(error) = serving.await {
+                debug!(%peer, %error, "connection ended");
+            }
+            drop(place);
+        });
     }
 
     /// How many connections there are.

@@ -26,10 +26,12 @@ mod error;
 mod file;
 mod flags;
 mod forward;
+mod healthcheck;
 mod listen;
 mod metrics;
 mod proxy;
 mod signals;
+mod system;
 mod threads;
 mod upstream;
 mod wire;
@@ -37,7 +39,11 @@ mod written;
 
 use std::{net::SocketAddr, process::ExitCode};
 
-use tokio::{net::TcpListener, time::timeout};
+use sd_notify::NotifyState;
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
@@ -47,6 +53,7 @@ use self::{
     metrics::Metrics,
     proxy::Proxy,
     signals::Signals,
+    system::{raise_open_files, tell_systemd},
     threads::Threads,
 };
 pub use self::{
@@ -54,6 +61,7 @@ pub use self::{
     config::{Config, HostHeader, Upstream, UpstreamHttp},
     error::Error,
     flags::{Flags, with_file},
+    healthcheck::{HealthcheckArgs, healthcheck},
 };
 
 /// A proxy that has its ports and is ready to run.
@@ -75,6 +83,7 @@ pub async fn run(flags: Flags) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return error.report(),
     };
+    raise_open_files(config.connections);
     let sidecar = match Sidecar::bind(config).await {
         Ok(sidecar) => sidecar,
         Err(error) => return error.report(),
@@ -96,11 +105,11 @@ impl Sidecar {
     ///
     /// # Errors
     ///
-    /// When a port cannot be had, the system's certificates cannot be read, or the upstream is the sidecar's
-    /// own address.
+    /// When a port cannot be had, the system's certificates cannot be read, the upstream is the sidecar's own address, or it
+    /// does not answer where [`Config::require_upstream`] wants it to.
     pub async fn bind(config: Config) -> Result<Self, Error> {
-        let listener = listen::bind("--listen", config.listen).await?;
-        let admin = listen::bind("--admin", config.admin).await?;
+        let listener = listen::open(&config)?;
+        let admin = listen::bind("--admin", config.admin, false)?;
         let here = listen::address(&listener);
         if config.upstream.is(here) {
             return Err(Error::loops(&config.upstream));
@@ -108,6 +117,9 @@ impl Sidecar {
         // Before the first request, which asks for the recorder.
         Metrics::install();
         let proxy = Proxy::new(&config)?;
+        if config.require_upstream {
+            proxy.reach(&config).await?;
+        }
         Ok(Self { config, listener, admin, proxy })
     }
 
@@ -126,7 +138,7 @@ impl Sidecar {
         self.proxy.layer()
     }
 
-    /// Serves until `stop` resolves, then drains: turns unready, takes no more connections, finishes what waits
+    /// Serves until `stop` resolves, then drains: turns unready, after [`Config::unready_for`] takes no more connections, finishes what waits
     /// and what is in flight, abandoned exchanges included. `false` when [`Config::drain`] was too short
     /// for that.
     ///
@@ -143,12 +155,10 @@ impl Sidecar {
         let serve = async {
             // Owned, so that the port is closed before the draining.
             let listener = listener;
-            tokio::select! {
-                () = door.serve(&listener, &proxy) => {}
-                () = stop => {}
-            }
+            door.serve(&listener, &proxy).await;
         };
-        attend(&config, listen, admin, &door, &proxy, serve).await
+        let (drained, ()) = tokio::join!(attend(&config, listen, admin, &door, &proxy, stop), serve);
+        drained
     }
 
     /// The same on [`Config::threads`] threads of its own, as `onelane serve` does: a request stays on one.
@@ -186,8 +196,14 @@ async fn attend(
     let told = Told { readiness: readiness.clone(), metrics, proxy: proxy.clone(), door: door.clone() };
     let admin = AbortOnDropHandle::new(tokio::spawn(admin::serve(admin, told)));
     let upkeep = AbortOnDropHandle::new(tokio::spawn(metrics.keep_up()));
+    tell_systemd(NotifyState::Ready);
     stop.await;
     readiness.unready();
+    tell_systemd(NotifyState::Stopping);
+    if !config.unready_for.is_zero() {
+        info!(unready_for = ?config.unready_for, "unready, and still taking connections");
+        sleep(config.unready_for).await;
+    }
     door.close();
     info!(exchanges = proxy.layer().exchanges(), drain = ?config.drain, "draining");
     let drained = timeout(config.drain, async {

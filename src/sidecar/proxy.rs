@@ -2,6 +2,7 @@ use std::{convert::Infallible, net::IpAddr, pin::Pin, sync::Arc};
 
 use http::{Request, Response, header};
 use hyper::{body::Incoming, service::Service};
+use tokio::time::timeout;
 use tower::util::Either;
 use tower_layer::Layer as _;
 use tower_service::Service as _;
@@ -10,13 +11,14 @@ use super::{
     Config, Error,
     activity::{Activity, BusyBody},
     answer::{self, Body},
-    forward::{Forward, Unpassable, Viewer},
+    forward::{self, Forward, Unpassable, Viewer},
     upstream::{self, Upstreams},
 };
 use crate::{
     serialize::SerializeLayer,
     session::MediaTailor,
     stack::{MayResume, Stack, Stacked},
+    telemetry::Chain,
 };
 
 /// From a player's request to its answer.
@@ -58,6 +60,23 @@ impl Proxy {
     /// The layer of the lanes.
     pub(super) fn layer(&self) -> &SerializeLayer {
         self.0.stack.serialize()
+    }
+
+    /// Asks the upstream for anything at all.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer, whatever it would have said.
+    pub(super) async fn reach(&self, config: &Config) -> Result<(), Error> {
+        let unusable = |why: &dyn std::fmt::Display| Error::unusable(&config.upstream, why);
+        let request = Request::head(format!("{}/", config.upstream)).body(forward::Body::default());
+        let request = request.map_err(|error| unusable(&error))?;
+        let mut upstreams = self.upstreams().anew();
+        match timeout(config.answer_within, upstreams.call(request)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(unusable(&Chain(&error))),
+            Err(_) => Err(unusable(&"no answer within --answer-within")),
+        }
     }
 
     /// Shows the gauges as they are now.

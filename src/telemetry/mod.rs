@@ -52,7 +52,7 @@ pub(crate) struct Exchange<'a> {
 const SHOWN: usize = 64;
 
 /// An error with all its causes, in one line.
-struct Chain<'a>(&'a (dyn StdError + 'static));
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
 
 /// Durations are logged in milliseconds, to the microsecond.
 fn ms(duration: Duration) -> f64 {

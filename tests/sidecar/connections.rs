@@ -1,8 +1,8 @@
 //! Connections on both sides: many, short, kept, and closed under us; names and IPv6.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-use onelane::sidecar::Config;
+use onelane::sidecar::{Config, Sidecar};
 use tokio::time::Instant;
 
 use crate::{
@@ -195,4 +195,22 @@ async fn a_sidecar_in_this_process_stops_when_told() {
     player.ask(&media(&session(1), 0)).await;
     let _never_answered = far.asked().await;
     assert!(!sidecar.stopped().await);
+}
+
+#[tokio::test]
+async fn who_was_let_in_before_the_stop_is_served() {
+    let mut far = Far::listen().await;
+    let mut config = Config::new(far.url().parse().expect("an upstream"));
+    config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.admin = config.listen;
+    let sidecar = Sidecar::bind(config).await.expect("free ports");
+    // The system has taken it; nobody here has yet.
+    let mut player = Player::connect(sidecar.local_addr()).await;
+    player.ask(&media(&session(1), 0)).await;
+    let answered = async {
+        far.asked().await.well("in time");
+        player.answer().await.status()
+    };
+    let (drained, status) = within(async { tokio::join!(sidecar.run(async {}), answered) }).await;
+    assert_eq!((drained, status), (true, 200));
 }

@@ -46,9 +46,9 @@ impl Serve {
 
     pub(crate) async fn start_with(upstream: &str, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let free = "127.0.0.1:0";
-        let base =
-            ["serve", "--upstream", upstream, "--listen", free, "--admin", free, "--log-format", "json"];
-        let mut command = onelane(&[&base, flags].concat());
+        let base = ["serve", "--upstream", upstream, "--admin", free, "--log-format", "json"];
+        let listen: &[&str] = if flags.contains(&"--listen") { &[] } else { &["--listen", free] };
+        let mut command = onelane(&[&base, listen, flags].concat());
         command.envs(environment.iter().copied());
         let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
         let stdout = child.stdout.take().expect("piped");
@@ -144,7 +144,8 @@ async fn sigterm_finishes_what_waits_flies_and_drains() {
 
     serve.signal("-TERM").await;
     serve.is_draining().await;
-    assert!(TcpStream::connect(serve.listen).await.is_err(), "no new connections");
+    // After the last call there are no new connections.
+    within(async { while TcpStream::connect(serve.listen).await.is_ok() {} }).await;
     assert_eq!(serve.admin("/healthz").await.0, 200);
     first.well("flew");
     assert_eq!(flies.answer().await.note(), "flew");
@@ -222,4 +223,114 @@ async fn help_is_plain_where_no_terminal_reads_it_and_may_be_cut_off() {
     let cut = within(child.wait_with_output()).await.unwrap();
     assert_eq!(String::from_utf8_lossy(&cut.stderr), "");
     assert!(cut.status.code().is_some_and(|code| code == 0), "{cut:?}");
+}
+
+#[tokio::test]
+async fn unready_it_takes_connections_for_as_long_as_a_balancer_needs() {
+    let mut far = Far::listen().await;
+    let mut serve = Serve::start(&far.url(), &["--unready-for", "1h"]).await;
+    serve.signal("-TERM").await;
+    serve.is_draining().await;
+    let mut player = serve.player().await;
+    player.ask(&media(&session(1), 0)).await;
+    far.asked().await.well("still here");
+    assert_eq!(player.answer().await.status(), 200);
+    serve.signal("-TERM").await;
+    assert!(!serve.ended().await.success(), "the second ends it at once");
+}
+
+#[tokio::test]
+async fn systemd_is_told_when_it_serves_and_when_it_stops() {
+    let place = std::env::temp_dir().join(format!("onelane-notify-{}", std::process::id()));
+    let _old = std::fs::remove_file(&place);
+    let systemd = tokio::net::UnixDatagram::bind(&place).expect("a socket");
+    let told = async || {
+        let mut text = [0; 64];
+        let length = within(systemd.recv(&mut text)).await.expect("a word");
+        String::from_utf8_lossy(&text[..length]).trim().to_owned()
+    };
+    let far = Far::listen().await;
+    let socket = place.to_str().expect("a path");
+    let mut serve = Serve::start_with(&far.url(), &[], &[("NOTIFY_SOCKET", socket)]).await;
+    assert_eq!(told().await, "READY=1");
+    serve.signal("-TERM").await;
+    assert_eq!(told().await, "STOPPING=1");
+    assert!(serve.ended().await.success());
+    std::fs::remove_file(&place).expect("it was there");
+}
+
+#[tokio::test]
+async fn two_processes_share_a_port_if_both_want_to() {
+    let mut far = Far::listen().await;
+    let one = Serve::start(&far.url(), &["--reuse-port"]).await;
+    let here = one.listen.to_string();
+    let base = ["serve", "--upstream", &far.url(), "--admin", "127.0.0.1:0", "--listen", &here];
+    let (code, told) = output(&base).await;
+    assert_eq!((code, told.lines().count()), (Some(1), 1), "{told}");
+    assert!(told.contains(&format!("--listen {here}: ")), "{told}");
+
+    // The new one serves, the old one goes: the port is never without somebody.
+    let mut old = one;
+    let new = Serve::start(&far.url(), &["--reuse-port", "--listen", &here]).await;
+    assert_eq!(new.listen, old.listen);
+    old.signal("-TERM").await;
+    assert!(old.ended().await.success());
+    let mut player = new.player().await;
+    player.ask(&media(&session(1), 0)).await;
+    far.asked().await.well("the new one");
+    assert_eq!(player.answer().await.status(), 200);
+}
+
+#[tokio::test]
+async fn without_its_upstream_it_does_not_start_if_it_is_required() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
+    let upstream = format!("http://{closed}");
+    let free = "127.0.0.1:0";
+    let base = ["serve", "--upstream", &upstream, "--listen", free, "--admin", free, "--require-upstream"];
+    let (code, told) = output(&base).await;
+    assert_eq!((code, told.lines().count()), (Some(69), 1), "{told}");
+    assert!(
+        told.contains(&upstream) && told.contains("refused") && told.contains("--require-upstream"),
+        "{told}"
+    );
+
+    let mut far = Far::listen().await;
+    let url = far.url();
+    let start = Serve::start(&url, &["--require-upstream"]);
+    let answer = async {
+        let asked = far.asked().await;
+        asked.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    };
+    let (serve, ()) = tokio::join!(start, answer);
+    assert_eq!(serve.admin("/readyz").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_container_asks_whether_it_is_ready() {
+    let far = Far::listen().await;
+    let mut serve = Serve::start(&far.url(), &["--unready-for", "1h"]).await;
+    let admin = serve.admin.to_string();
+    assert_eq!(output(&["healthcheck", "--admin", &admin]).await, (Some(0), String::new()));
+    serve.signal("-TERM").await;
+    serve.is_draining().await;
+    let (code, told) = output(&["healthcheck", "--admin", &admin]).await;
+    assert_eq!(code, Some(1));
+    assert!(told.contains("/readyz answers 503"), "{told}");
+    serve.signal("-TERM").await;
+    serve.ended().await;
+    let (code, told) = output(&["healthcheck", "--admin", &admin]).await;
+    assert_eq!((code, told.lines().count()), (Some(1), 1), "{told}");
+    assert!(told.contains("is --admin the one that serve has?"), "{told}");
+}
+
+#[tokio::test]
+async fn completions_and_the_manual_have_every_command() {
+    for arguments in [&["completions", "bash"][..], &["man"]] {
+        let output = within(onelane(arguments).output()).await.expect("it starts");
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stdout).expect("text");
+        for word in ["serve", "check", "healthcheck", "answer"] {
+            assert!(text.contains(word), "{arguments:?} has no {word}");
+        }
+    }
 }

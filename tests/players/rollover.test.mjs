@@ -1,0 +1,66 @@
+// One onelane takes over from another on the same port while players play, and no player notices. For the tenth of a second in which the
+// old one finishes, a session may have a request in both: what conflict comes of that is met by a retry.
+import assert from 'node:assert/strict';
+import { Agent, get } from 'node:http';
+import { after, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort, serve } from './lib/processes.mjs';
+import { binary } from './lib/stage.mjs';
+
+const VIEWERS = 100;
+/** How often a viewer loads its three playlists, all at once, in ms. */
+const REFRESH = 500;
+/** How long it goes on before the roll-over, and after it, in ms. */
+const AROUND = 3_000;
+
+const servers = [];
+after(() => Promise.all(servers.map((server) => server.stop())));
+
+/** As a browser does: a kept connection that the server has closed meanwhile is not an error, a fresh one that fails is. */
+function load(url, agent) {
+  return new Promise((done, fail) => {
+    const request = get(url, { agent }, (answer) => {
+      let text = '';
+      answer.setEncoding('utf8').on('data', (part) => (text += part));
+      answer.on('end', () => done({ status: answer.statusCode, text })).on('error', fail);
+    });
+    request.on('error', (error) => (request.reusedSocket ? load(url, agent).then(done, fail) : fail(error)));
+  });
+}
+
+it('rolls over under load', { timeout: 60_000 }, async () => {
+  const [emulator, entry, oldAdmin, newAdmin] = (await Promise.all([1, 2, 3, 4].map(freePort))).map((port) => `127.0.0.1:${port}`);
+  const emulate = ['emulate', '--listen', emulator, '--latency', '20ms..60ms', '--conflict', 'reject'];
+  servers.push(await serve(binary(), emulate, `http://${emulator}/__emulator/stats`));
+  const start = (admin) =>
+    serve(binary(), ['serve', '--upstream', `http://${emulator}`, '--listen', entry, '--admin', admin, '--reuse-port'], `http://${admin}/readyz`);
+  const old = await start(oldAdmin);
+  servers.push(old);
+
+  let playing = true;
+  const statuses = {};
+  const viewers = Array.from({ length: VIEWERS }, async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 3 });
+    const multivariant = `http://${entry}/v1/master/acct/Demo/index.m3u8`;
+    const { text } = await load(multivariant, agent);
+    const links = [...text.matchAll(/^(?!#)(\S+)$|URI="([^"]+)"/gm)].slice(0, 3).map(([, line, attribute]) => new URL(line ?? attribute, multivariant));
+    while (playing) {
+      const next = sleep(REFRESH);
+      for (const { status } of await Promise.all(links.map((link) => load(link, agent)))) statuses[status] = (statuses[status] ?? 0) + 1;
+      await next;
+    }
+    agent.destroy();
+  });
+  const all = Promise.all(viewers);
+  await Promise.race([sleep(AROUND), all]);
+  servers.push(await start(newAdmin));
+  assert.deepEqual(await old.stop(), { code: 0, signal: null });
+  await Promise.race([sleep(AROUND), all]);
+  playing = false;
+  await all;
+
+  const stats = await (await fetch(`http://${emulator}/__emulator/stats`)).json();
+  assert.deepEqual(Object.keys(statuses), ['200'], JSON.stringify(statuses));
+  assert.ok(statuses[200] > VIEWERS * 3 * 5, JSON.stringify(statuses));
+  assert.ok(stats.conflicts <= VIEWERS / 20, `${stats.conflicts} conflicts of ${stats.playlists} playlists`);
+});
