@@ -13,6 +13,7 @@ use toml::{Table, Value};
 use super::{
     Error, Flags,
     file::{self, plain},
+    tls::Tls,
 };
 
 /// The command line of `onelane config`.
@@ -49,7 +50,10 @@ pub fn check(flags: Flags, (command, matches): (&Command, &ArgMatches)) -> ExitC
         Some((name, matches)) => (command.find_subcommand(name).unwrap_or(command), matches),
         None => (command, matches),
     };
-    let read = flags.read().and_then(|_| Effective::of(path.as_deref(), matches));
+    let read = flags
+        .read()
+        .and_then(|config| Tls::load(&config))
+        .and_then(|_| Effective::of(path.as_deref(), matches));
     match read {
         Ok(effective) => tell(&effective.tell(command)),
         Err(error) => error.report(),

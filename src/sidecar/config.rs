@@ -1,4 +1,4 @@
-use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
 use clap::ValueEnum;
@@ -15,9 +15,18 @@ pub struct Config {
     #[arg(long, env = "ONELANE_UPSTREAM", value_name = "URL")]
     pub upstream: Upstream,
 
-    /// Where players or their CDN connect; HTTP/1.1 and h2c
+    /// Where players or their CDN connect; HTTP/1.1 and h2c, or both over TLS with --tls-cert
     #[arg(long, env = "ONELANE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+
+    /// The PEM file with the certificate that players are shown and those of its issuers; --listen then speaks TLS, with
+    /// HTTP/2 where a player wants it. SIGHUP has it read again
+    #[arg(long, env = "ONELANE_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The PEM file with the private key of --tls-cert
+    #[arg(long, env = "ONELANE_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
 
     /// Where /healthz, /readyz and /metrics are; keep it off the public network
     #[arg(long, env = "ONELANE_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
@@ -171,6 +180,8 @@ impl Config {
         Self {
             upstream,
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            tls_cert: None,
+            tls_key: None,
             admin: SocketAddr::from(([127, 0, 0, 1], 9090)),
             host: HostHeader::Rewrite,
             upstream_http: UpstreamHttp::Auto,

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     activity::Activity,
     proxy::{PerConnection, Proxy},
-    wire::{Speaks, Wire},
+    tls::Tls,
+    wire::{Socket, Speaks, Wire},
 };
 
 /// The largest head of a request, in bytes. MediaTailor takes ad-server URLs of 25,000 characters.
@@ -39,6 +40,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(super) struct Manners {
     /// How long a connection may be idle, or take for the head of a request.
     pub(super) idle: Duration,
+    /// What is spoken before anything else, if it is.
+    pub(super) tls: Option<Tls>,
     /// Told when no more requests are wanted.
     pub(super) stop: CancellationToken,
 }
@@ -66,6 +69,17 @@ pub(super) async fn serve(socket: TcpStream, proxy: Proxy, manners: Manners) -> 
     let Ok(peer) = socket.peer_addr() else { return Ok(()) };
     let activity = Activity::new();
     let service = PerConnection::new(proxy, peer.ip(), activity.clone());
+    let socket = match &manners.tls {
+        None => Socket::Left(socket),
+        Some(tls) => {
+            let accepted = tokio::select! {
+                accepted = tls.accept(socket) => accepted,
+                () = last_words(&activity, &manners.stop) => None,
+            };
+            let Some(socket) = accepted else { return Ok(()) };
+            Socket::Right(socket)
+        }
+    };
     let mut wire = Wire::new(socket, activity.clone());
     let first = tokio::select! {
         biased;

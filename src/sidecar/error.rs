@@ -49,6 +49,11 @@ impl Error {
         Self { what, source: Some(source), code: FAILURE }
     }
 
+    /// `what` names the flag and the remedy.
+    pub(super) fn tls(what: &str) -> Self {
+        Self { what: what.to_owned(), source: None, code: USAGE }
+    }
+
     pub(super) fn signals(source: io::Error) -> Self {
         Self {
             what: format!("signals cannot be listened for: {source}"),

@@ -16,6 +16,7 @@ use super::{
     Config, Error,
     connection::{self, Manners},
     proxy::Proxy,
+    tls::Tls,
 };
 
 /// After the system has refused a connection for want of descriptors or memory, the pause before the next try.
@@ -71,9 +72,9 @@ pub(super) fn address(listener: &TcpListener) -> SocketAddr {
 // === impl Door ===
 
 impl Door {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, tls: Option<Tls>) -> Self {
         let most = config.connections.min(Semaphore::MAX_PERMITS);
-        let manners = Manners { idle: config.idle, stop: CancellationToken::new() };
+        let manners = Manners { idle: config.idle, tls, stop: CancellationToken::new() };
         Self { places: Arc::new(Semaphore::new(most)), most, open: TaskTracker::new(), manners }
     }
 

@@ -30,9 +30,11 @@ mod healthcheck;
 mod listen;
 mod metrics;
 mod proxy;
+mod reload;
 mod signals;
 mod system;
 mod threads;
+mod tls;
 mod upstream;
 mod wire;
 mod written;
@@ -52,9 +54,11 @@ use self::{
     listen::Door,
     metrics::Metrics,
     proxy::Proxy,
+    reload::Reload,
     signals::Signals,
     system::{raise_open_files, tell_systemd},
     threads::Threads,
+    tls::Tls,
 };
 pub use self::{
     check::{ConfigArgs, check, print_default},
@@ -71,6 +75,7 @@ pub struct Sidecar {
     listener: TcpListener,
     admin: TcpListener,
     proxy: Proxy,
+    tls: Option<Tls>,
 }
 
 /// Runs `onelane serve` until a signal ends it.
@@ -79,7 +84,7 @@ pub async fn run(flags: Flags) -> ExitCode {
         Ok(config) => config,
         Err(error) => return error.report(),
     };
-    let signals = match Signals::listen() {
+    let (signals, mut hangups) = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return error.report(),
     };
@@ -88,6 +93,12 @@ pub async fn run(flags: Flags) -> ExitCode {
         Ok(sidecar) => sidecar,
         Err(error) => return error.report(),
     };
+    let reload = Reload::new(sidecar.tls.clone());
+    let _reloads = AbortOnDropHandle::new(tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            reload.all();
+        }
+    }));
     let (first, second) = signals.split();
     tokio::select! {
         drained = sidecar.run_threads(first) => if drained { ExitCode::SUCCESS } else { ExitCode::FAILURE },
@@ -106,8 +117,9 @@ impl Sidecar {
     /// # Errors
     ///
     /// When a port cannot be had, the system's certificates cannot be read, the upstream is the sidecar's own address, or it
-    /// does not answer where [`Config::require_upstream`] wants it to.
+    /// does not answer where [`Config::require_upstream`] wants it to, or the files of TLS are not what they should be.
     pub async fn bind(config: Config) -> Result<Self, Error> {
+        let tls = Tls::load(&config)?;
         let listener = listen::open(&config)?;
         let admin = listen::bind("--admin", config.admin, false)?;
         let here = listen::address(&listener);
@@ -120,7 +132,7 @@ impl Sidecar {
         if config.require_upstream {
             proxy.reach(&config).await?;
         }
-        Ok(Self { config, listener, admin, proxy })
+        Ok(Self { config, listener, admin, proxy, tls })
     }
 
     /// Where players are served.
@@ -149,8 +161,8 @@ impl Sidecar {
     /// Dropping the future is a stop that nobody waits for: open requests are finished in the background.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         let listen = self.local_addr();
-        let Self { config, listener, admin, proxy } = self;
-        let door = Door::new(&config);
+        let Self { config, listener, admin, proxy, tls } = self;
+        let door = Door::new(&config, tls);
         let _closed = door.close_on_drop();
         let serve = async {
             // Owned, so that the port is closed before the draining.
@@ -168,8 +180,8 @@ impl Sidecar {
     /// Dropping the future ends everything at once.
     pub async fn run_threads(self, stop: impl Future<Output = ()>) -> bool {
         let listen = self.local_addr();
-        let Self { config, listener, admin, proxy } = self;
-        let door = Door::new(&config);
+        let Self { config, listener, admin, proxy, tls } = self;
+        let door = Door::new(&config, tls);
         let _closed = door.close_on_drop();
         match Threads::start(config.threads, listener, &door, &proxy) {
             Ok(_threads) => attend(&config, listen, admin, &door, &proxy, stop).await,
@@ -190,16 +202,17 @@ async fn attend(
     proxy: &Proxy,
     stop: impl Future<Output = ()>,
 ) -> bool {
-    info!(%listen, admin = %listen::address(&admin), upstream = %config.upstream, "serving");
+    let tls = config.tls_cert.is_some();
+    info!(%listen, tls, admin = %listen::address(&admin), upstream = %config.upstream, "serving");
     let readiness = Readiness::default();
     let metrics = Metrics::install();
     let told = Told { readiness: readiness.clone(), metrics, proxy: proxy.clone(), door: door.clone() };
     let admin = AbortOnDropHandle::new(tokio::spawn(admin::serve(admin, told)));
     let upkeep = AbortOnDropHandle::new(tokio::spawn(metrics.keep_up()));
-    tell_systemd(NotifyState::Ready);
+    tell_systemd(&[NotifyState::Ready]);
     stop.await;
     readiness.unready();
-    tell_systemd(NotifyState::Stopping);
+    tell_systemd(&[NotifyState::Stopping]);
     if !config.unready_for.is_zero() {
         info!(unready_for = ?config.unready_for, "unready, and still taking connections");
         sleep(config.unready_for).await;

@@ -2,7 +2,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Error;
 
-/// SIGTERM and SIGINT, listened for from the start so that none is missed.
+/// SIGTERM and SIGINT, and beside them SIGHUP: listened for from the start so that none is missed.
 #[derive(Debug)]
 pub(super) struct Signals {
     terminate: Signal,
@@ -12,9 +12,11 @@ pub(super) struct Signals {
 // === impl Signals ===
 
 impl Signals {
-    pub(super) fn listen() -> Result<Self, Error> {
+    /// The signals to end at, and the one to reload at.
+    pub(super) fn listen() -> Result<(Self, Signal), Error> {
         let listen = |kind| signal(kind).map_err(Error::signals);
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        Ok((Self { terminate, interrupt }, listen(SignalKind::hangup())?))
     }
 
     /// One future for the first signal, and one for the second.

@@ -23,8 +23,8 @@ pub(super) fn raise_open_files(connections: usize) {
 }
 
 /// Tells systemd, if it started this with Type=notify.
-pub(super) fn tell_systemd(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+pub(super) fn tell_systemd(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
         warn!(%error, "systemd cannot be told");
     }
 }

@@ -8,6 +8,8 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 use super::activity::Activity;
 
@@ -18,10 +20,13 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 #[derive(Debug)]
 pub(super) struct Wire {
     read: Bytes,
-    socket: TokioIo<TcpStream>,
+    socket: TokioIo<Socket>,
     activity: Activity,
     stuck: bool,
 }
+
+/// A client's connection: as it is, or with TLS on it.
+pub(super) type Socket = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// Which HTTP a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +38,7 @@ pub(super) enum Speaks {
 // === impl Wire ===
 
 impl Wire {
-    pub(super) fn new(socket: TcpStream, activity: Activity) -> Self {
+    pub(super) fn new(socket: Socket, activity: Activity) -> Self {
         Self { read: Bytes::new(), socket: TokioIo::new(socket), activity, stuck: false }
     }
 
@@ -81,7 +86,11 @@ impl Wire {
     ///
     /// Dropping the future loses nothing.
     pub(super) async fn readable(&self) -> io::Result<()> {
-        self.socket.inner().readable().await
+        match self.socket.inner() {
+            Either::Left(socket) => socket.readable().await,
+            // Whoever parks it has read all there was: what TLS has decrypted, too.
+            Either::Right(socket) => socket.get_ref().0.readable().await,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod headers;
 mod logs;
 mod metrics;
 mod player;
+mod players_tls;
 mod process;
 mod settings;
 mod sharing;
