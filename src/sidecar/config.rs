@@ -108,6 +108,11 @@ pub struct Config {
     #[arg(long, env = "ONELANE_REUSE_PORT")]
     pub reuse_port: bool,
 
+    /// A Unix socket by which the next process that is started with it takes --listen and --admin over from this one, which
+    /// finishes and ends. No connection is lost, and the next begins when this has finished
+    #[arg(long, env = "ONELANE_HAND_OVER", value_name = "PATH")]
+    pub hand_over: Option<PathBuf>,
+
     /// Do not start, with exit code 69, unless the upstream answers
     #[arg(long, env = "ONELANE_REQUIRE_UPSTREAM")]
     pub require_upstream: bool,
@@ -201,6 +206,7 @@ impl Config {
             drain: Duration::from_secs(15),
             unready_for: Duration::ZERO,
             reuse_port: false,
+            hand_over: None,
             require_upstream: false,
             remap,
             rescue,

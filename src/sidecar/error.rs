@@ -1,4 +1,4 @@
-use std::{io, net::SocketAddr, process::ExitCode};
+use std::{io, net::SocketAddr, path::Path, process::ExitCode};
 
 use super::{Upstream, file::BadFile};
 
@@ -47,6 +47,10 @@ impl Error {
         let what =
             format!("the system's certificates: {source}; install ca-certificates or set SSL_CERT_FILE");
         Self { what, source: Some(source), code: FAILURE }
+    }
+
+    pub(super) fn hand_over(path: &Path, why: &str) -> Self {
+        Self { what: format!("--hand-over {}: {why}", path.display()), source: None, code: FAILURE }
     }
 
     /// `what` names the flag and the remedy.

@@ -26,6 +26,7 @@ mod error;
 mod file;
 mod flags;
 mod forward;
+mod hand_over;
 mod healthcheck;
 mod listen;
 mod metrics;
@@ -51,6 +52,7 @@ use tracing::{error, info, warn};
 
 use self::{
     admin::{Readiness, Told},
+    hand_over::{HandOver, Ports, Successor},
     listen::Door,
     metrics::Metrics,
     proxy::Proxy,
@@ -76,6 +78,7 @@ pub struct Sidecar {
     admin: TcpListener,
     proxy: Proxy,
     tls: Option<Tls>,
+    hand_over: Option<HandOver>,
 }
 
 /// Runs `onelane serve` until a signal ends it.
@@ -120,10 +123,18 @@ impl Sidecar {
     /// does not answer where [`Config::require_upstream`] wants it to, or the files of TLS are not what they should be.
     pub async fn bind(config: Config) -> Result<Self, Error> {
         let tls = Tls::load(&config)?;
-        let listener = listen::open(&config)?;
-        let admin = listen::bind("--admin", config.admin, false)?;
-        let here = listen::address(&listener);
-        if config.upstream.is(here) {
+        let inherited = match &config.hand_over {
+            Some(path) => Ports::inherit(&config, path).await?,
+            None => None,
+        };
+        let (ports, predecessor) = match inherited {
+            Some((ports, predecessor)) => (ports, Some(predecessor)),
+            None => {
+                let admin = || listen::bind("--admin", config.admin, false);
+                (Ports { listen: listen::open(&config)?, admin: admin()? }, None)
+            }
+        };
+        if config.upstream.is(listen::address(&ports.listen)) {
             return Err(Error::loops(&config.upstream));
         }
         // Before the first request, which asks for the recorder.
@@ -132,7 +143,16 @@ impl Sidecar {
         if config.require_upstream {
             proxy.reach(&config).await?;
         }
-        Ok(Self { config, listener, admin, proxy, tls })
+        let hand_over = match &config.hand_over {
+            Some(path) => Some(HandOver::at(path, &ports)?),
+            None => None,
+        };
+        // Last, since from here on nothing can fail.
+        if let Some(predecessor) = predecessor {
+            predecessor.finish().await;
+        }
+        let Ports { listen: listener, admin } = ports;
+        Ok(Self { config, listener, admin, proxy, tls, hand_over })
     }
 
     /// Where players are served.
@@ -161,7 +181,7 @@ impl Sidecar {
     /// Dropping the future is a stop that nobody waits for: open requests are finished in the background.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         let listen = self.local_addr();
-        let Self { config, listener, admin, proxy, tls } = self;
+        let Self { config, listener, admin, proxy, tls, hand_over } = self;
         let door = Door::new(&config, tls);
         let _closed = door.close_on_drop();
         let serve = async {
@@ -169,7 +189,8 @@ impl Sidecar {
             let listener = listener;
             door.serve(&listener, &proxy).await;
         };
-        let (drained, ()) = tokio::join!(attend(&config, listen, admin, &door, &proxy, stop), serve);
+        let (drained, ()) =
+            tokio::join!(attend(&config, (listen, admin), hand_over, &door, &proxy, stop), serve);
         drained
     }
 
@@ -180,11 +201,11 @@ impl Sidecar {
     /// Dropping the future ends everything at once.
     pub async fn run_threads(self, stop: impl Future<Output = ()>) -> bool {
         let listen = self.local_addr();
-        let Self { config, listener, admin, proxy, tls } = self;
+        let Self { config, listener, admin, proxy, tls, hand_over } = self;
         let door = Door::new(&config, tls);
         let _closed = door.close_on_drop();
         match Threads::start(config.threads, listener, &door, &proxy) {
-            Ok(_threads) => attend(&config, listen, admin, &door, &proxy, stop).await,
+            Ok(_threads) => attend(&config, (listen, admin), hand_over, &door, &proxy, stop).await,
             Err(error) => {
                 error!(%error, threads = config.threads, "cannot start; try fewer --threads");
                 false
@@ -193,11 +214,18 @@ impl Sidecar {
     }
 }
 
+async fn successor(hand_over: Option<&mut HandOver>) -> Successor {
+    match hand_over {
+        Some(hand_over) => hand_over.successor().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Tells who asks how it goes, and ends it in order once `stop` resolves.
 async fn attend(
     config: &Config,
-    listen: SocketAddr,
-    admin: TcpListener,
+    (listen, admin): (SocketAddr, TcpListener),
+    mut hand_over: Option<HandOver>,
     door: &Door,
     proxy: &Proxy,
     stop: impl Future<Output = ()>,
@@ -210,10 +238,19 @@ async fn attend(
     let admin = AbortOnDropHandle::new(tokio::spawn(admin::serve(admin, told)));
     let upkeep = AbortOnDropHandle::new(tokio::spawn(metrics.keep_up()));
     tell_systemd(&[NotifyState::Ready]);
-    stop.await;
+    let successor = tokio::select! {
+        () = stop => None,
+        successor = successor(hand_over.as_mut()) => Some(successor),
+    };
+    // It holds the ports as well.
+    drop(hand_over);
     readiness.unready();
     tell_systemd(&[NotifyState::Stopping]);
-    if !config.unready_for.is_zero() {
+    if successor.is_some() {
+        info!("handing over");
+        // Whoever asks how it goes means the successor by now.
+        admin.abort();
+    } else if !config.unready_for.is_zero() {
         info!(unready_for = ?config.unready_for, "unready, and still taking connections");
         sleep(config.unready_for).await;
     }
@@ -228,6 +265,6 @@ async fn attend(
         true => info!("drained"),
         false => warn!(exchanges = proxy.layer().exchanges(), "not drained in time; raise --drain"),
     }
-    drop((admin, upkeep));
+    drop((admin, upkeep, successor));
     drained
 }

@@ -6,6 +6,7 @@ mod bad_upstream;
 mod clients;
 mod connections;
 mod far;
+mod hand_over;
 mod headers;
 mod logs;
 mod metrics;

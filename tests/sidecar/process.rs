@@ -32,7 +32,7 @@ pub(crate) fn onelane(arguments: &[&str]) -> Command {
     command
 }
 
-async fn output(arguments: &[&str]) -> (Option<i32>, String) {
+pub(crate) async fn output(arguments: &[&str]) -> (Option<i32>, String) {
     let Output { status, stderr, .. } = within(onelane(arguments).output()).await.expect("it starts");
     (status.code(), String::from_utf8(stderr).expect("text"))
 }
@@ -46,9 +46,14 @@ impl Serve {
 
     pub(crate) async fn start_with(upstream: &str, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let free = "127.0.0.1:0";
-        let base = ["serve", "--upstream", upstream, "--admin", free, "--log-format", "json"];
-        let listen: &[&str] = if flags.contains(&"--listen") { &[] } else { &["--listen", free] };
-        let mut command = onelane(&[&base, listen, flags].concat());
+        let mut all = vec!["serve", "--upstream", upstream, "--log-format", "json"];
+        for flag in ["--listen", "--admin"] {
+            if !flags.contains(&flag) {
+                all.extend([flag, free]);
+            }
+        }
+        all.extend(flags);
+        let mut command = onelane(&all);
         command.envs(environment.iter().copied());
         let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
         let stdout = child.stdout.take().expect("piped");

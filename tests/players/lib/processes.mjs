@@ -66,6 +66,8 @@ export function start(program, args, { env = {}, onLine = () => {} } = {}) {
   const process_ = {
     /** How it ended: `{ code, signal }` or `{ error }`; undefined while it runs. */
     ended: undefined,
+    /** Resolves with how it ended. */
+    whenEnded: () => ended,
     stderr: () => told.stderr,
     async stop() {
       if (process_.ended) return process_.ended;
