@@ -15,6 +15,8 @@ pub mod upstream;
 
 #[cfg(all(feature = "sidecar", feature = "emulator"))]
 pub mod demo;
+#[cfg(feature = "sidecar")]
+pub mod doctor;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 

@@ -43,6 +43,14 @@ enum Command {
     #[cfg(feature = "sidecar")]
     Healthcheck(onelane::sidecar::HealthcheckArgs),
 
+    /// Examine a playback URL: what it does, what that means for players, and what to do about it
+    ///
+    /// It loads the playlists of one session, creating it where the URL does: one after the other, two at once, and two
+    /// at once through a onelane in this process. 40 requests at most. Exit code 0 when there is nothing to do, 1 after
+    /// warnings, 2 after errors, 69 when nothing answers.
+    #[cfg(feature = "sidecar")]
+    Doctor(onelane::doctor::Args),
+
     /// Emulate MediaTailor, conflicts and all, to test players and proxies against
     ///
     /// Of each flag its help says what AWS documents and what is inferred: for the conflict itself, that it
@@ -112,6 +120,8 @@ async fn run(command: Command, reader: (&clap::Command, &ArgMatches)) -> ExitCod
         Command::Config(arguments) => onelane::sidecar::print_default(&arguments),
         #[cfg(feature = "sidecar")]
         Command::Healthcheck(arguments) => onelane::sidecar::healthcheck(arguments).await,
+        #[cfg(feature = "sidecar")]
+        Command::Doctor(arguments) => onelane::doctor::run(arguments).await,
         Command::Completions(arguments) => papers::completions(&arguments, reader.0),
         Command::Man => papers::man(reader.0),
         #[cfg(feature = "emulator")]
@@ -146,6 +156,8 @@ impl Command {
             Self::Completions(_) | Self::Man => Role::Output,
             #[cfg(feature = "emulator")]
             Self::Emulate(_) => Role::Output,
+            #[cfg(feature = "sidecar")]
+            Self::Doctor(_) => Role::Aside,
             #[cfg(all(feature = "sidecar", feature = "emulator"))]
             Self::Demo(_) => Role::Aside,
         }

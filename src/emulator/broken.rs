@@ -36,6 +36,8 @@ pub(super) fn answer(
         Kind::Reset => damaged(usual(), Damage::Reset),
         Kind::ResetMidBody => damaged(usual(), Damage::Cut(held)),
         Kind::SlowBody => damaged(usual(), Damage::Slow(fault.rate(), held)),
+        Kind::Cached => cached(usual()),
+        Kind::RedirectLoop => elsewhere(),
         Kind::Hang | Kind::LowerSequence | Kind::Unchanged | Kind::Delay => usual(),
     }
 }
@@ -69,6 +71,22 @@ fn page(status: StatusCode) -> Answer {
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
     answer.extensions_mut().insert(Foreign);
+    answer
+}
+
+/// An answer that a shared cache has kept for a while, for whoever asks.
+fn cached(mut answer: Answer) -> Answer {
+    let headers = answer.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=30"));
+    headers.insert(header::AGE, HeaderValue::from_static("12"));
+    answer
+}
+
+/// A redirect that leads back here, whatever the address was.
+fn elsewhere() -> Answer {
+    let mut answer = ok(PLAYLIST, "");
+    *answer.status_mut() = StatusCode::FOUND;
+    answer.headers_mut().insert(header::LOCATION, HeaderValue::from_static("?again"));
     answer
 }
 

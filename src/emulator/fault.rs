@@ -54,6 +54,8 @@ use super::{
 /// | `garbage` | 200 with random bytes | inferred |
 /// | `lower-sequence` | media playlists whose media sequence is lower by some segments, at least 0 | inferred |
 /// | `unchanged` | media playlists as they were when the fault began | inferred |
+/// | `cached` | the usual answer, as a shared cache that should not keep it gives it: with an age, for everybody | inferred |
+/// | `redirect-loop` | 302 to the playlist itself | inferred |
 /// | `throttle` | 503 ThrottlingException beyond a rate of the requests that the fault is for | documented |
 /// | `delay` | the usual answer, later | documented |
 ///
@@ -85,6 +87,8 @@ pub(super) enum Kind {
     Garbage,
     LowerSequence,
     Unchanged,
+    Cached,
+    RedirectLoop,
     Throttle,
     Delay,
 }

@@ -36,7 +36,7 @@ mod signals;
 mod system;
 mod threads;
 mod tls;
-mod upstream;
+pub(crate) mod upstream;
 mod wire;
 mod written;
 

@@ -28,18 +28,26 @@ struct Pool {
     idle: Duration,
 }
 
-type Connector = HttpsConnector<HttpConnector>;
+pub(crate) type Connector = HttpsConnector<HttpConnector>;
 
 /// How often an HTTP/2 connection to the upstream is asked whether it still lives.
 const PING: Duration = Duration::from_secs(10);
 
 /// A pool of connections kept alive, over TLS with the system's roots where the upstream's scheme says so.
 pub(super) fn client(config: &Config) -> Result<Upstreams, Error> {
+    // Over HTTP/2 the viewer's host would have to be the connection's own name.
+    let http1_only = config.upstream_http == UpstreamHttp::Http1 || config.host == HostHeader::Preserve;
+    let connector = connector(config.connect_within, config.upstream_idle, http1_only)?;
+    Ok(Upstreams::over(connector, config.upstream_idle))
+}
+
+/// Connects by TCP, and over TLS with the system's roots.
+pub(crate) fn connector(within: Duration, idle: Duration, http1_only: bool) -> Result<Connector, Error> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(config.connect_within));
-    tcp.set_keepalive(Some(config.upstream_idle));
+    tcp.set_connect_timeout(Some(within));
+    tcp.set_keepalive(Some(idle));
 
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -47,13 +55,10 @@ pub(super) fn client(config: &Config) -> Result<Upstreams, Error> {
         .map_err(Error::certificates)?
         .with_no_client_auth();
     let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-    // Over HTTP/2 the viewer's host would have to be the connection's own name.
-    let http1_only = config.upstream_http == UpstreamHttp::Http1 || config.host == HostHeader::Preserve;
-    let connector = match http1_only {
+    Ok(match http1_only {
         true => connector.enable_http1().wrap_connector(tcp),
         false => connector.enable_all_versions().wrap_connector(tcp),
-    };
-    Ok(Upstreams::over(connector, config.upstream_idle))
+    })
 }
 
 // === impl Upstreams ===

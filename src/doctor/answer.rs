@@ -1,0 +1,147 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, StatusCode, Uri, header, response::Parts};
+
+use crate::{
+    session::{Kind, Route},
+    upstream::{
+        Judgement,
+        playlist::{self, Limits, Summary},
+    },
+};
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) url: Uri,
+    pub(super) head: Parts,
+    pub(super) body: Bytes,
+    pub(super) took: Duration,
+}
+
+// === impl Answer ===
+
+impl Answer {
+    pub(super) fn status(&self) -> StatusCode {
+        self.head.status
+    }
+
+    pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
+        self.head.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// What onelane makes of it.
+    pub(super) fn judgement(&self) -> Judgement {
+        let route = Route::of(self.url.path(), self.url.query());
+        // What a CDN has under another path is a playlist all the same.
+        let kind = if matches!(route.kind, Kind::Other) { Kind::Multivariant } else { route.kind };
+        let has_session = route.session.is_some();
+        Judgement::of(
+            kind,
+            has_session,
+            self.status(),
+            &self.head.headers,
+            [&self.body[..]],
+            &Limits::default(),
+        )
+    }
+
+    pub(super) fn summary(&self) -> Option<Summary> {
+        let encoding = self.head.headers.get(header::CONTENT_ENCODING);
+        playlist::read([&self.body[..]], encoding, &Limits::default()).ok()
+    }
+
+    pub(super) fn is_html(&self) -> bool {
+        self.header(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html"))
+    }
+
+    /// Whether a script on a page may read it.
+    pub(super) fn is_for_pages(&self) -> bool {
+        self.head.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN)
+    }
+
+    /// The media playlists that a multivariant playlist names: its variants and renditions.
+    pub(super) fn links(&self) -> Vec<Uri> {
+        let text = String::from_utf8_lossy(&self.body);
+        let mut links = Vec::new();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let link = match line.strip_prefix("#EXT-X-MEDIA:") {
+                Some(attributes) => {
+                    attributes.split_once("URI=\"").and_then(|(_, rest)| rest.split('"').next())
+                }
+                None => Some(line).filter(|line| !line.starts_with('#')),
+            };
+            links.extend(link.and_then(|link| self.resolve(link)));
+        }
+        links.dedup();
+        links
+    }
+
+    /// A reference as RFC 3986 section 5.2 resolves it, as far as playlists have need of it.
+    pub(super) fn resolve(&self, reference: &str) -> Option<Uri> {
+        let (scheme, authority) = (self.url.scheme_str()?, self.url.authority()?);
+        if reference.contains("://") {
+            return reference.parse().ok();
+        }
+        if let Some(rest) = reference.strip_prefix("//") {
+            return format!("{scheme}://{rest}").parse().ok();
+        }
+        let (path, query) =
+            reference.split_once('?').map_or((reference, None), |(path, query)| (path, Some(query)));
+        let base = self.url.path();
+        let path = match path {
+            "" => base.to_owned(),
+            path if path.starts_with('/') => path.to_owned(),
+            path => format!("{}{path}", &base[..=base.rfind('/').unwrap_or(0)]),
+        };
+        let mut parts: Vec<&str> = Vec::new();
+        for part in path.split('/').skip(1) {
+            match part {
+                "." => {}
+                ".." => drop(parts.pop()),
+                part => parts.push(part),
+            }
+        }
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{scheme}://{authority}/{}{query}", parts.join("/")).parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(url: &str, body: &'static str) -> Answer {
+        let (head, ()) = http::Response::new(()).into_parts();
+        Answer { url: url.parse().expect(url), head, body: body.into(), took: Duration::ZERO }
+    }
+
+    #[test]
+    fn references_are_resolved() {
+        let answer = answer("https://a.example/v1/master/x/y/index.m3u8?p=1", "");
+        for (reference, expected) in [
+            ("../../../manifest/x/y/s/0.m3u8", "https://a.example/v1/manifest/x/y/s/0.m3u8"),
+            ("0.m3u8?aws.sessionId=s", "https://a.example/v1/master/x/y/0.m3u8?aws.sessionId=s"),
+            ("/v1/z.m3u8", "https://a.example/v1/z.m3u8"),
+            ("?again", "https://a.example/v1/master/x/y/index.m3u8?again"),
+            ("//b.example/z", "https://b.example/z"),
+            ("http://c.example/z", "http://c.example/z"),
+            ("../../../../../z", "https://a.example/z"),
+        ] {
+            let resolved = answer.resolve(reference).expect(reference);
+            assert_eq!(resolved.to_string(), expected, "{reference}");
+        }
+    }
+
+    #[test]
+    fn variants_and_renditions_are_links() {
+        let answer = answer(
+            "http://a.example/m/i.m3u8",
+            "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,URI=\"2.m3u8\"\n#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,NAME=\"cc\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=1\n0.m3u8\n\n#EXT-X-STREAM-INF:BANDWIDTH=2\n1.m3u8\n",
+        );
+        let links: Vec<_> = answer.links().iter().map(|link| link.path().to_owned()).collect();
+        assert_eq!(links, ["/m/2.m3u8", "/m/0.m3u8", "/m/1.m3u8"]);
+    }
+}

@@ -1,0 +1,249 @@
+use std::time::Duration;
+
+use http::{Uri, header, uri::PathAndQuery};
+use tokio::time::sleep;
+
+use super::{
+    answer::Answer,
+    finding::{Finding, Report},
+    looks::REPACK,
+    visits::Visits,
+};
+use crate::{
+    session::{Kind, Route},
+    upstream::Verdict,
+};
+
+/// One examination: what is sent next depends on what was seen.
+#[derive(Debug)]
+pub(super) struct Examination {
+    pub(super) visits: Visits,
+    findings: Vec<Finding>,
+}
+
+/// Whatever went wrong is among the findings by now, and there is no point in going on.
+pub(super) struct Over;
+
+/// The most redirects that are followed.
+const REDIRECTS: usize = 5;
+
+/// The most playlists that are loaded one after the other.
+const PLAYLISTS: usize = 4;
+
+/// What takes longer than this is slow: it is when onelane gives the last good playlist.
+const SLOW: Duration = Duration::from_secs(2);
+
+/// The longest wait for a live playlist to move on.
+const MOVES_WITHIN: Duration = Duration::from_secs(12);
+
+/// How often two playlists are loaded at once: whether they conflict can be chance.
+pub(super) const PAIRS: usize = 3;
+
+/// A playlist that no session has.
+const NO_PLAYLIST: &str = "999999.m3u8";
+
+// === impl Examination ===
+
+impl Examination {
+    /// From the first request to the last.
+    pub(super) async fn of(url: Uri, visits: Visits) -> Report {
+        let mut examination = Self { visits, findings: Vec::new() };
+        let _over = examination.all(&url).await;
+        let Self { visits, findings } = examination;
+        Report { url: url.to_string(), findings, requests: visits.sent() }
+    }
+
+    async fn all(&mut self, url: &Uri) -> Result<(), Over> {
+        let first = self.arrive(url).await?;
+        let playlists = self.playlists(&first)?;
+        self.one_by_one(&playlists).await?;
+        self.compressed(&playlists[0]).await;
+        self.errors(&playlists[0]).await;
+        self.moves_on(&playlists[0]).await;
+        self.together(&playlists).await;
+        self.through_onelane(url, &playlists).await;
+        Ok(())
+    }
+
+    pub(super) fn tell(&mut self, finding: Finding) {
+        // What is true of every playlist need not be said of each.
+        let known = |known: &Finding| known.check == finding.check && known.severity == finding.severity;
+        if !self.findings.iter().any(known) {
+            self.findings.push(finding);
+        }
+    }
+
+    /// Loads what the URL leads to.
+    async fn arrive(&mut self, url: &Uri) -> Result<Answer, Over> {
+        let mut at = url.clone();
+        if Route::of(at.path(), at.query()).kind == Kind::SessionCreation {
+            let answer = self.visits.post(&at).await;
+            let answer = self.came(&at, answer)?;
+            let made: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
+            let manifest = made.as_ref().and_then(|made| made["manifestUrl"].as_str());
+            let Some(manifest) = manifest.and_then(|manifest| answer.resolve(manifest)) else {
+                self.judge(&answer);
+                let saw = format!("{} answers {} without a manifestUrl", at.path(), answer.status());
+                self.tell(
+                    Finding::error("session", saw).remedy("ask for a session that the configuration allows"),
+                );
+                return Err(Over);
+            };
+            at = manifest;
+        }
+        let mut passed = Vec::new();
+        loop {
+            let answer = self.visits.get_plain(&at).await;
+            let answer = self.came(&at, answer)?;
+            let to = answer.header(header::LOCATION).filter(|_| answer.status().is_redirection());
+            let Some(to) = to.and_then(|to| answer.resolve(to)) else {
+                self.reached(&at, &answer);
+                return Ok(answer);
+            };
+            passed.push(at);
+            if passed.contains(&to) || passed.len() > REDIRECTS {
+                let saw = format!("it is redirected {} times and comes back to {}", passed.len(), to.path());
+                self.tell(
+                    Finding::error("redirects", saw)
+                        .remedy("correct the rule that redirects playlists to themselves"),
+                );
+                return Err(Over);
+            }
+            at = to;
+        }
+    }
+
+    /// The media playlists of what was loaded first.
+    fn playlists(&mut self, first: &Answer) -> Result<Vec<Uri>, Over> {
+        if !self.judge(first) {
+            self.is_for_pages(first, "error");
+            return Err(Over);
+        }
+        let playlists = match first.summary().is_some_and(|summary| summary.variants > 0) {
+            true => first.links(),
+            false => vec![first.url.clone()],
+        };
+        let Some(one) = playlists.first() else {
+            self.tell(
+                Finding::error("playlist", "it names no media playlist")
+                    .remedy("check the origin's multivariant playlist"),
+            );
+            return Err(Over);
+        };
+        self.tell(match Route::of(one.path(), one.query()).session {
+            Some(_) => Finding::ok("session", format!("{} media playlists of one session", playlists.len())),
+            None => Finding::note("session", "no session id where MediaTailor has it: onelane would pass these playlists on without a lane"),
+        });
+        Ok(playlists)
+    }
+
+    async fn one_by_one(&mut self, playlists: &[Uri]) -> Result<(), Over> {
+        let mut slowest = Duration::ZERO;
+        for playlist in playlists.iter().take(PLAYLISTS) {
+            let answer = self.visits.get_plain(playlist).await;
+            let answer = self.came(playlist, answer)?;
+            if !self.judge(&answer) {
+                if !answer.is_html() {
+                    self.is_for_pages(&answer, "error");
+                }
+                return Err(Over);
+            }
+            slowest = slowest.max(answer.took);
+            self.is_for_pages(&answer, "success");
+            self.is_personal(&answer);
+        }
+        let took = slowest.as_millis();
+        self.tell(match slowest > SLOW {
+            true => Finding::warning("slow", format!("a media playlist takes {took} ms, by itself")).remedy(
+                "look at Origin.Latency and AdDecisionServer.Duration in CloudWatch; onelane gives the last good playlist after --rescue-after",
+            ),
+            false => Finding::ok("playlist", format!("one after the other they load, in {took} ms at most")),
+        });
+        Ok(())
+    }
+
+    async fn compressed(&mut self, playlist: &Uri) {
+        let answer = self.visits.get(playlist).await;
+        let Ok(answer) = self.came(playlist, answer) else { return };
+        let encoding = answer.header(header::CONTENT_ENCODING).map(str::to_owned);
+        match encoding {
+            Some(encoding) if answer.status().is_success() && answer.summary().is_none() => {
+                let saw = format!("Content-Encoding: {encoding}, but the body is none");
+                self.tell(Finding::error("gzip", saw).remedy(REPACK));
+            }
+            Some(encoding) => self.tell(Finding::ok("gzip", format!("{encoding} on request"))),
+            None => self.tell(Finding::note("gzip", "never compressed, which costs viewers bandwidth")),
+        }
+    }
+
+    /// What an error looks like: one is provoked.
+    async fn errors(&mut self, playlist: &Uri) {
+        let route = Route::of(playlist.path(), playlist.query());
+        if route.kind != Kind::Media || route.session.is_none() {
+            return;
+        }
+        let path = playlist.path().rsplit_once('/').map(|(folder, _)| format!("{folder}/{NO_PLAYLIST}"));
+        let mut parts = playlist.clone().into_parts();
+        parts.path_and_query = path.and_then(|path| path.parse::<PathAndQuery>().ok());
+        let Ok(nowhere) = Uri::from_parts(parts) else { return };
+        let answer = self.visits.get_plain(&nowhere).await;
+        let Ok(answer) = self.came(&nowhere, answer) else { return };
+        if answer.status().is_success() {
+            return self.tell(Finding::note("errors", "a playlist that is not there is answered with 200"));
+        }
+        self.is_for_pages(&answer, "error");
+        if answer.is_html() {
+            let saw = format!("{} comes as a web page", answer.status());
+            self.tell(
+                Finding::warning("html", saw)
+                    .remedy("let MediaTailor's errors pass, or make them JSON with CORS"),
+            );
+        }
+    }
+
+    async fn together(&mut self, playlists: &[Uri]) {
+        let (one, other) = (&playlists[0], playlists.get(1).unwrap_or(&playlists[0]));
+        for _ in 0..PAIRS {
+            let (first, second) = tokio::join!(self.visits.get_plain(one), self.visits.get_plain(other));
+            for (nth, answer) in [("first", first), ("second", second)] {
+                let Ok(answer) = answer else { continue };
+                if answer.judgement().verdict == Verdict::Conflict {
+                    let took = answer.took.as_millis();
+                    let saw = format!(
+                        "two playlists at once: the {nth} gets 409 ConflictException after {took} ms"
+                    );
+                    return self.tell(Finding::warning("conflict", saw).remedy(
+                        "players load several at once; put onelane in front, and let every request of a session go through it",
+                    ));
+                }
+            }
+        }
+        self.tell(Finding::ok("conflict", format!("two at once, {PAIRS} times: no conflict")));
+    }
+
+    /// Whether a live playlist does.
+    async fn moves_on(&mut self, playlist: &Uri) {
+        let before = self.visits.get_plain(playlist).await;
+        let Ok(Some(before)) = self.came(playlist, before).map(|answer| answer.summary()) else { return };
+        if before.ended {
+            return self.tell(Finding::note("clock", "it is complete: VOD"));
+        }
+        // Half as long again as it takes for a segment to come.
+        sleep((before.target_duration * 3 / 2).min(MOVES_WITHIN)).await;
+        let after = self.visits.get_plain(playlist).await;
+        let Ok(Some(after)) = self.came(playlist, after).map(|answer| answer.summary()) else { return };
+        let (from, to) = (before.media_sequence, after.media_sequence);
+        let target = before.target_duration.as_secs();
+        self.tell(if to < from {
+            Finding::error("clock", format!("its media sequence went back, from {from} to {to}"))
+                .remedy("see whether two origins, or two sessions, answer under one address")
+        } else if to == from && after.segments <= before.segments {
+            Finding::warning("clock", format!("no new segment in {} s, of {target} s each", target * 3 / 2))
+                .remedy(
+                    "see whether the origin's encoder still writes, and whether a cache keeps the playlist",
+                )
+        } else {
+            Finding::ok("clock", format!("media sequence {from}, then {to}; segments of {target} s"))
+        });
+    }
+}

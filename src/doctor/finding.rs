@@ -1,0 +1,121 @@
+use std::fmt;
+
+use serde::Serialize;
+
+/// What one look brought to light.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Finding {
+    /// What was looked at; a stable name.
+    pub check: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was seen.
+    pub saw: String,
+    /// What to do; empty where there is nothing.
+    pub remedy: String,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// As it should be.
+    Ok,
+    /// Good to know.
+    Note,
+    /// Some players suffer, or all of them now and then.
+    Warning,
+    /// Players do not play.
+    Error,
+}
+
+/// All findings of one examination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// What was examined.
+    pub url: String,
+    /// In the order in which they were made.
+    pub findings: Vec<Finding>,
+    /// How many requests it took.
+    pub requests: u32,
+}
+
+// === impl Finding ===
+
+impl Finding {
+    pub(super) fn new(check: &'static str, severity: Severity, saw: impl Into<String>) -> Self {
+        Self { check, severity, saw: saw.into(), remedy: String::new() }
+    }
+
+    pub(super) fn ok(check: &'static str, saw: impl Into<String>) -> Self {
+        Self::new(check, Severity::Ok, saw)
+    }
+
+    pub(super) fn note(check: &'static str, saw: impl Into<String>) -> Self {
+        Self::new(check, Severity::Note, saw)
+    }
+
+    pub(super) fn warning(check: &'static str, saw: impl Into<String>) -> Self {
+        Self::new(check, Severity::Warning, saw)
+    }
+
+    pub(super) fn error(check: &'static str, saw: impl Into<String>) -> Self {
+        Self::new(check, Severity::Error, saw)
+    }
+
+    pub(super) fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self { remedy: remedy.into(), ..self }
+    }
+}
+
+// === impl Severity ===
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+// === impl Report ===
+
+impl Report {
+    /// The worst of all findings.
+    pub fn worst(&self) -> Severity {
+        self.findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok)
+    }
+
+    /// Whether not even a connection came about.
+    pub fn is_unreachable(&self) -> bool {
+        self.findings.iter().any(|finding| finding.check == "reach" && finding.severity == Severity::Error)
+    }
+
+    /// For programs.
+    pub(super) fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("it is texts and numbers")
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n", self.url)?;
+        for Finding { check, severity, saw, remedy } in &self.findings {
+            writeln!(f, "{severity:>7}  {check:<10} {saw}")?;
+            if !remedy.is_empty() {
+                writeln!(f, "{:>20}-> {remedy}", "")?;
+            }
+        }
+        let count = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        match (errors, warnings) {
+            (0, 0) => write!(f, "\nNothing to do. {} requests.", self.requests),
+            _ => write!(f, "\n{errors} errors, {warnings} warnings. {} requests.", self.requests),
+        }
+    }
+}

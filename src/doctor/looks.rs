@@ -1,0 +1,126 @@
+//! What single answers tell.
+
+use http::{Uri, header};
+
+use super::{
+    answer::Answer,
+    examine::{Examination, Over},
+    finding::Finding,
+    visits::NoAnswer,
+};
+use crate::upstream::Verdict;
+
+/// What to do about a body that cannot be unpacked.
+pub(super) const REPACK: &str = "compress in one place only, and let Content-Length be that of what is sent";
+
+// === impl Examination ===
+
+impl Examination {
+    pub(super) fn came(&mut self, url: &Uri, answer: Result<Answer, NoAnswer>) -> Result<Answer, Over> {
+        let why = match answer {
+            Ok(answer) => return Ok(answer),
+            Err(why) => why,
+        };
+        let host = url.authority().map(ToString::to_string).unwrap_or_default();
+        let text = why.to_string();
+        self.tell(match why {
+            NoAnswer::NoConnection(_) if text.contains("certificate") => Finding::error("tls", format!("{host}: {text}"))
+                .remedy("renew the certificate, or use the name that it is for; a private CA belongs among the system's"),
+            NoAnswer::NoConnection(_) => Finding::error("reach", format!("{host}: {text}"))
+                .remedy("check the name and the port, and that this machine may connect there"),
+            NoAnswer::Broken(_) => Finding::error("answer", format!("{}: {text}", url.path()))
+                .remedy("see what stands between here and MediaTailor: it broke off, or waits for too long"),
+            NoAnswer::Enough => Finding::note("enough", text),
+        });
+        Err(Over)
+    }
+
+    pub(super) fn reached(&mut self, url: &Uri, answer: &Answer) {
+        let took = answer.took.as_millis();
+        let host = url.authority().map(ToString::to_string).unwrap_or_default();
+        self.tell(Finding::ok("reach", format!("{host} answers {} in {took} ms", answer.status())));
+        if url.scheme_str() == Some("http") {
+            self.tell(Finding::note("tls", "plain HTTP: pages served over HTTPS cannot load it"));
+        }
+    }
+
+    /// What an answer means, unless it is a playlist.
+    pub(super) fn judge(&mut self, answer: &Answer) -> bool {
+        let judgement = answer.judgement();
+        let path = answer.url.path();
+        if answer.is_html() {
+            let saw = format!("{path} answers {} with a web page", answer.status());
+            self.tell(Finding::warning("html", saw).remedy(
+                "something in front of MediaTailor writes errors of its own; let it pass on MediaTailor's, or make them JSON with CORS",
+            ));
+        }
+        let name = judgement.exception.map(|exception| format!(" {}", exception.name())).unwrap_or_default();
+        let why = judgement.exception.filter(|_| judgement.named);
+        let meaning = why.map_or(judgement.verdict.meaning(), |exception| exception.meaning());
+        let saw = match judgement.flaw {
+            Some(flaw) => format!("{path}: {}", flaw.meaning()),
+            None => format!("{path} answers {}{name}: {meaning}", answer.status().as_u16()),
+        };
+        let packed = answer.head.headers.contains_key(header::CONTENT_ENCODING);
+        let remedy = match why {
+            Some(exception) => exception.remedy(),
+            None if packed => REPACK,
+            None => judgement.verdict.remedy(),
+        };
+        let (check, is_error) = match judgement.verdict {
+            Verdict::Playlist => return true,
+            Verdict::Conflict => ("conflict", false),
+            Verdict::SessionLost => ("session", true),
+            Verdict::Blocked => ("blocked", true),
+            Verdict::Misaddressed => ("host", true),
+            Verdict::Denied => ("denied", true),
+            Verdict::Throttled => ("throttled", false),
+            Verdict::NotPlaylist if packed => ("gzip", true),
+            Verdict::NotPlaylist => ("playlist", true),
+            Verdict::BadRequest | Verdict::NotFound => ("url", true),
+            // The page is the finding.
+            _ if answer.is_html() => return false,
+            _ => ("upstream", true),
+        };
+        let finding = if is_error { Finding::error(check, saw) } else { Finding::warning(check, saw) };
+        self.tell(finding.remedy(remedy));
+        false
+    }
+
+    /// Whether a script on a page can read it.
+    pub(super) fn is_for_pages(&mut self, answer: &Answer, of: &str) {
+        if answer.is_for_pages() {
+            return self.tell(Finding::ok("cors", "pages may read it"));
+        }
+        let saw = format!("no Access-Control-Allow-Origin on {} ({of})", answer.status().as_u16());
+        let finding = match of {
+            "error" => Finding::warning("cors", saw)
+                .remedy("let errors have CORS headers as well: players on pages see no status without them"),
+            _ => Finding::error("cors", saw)
+                .remedy("pass Origin on to MediaTailor, or add the header in the CDN"),
+        };
+        self.tell(finding);
+    }
+
+    /// Whether a shared cache may give it to another viewer.
+    pub(super) fn is_personal(&mut self, answer: &Answer) {
+        let control = answer.header(header::CACHE_CONTROL).unwrap_or_default().to_ascii_lowercase();
+        let aged =
+            answer.header(header::AGE).and_then(|age| age.parse().ok()).is_some_and(|age: u32| age > 0);
+        let kept = control.split(',').map(str::trim).any(|directive| {
+            let seconds = directive.strip_prefix("max-age=").or_else(|| directive.strip_prefix("s-maxage="));
+            directive == "public"
+                || seconds.and_then(|seconds| seconds.parse().ok()).is_some_and(|seconds: u32| seconds > 0)
+        });
+        let forbidden = ["no-store", "private", "no-cache"].iter().any(|word| control.contains(word));
+        if aged || kept && !forbidden {
+            let age = answer.header(header::AGE).map(|age| format!(", Age: {age}")).unwrap_or_default();
+            let saw = format!("a session's playlist may be kept for others: Cache-Control: {control}{age}");
+            self.tell(Finding::error("cache", saw).remedy(
+                "do not cache /v1/manifest, /v1/master and /v1/session in the CDN: minimum and maximum TTL 0",
+            ));
+        } else {
+            self.tell(Finding::ok("cache", "no shared cache keeps it"));
+        }
+    }
+}

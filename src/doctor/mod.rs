@@ -1,0 +1,67 @@
+//! `onelane doctor URL`: what a playback URL does, what that means for players, and what to do about it.
+//!
+//! It loads the playlists of one session, or of one that it creates: each by itself, then two at once, then two at once
+//! through a onelane in this process. It sends 40 requests at most, one after the other but for those pairs.
+
+mod answer;
+mod examine;
+mod finding;
+mod looks;
+mod through;
+mod visits;
+
+use std::{io::Write as _, process::ExitCode};
+
+use http::Uri;
+
+pub use self::finding::{Finding, Report, Severity};
+use self::{examine::Examination, visits::Visits};
+
+/// The command line of `onelane doctor`.
+#[derive(Debug, Clone, clap::Args)]
+#[non_exhaustive]
+pub struct Args {
+    /// A playback URL of MediaTailor (/v1/master/..., /v1/session/..., or a playlist of a session), of a CDN in front of
+    /// it, or of onelane
+    #[arg(value_name = "URL")]
+    pub url: Uri,
+
+    /// Write the findings as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The exit code where nothing answered (`EX_UNAVAILABLE` of sysexits.h).
+const UNAVAILABLE: u8 = 69;
+
+/// The exit code for arguments that make no sense.
+const USAGE: u8 = 64;
+
+/// Runs `onelane doctor`: 0 when there is nothing to do, 1 after warnings, 2 after errors, 69 when nothing answered.
+///
+/// # Cancel safety
+///
+/// Dropping the future ends the examination.
+pub async fn run(args: Args) -> ExitCode {
+    if !matches!(args.url.scheme_str(), Some("http" | "https")) || args.url.host().is_none_or(str::is_empty) {
+        eprintln!(
+            "error: {}: it is no http or https URL; write the playback URL as a player has it",
+            args.url
+        );
+        return ExitCode::from(USAGE);
+    }
+    let visits = match Visits::new() {
+        Ok(visits) => visits,
+        Err(error) => return error.report(),
+    };
+    let report = Examination::of(args.url, visits).await;
+    let text = if args.json { report.json() } else { report.to_string() };
+    // Whoever reads it may have left; the exit code still tells.
+    let _unread = writeln!(std::io::stdout(), "{text}");
+    match report.worst() {
+        _ if report.is_unreachable() => ExitCode::from(UNAVAILABLE),
+        Severity::Ok | Severity::Note => ExitCode::SUCCESS,
+        Severity::Warning => ExitCode::from(1),
+        Severity::Error => ExitCode::from(2),
+    }
+}

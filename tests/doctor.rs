@@ -1,0 +1,128 @@
+//! `onelane doctor` finds what was planted, and nothing where nothing was.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    process::Output,
+    time::Duration,
+};
+
+use onelane::emulator::{Args, Conflict, Emulator};
+use serde_json::Value;
+use tokio::process::Command;
+
+/// An emulator in good health, and fast.
+fn healthy() -> Args {
+    but(|_| {})
+}
+
+/// The same, but for something.
+fn but(set: impl FnOnce(&mut Args)) -> Args {
+    let mut args = Args::default();
+    args.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    args.conflict = Conflict::None;
+    args.latency = "5ms".parse().expect("a latency");
+    args.segment = Duration::from_secs(1);
+    set(&mut args);
+    args
+}
+
+async fn doctor(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onelane"));
+    let output = command.arg("doctor").args(arguments).env_clear().kill_on_drop(true).output();
+    let Output { status, stdout, stderr } = output.await.expect("it starts");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (status.code(), text(stdout), text(stderr))
+}
+
+/// Examines an emulator; gives the exit code, the names of all that is not as it should be, and the report.
+async fn examine(args: Args, fault: Option<&str>, path: &str) -> (Option<i32>, Vec<String>, Value) {
+    let emulator = Emulator::bind(args).await.expect("a free port");
+    if let Some(fault) = fault {
+        emulator.add_fault(fault.parse().expect(fault)).expect("room for it");
+    }
+    let url = format!("http://{}{path}", emulator.local_addr());
+    let (code, told, _) = doctor(&[&url, "--json"]).await;
+    let report: Value = serde_json::from_str(&told).expect("JSON");
+    let findings = report["findings"].as_array().expect("findings").iter();
+    let bad = findings.filter(|finding| matches!(finding["severity"].as_str(), Some("warning" | "error")));
+    let bad = bad.map(|finding| {
+        assert!(!finding["remedy"].as_str().expect("a text").is_empty(), "no remedy: {finding}");
+        finding["check"].as_str().expect("a name").to_owned()
+    });
+    let bad = bad.collect();
+    let stats = emulator.stats();
+    assert!(stats.requests <= 40, "{} requests", stats.requests);
+    assert!(report["requests"].as_u64().is_some_and(|requests| requests <= 40));
+    emulator.shutdown().await;
+    (code, bad, report)
+}
+
+const MASTER: &str = "/v1/master/acct/Demo/index.m3u8";
+
+#[tokio::test]
+async fn it_finds_what_was_planted_and_nothing_else() {
+    let media = |fault: &str| Some(format!("{{{fault}, \"playlists\": \"media\"}}"));
+    let conflicts = but(|args| {
+        args.conflict = Conflict::Reject;
+        args.latency = "50ms".parse().expect("a latency");
+    });
+    for (check, code, args, fault) in [
+        ("host", 2, but(|args| args.host = Some("mediatailor.example".to_owned())), None),
+        ("conflict", 1, conflicts, None),
+        ("session", 2, healthy(), media(r#""status": 400"#)),
+        ("session", 2, healthy(), media(r#""status": 404"#)),
+        ("cors", 1, but(|args| args.cors_on_errors = false), None),
+        ("cache", 2, healthy(), media(r#""kind": "cached""#)),
+        ("blocked", 2, healthy(), media(r#""status": 410"#)),
+        ("throttled", 1, healthy(), media(r#""kind": "throttle", "above": 0"#)),
+        ("slow", 1, healthy(), Some(r#"{"kind": "delay", "delay": "2500ms", "playlists": [1]}"#.to_owned())),
+        ("html", 1, healthy(), media(r#""kind": "html", "status": 502"#)),
+        (
+            "redirects",
+            2,
+            healthy(),
+            Some(r#"{"kind": "redirect-loop", "playlists": "multivariant"}"#.to_owned()),
+        ),
+        ("clock", 1, healthy(), media(r#""kind": "unchanged""#)),
+        ("gzip", 2, healthy(), media(r#""kind": "truncated-gzip""#)),
+        ("upstream", 2, healthy(), media(r#""status": 502"#)),
+        ("playlist", 2, healthy(), media(r#""kind": "empty""#)),
+    ] {
+        let (ended, bad, report) = examine(args, fault.as_deref(), MASTER).await;
+        assert_eq!((ended, &bad[..]), (Some(code), &[check.to_owned()][..]), "{check}: {report:#}");
+    }
+}
+
+#[tokio::test]
+async fn it_gives_a_clean_bill_by_every_way_in() {
+    for path in [MASTER, "/v1/session/acct/Demo/index.m3u8"] {
+        let (code, bad, report) = examine(healthy(), None, path).await;
+        assert_eq!((code, &bad[..]), (Some(0), &[][..]), "{path}: {report:#}");
+        let checks: Vec<_> =
+            report["findings"].as_array().expect("findings").iter().map(|one| &one["check"]).collect();
+        for check in ["reach", "session", "cors", "cache", "playlist", "gzip", "clock", "conflict", "onelane"]
+        {
+            assert!(checks.iter().any(|known| **known == check), "{check} is missing: {report:#}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn people_get_it_in_words() {
+    let emulator = Emulator::bind(healthy()).await.expect("a free port");
+    let (code, told, _) = doctor(&[&format!("http://{}{MASTER}", emulator.local_addr())]).await;
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("     ok  onelane ") && told.contains("\nNothing to do. "), "{told}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_examined_is_told_in_one_line_each() {
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let (code, told, _) = doctor(&[&format!("http://{closed}{MASTER}"), "--json"]).await;
+    let report: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!((code, &report["findings"][0]["check"]), (Some(69), &"reach".into()), "{told}");
+    for bad in ["ftp://a.example/", "/v1/master/a/b/c.m3u8", "a.example", "http://"] {
+        let (code, _, told) = doctor(&[bad]).await;
+        assert_eq!((code, told.lines().count()), (Some(64), 1), "{bad}: {told}");
+    }
+}
