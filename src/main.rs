@@ -3,11 +3,13 @@
 mod logs;
 mod papers;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
+#[cfg(feature = "sidecar")]
+use onelane::sidecar::Reread;
 
-use self::logs::{Logs, Role};
+use self::logs::{Logging, Logs, Role};
 
 /// The exit code for a command line that makes no sense (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
@@ -74,20 +76,25 @@ enum Command {
     Man,
 }
 
+/// What a command line and the file that it names come to.
+struct Read {
+    cli: Cli,
+    matches: ArgMatches,
+    reader: clap::Command,
+}
+
+/// Why they come to nothing.
+enum Refused {
+    #[cfg(feature = "sidecar")]
+    File(onelane::sidecar::Error),
+    Usage(clap::Error),
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
-    let command = Cli::command();
-    #[cfg(feature = "sidecar")]
-    let command = match onelane::sidecar::with_file(command, &arguments) {
-        Ok(command) => command,
-        Err(error) => return error.report(),
-    };
-    let mut reader = command.clone();
-    let parsed = reader.try_get_matches_from_mut(arguments);
-    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-    let (cli, matches) = match parsed {
-        Ok(parsed) => parsed,
-        Err(error) => return usage(&error.format(&mut reader)),
+    let Read { cli, matches, reader } = match Read::from(&arguments) {
+        Ok(read) => read,
+        Err(refused) => return refused.report(),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -96,24 +103,30 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let _flushed_at_the_end = match cli.logs.start(cli.command.log_is()) {
-        Ok(flush) => flush,
+    let (logging, _flushed_at_the_end) = match cli.logs.start(cli.command.log_is()) {
+        Ok(started) => started,
         Err(error) => {
             eprintln!("error: {error}");
             return ExitCode::from(USAGE);
         }
     };
-    let code = runtime.block_on(run(cli.command, (&reader, &matches)));
+    let code = runtime.block_on(run(cli.command, (&reader, &matches), arguments, logging));
     // What is still in flight by now has had its time.
     runtime.shutdown_background();
     code
 }
 
-/// Runs a command; `reader` is what read it, and what that found.
-async fn run(command: Command, reader: (&clap::Command, &ArgMatches)) -> ExitCode {
+/// Runs a command; `reader` is what read it from the arguments, and what that found.
+#[cfg_attr(not(feature = "sidecar"), expect(unused_variables))]
+async fn run(
+    command: Command,
+    reader: (&clap::Command, &ArgMatches),
+    arguments: Vec<OsString>,
+    logging: Logging,
+) -> ExitCode {
     match command {
         #[cfg(feature = "sidecar")]
-        Command::Serve(flags) => onelane::sidecar::run(*flags).await,
+        Command::Serve(flags) => onelane::sidecar::run(*flags, move || again(&arguments, &logging)).await,
         #[cfg(feature = "sidecar")]
         Command::Check(flags) => onelane::sidecar::check(*flags, reader),
         #[cfg(feature = "sidecar")]
@@ -131,6 +144,15 @@ async fn run(command: Command, reader: (&clap::Command, &ArgMatches)) -> ExitCod
     }
 }
 
+/// Reads the settings of serve again, for a reload.
+#[cfg(feature = "sidecar")]
+fn again(arguments: &[OsString], logging: &Logging) -> Result<Reread, String> {
+    let Read { cli, .. } = Read::from(arguments).map_err(|refused| refused.line())?;
+    let Command::Serve(flags) = cli.command else { return Err("it is another command now".to_owned()) };
+    let config = flags.read().map_err(|error| error.to_string())?;
+    logging.again(&cli.logs, Reread::new(config))
+}
+
 /// Help as it is, and an error in one line that says what to do.
 fn usage(error: &clap::Error) -> ExitCode {
     let code = if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
@@ -139,11 +161,53 @@ fn usage(error: &clap::Error) -> ExitCode {
         let _cut_off = error.print();
         return code;
     }
+    eprintln!("error: {}", line(error));
+    code
+}
+
+fn line(error: &clap::Error) -> String {
     let rendered = error.render().to_string();
     let said = rendered.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let said: Vec<_> = said.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
-    eprintln!("{}; see --help", said.join(" "));
-    code
+    let said = said.join(" ");
+    format!("{}; see --help", said.strip_prefix("error: ").unwrap_or(&said))
+}
+
+// === impl Read ===
+
+impl Read {
+    fn from(arguments: &[OsString]) -> Result<Self, Refused> {
+        let command = Cli::command();
+        #[cfg(feature = "sidecar")]
+        let command = onelane::sidecar::with_file(command, arguments).map_err(Refused::File)?;
+        let mut reader = command;
+        let parsed = reader.try_get_matches_from_mut(arguments);
+        let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+        match parsed {
+            Ok((cli, matches)) => Ok(Self { cli, matches, reader }),
+            Err(error) => Err(Refused::Usage(error.format(&mut reader))),
+        }
+    }
+}
+
+// === impl Refused ===
+
+impl Refused {
+    fn report(&self) -> ExitCode {
+        match self {
+            #[cfg(feature = "sidecar")]
+            Self::File(error) => error.report(),
+            Self::Usage(error) => usage(error),
+        }
+    }
+
+    #[cfg(feature = "sidecar")]
+    fn line(&self) -> String {
+        match self {
+            Self::File(error) => error.to_string(),
+            Self::Usage(error) => line(error),
+        }
+    }
 }
 
 // === impl Command ===

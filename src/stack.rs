@@ -138,6 +138,16 @@ impl Config {
     pub fn strip_directives(self, strip_directives: bool) -> Self {
         Self { strip_directives, ..self }
     }
+
+    fn attempts(&self) -> RetryConfig {
+        // No attempt may begin that its players or its turn would not see the end of.
+        let within = self.retry.within.min(self.serialize.answer_within).min(self.serialize.max_hold);
+        self.retry.clone().within(within)
+    }
+
+    fn judge(&self) -> JudgeLayer {
+        JudgeLayer::new(Limits::default()).collect_up_to(self.serialize.collect_up_to)
+    }
 }
 
 impl Default for Config {
@@ -159,13 +169,10 @@ impl Default for Config {
 impl Stack {
     /// For MediaTailor's URLs.
     pub fn new(config: Config) -> Self {
-        let Config { remap, rescue, shield, serialize, retry, settle, strip_directives } = config;
+        let (retry, judge) = (config.attempts(), config.judge());
+        let Config { remap, rescue, shield, serialize, settle, strip_directives, .. } = config;
         let lessons = Arc::new(Lessons::new(rescue, shield, Settle::new(settle)));
-        // No attempt may begin that its players or its turn would not see the end of.
-        let within = retry.within.min(serialize.answer_within).min(serialize.max_hold);
-        let judge = JudgeLayer::new(Limits::default())
-            .collect_up_to(serialize.collect_up_to)
-            .teaching(Arc::clone(&lessons));
+        let judge = judge.teaching(Arc::clone(&lessons));
         Self {
             strip: StripDirectivesLayer::new(strip_directives),
             name: NameLayer::new(MediaTailor::new()),
@@ -175,7 +182,7 @@ impl Stack {
             serialize: SerializeLayer::with(serialize),
             learn: LearnLayer::new(Arc::clone(&lessons)),
             resume: Identity::new(),
-            again: Again::new(retry.within(within)),
+            again: Again::new(retry),
             judge,
             lessons,
         }
@@ -202,6 +209,32 @@ impl<E> Stack<E> {
         let resume = config.map(|config| ResumeLayer::extracting(config, name.extract()));
         let resume = option_layer(resume);
         Stack { strip, name, remap, rescue, shield, serialize, learn, resume, again, judge, lessons }
+    }
+}
+
+impl<E, R: Clone> Stack<E, R> {
+    /// The same lanes and lessons under another configuration, for requests from now on: those in line and in flight are
+    /// not disturbed. Services that were made before go on as they were; make new ones in their place.
+    ///
+    /// The memory of [`rescue::Config::bytes`] is shared out anew at once.
+    #[must_use]
+    pub fn reconfigured(&self, config: Config) -> Self {
+        let (retry, judge) = (config.attempts(), config.judge());
+        let Config { remap, rescue, shield, serialize, settle, strip_directives, .. } = config;
+        let lessons = Arc::new(self.lessons.reconfigured(rescue, shield, settle));
+        Self {
+            strip: StripDirectivesLayer::new(strip_directives),
+            name: self.name.clone(),
+            remap: self.remap.reconfigured(remap),
+            rescue: RescueLayer::new(Arc::clone(&lessons)),
+            shield: ShieldLayer::new(Arc::clone(&lessons)),
+            serialize: self.serialize.reconfigured(serialize),
+            learn: LearnLayer::new(Arc::clone(&lessons)),
+            resume: self.resume.clone(),
+            again: self.again.reconfigured(retry),
+            judge: judge.teaching(Arc::clone(&lessons)),
+            lessons,
+        }
     }
 }
 

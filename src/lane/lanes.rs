@@ -9,6 +9,7 @@ use super::{
 /// The lanes of all keys. A clone is another handle to the same lanes.
 pub struct Lanes<K: Eq + Hash> {
     inner: Arc<Inner<K>>,
+    limits: Limits,
 }
 
 /// The lanes' state, shared by every ticket.
@@ -19,7 +20,6 @@ pub(super) struct Inner<K: Eq + Hash> {
     live: Headcount,
     waiting: AtomicUsize,
     closed: AtomicBool,
-    limits: Limits,
 }
 
 /// One lane.
@@ -53,9 +53,15 @@ impl<K: Eq + Hash + Clone> Lanes<K> {
                 live: Headcount::new(),
                 waiting: AtomicUsize::new(0),
                 closed: AtomicBool::new(false),
-                limits,
             }),
+            limits,
         }
+    }
+
+    /// The same lanes with other limits, for all who come through this handle. Who stands in line already stays.
+    #[must_use]
+    pub fn with_limits(&self, limits: Limits) -> Self {
+        Self { inner: Arc::clone(&self.inner), limits }
     }
 
     /// Takes a place at the end of the line for `key`. Never waits.
@@ -67,8 +73,8 @@ impl<K: Eq + Hash + Clone> Lanes<K> {
     /// [`Full`](super::ErrorKind::Full) when the lane's depth or the sum of all who wait is at its limit,
     /// [`Closed`](super::ErrorKind::Closed) after [`close`](Self::close).
     pub fn join(&self, key: K) -> Result<Ticket<K>, Error> {
-        let admission = self.inner.admit(&key)?;
-        Ok(Ticket::new(Arc::clone(&self.inner), key, admission))
+        let admission = self.inner.admit(&key, &self.limits)?;
+        Ok(Ticket::new(Arc::clone(&self.inner), key, admission, self.limits.wait))
     }
 
     /// Refuses whoever comes from now on and ends the wait of those in line. Turns that are out run to their
@@ -103,7 +109,7 @@ impl<K: Eq + Hash> Lanes<K> {
 
 impl<K: Eq + Hash> Clone for Lanes<K> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
+        Self { inner: Arc::clone(&self.inner), limits: self.limits.clone() }
     }
 }
 
@@ -112,7 +118,7 @@ impl<K: Eq + Hash> fmt::Debug for Lanes<K> {
         f.debug_struct("Lanes")
             .field("lanes", &self.len())
             .field("waiting", &self.waiting())
-            .field("limits", &self.inner.limits)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }
@@ -121,7 +127,7 @@ impl<K: Eq + Hash> fmt::Debug for Lanes<K> {
 
 impl<K: Eq + Hash + Clone> Inner<K> {
     /// Admission, depth and the creation of the lane, in one critical section that never awaits.
-    fn admit(&self, key: &K) -> Result<Admission, Error> {
+    fn admit(&self, key: &K, limits: &Limits) -> Result<Admission, Error> {
         match self.slots.entry(key.clone()) {
             _ if self.closed.load(Ordering::SeqCst) => Err(Error::CLOSED),
             Entry::Vacant(vacant) => {
@@ -131,10 +137,10 @@ impl<K: Eq + Hash + Clone> Inner<K> {
             }
             Entry::Occupied(mut occupied) => {
                 let slot = occupied.get_mut();
-                if slot.users >= self.limits.depth {
+                if slot.users >= limits.depth {
                     return Err(Error::LANE_FULL);
                 }
-                if !self.start_waiting() {
+                if !self.start_waiting(limits.waiting) {
                     return Err(Error::ALL_FULL);
                 }
                 let ahead = slot.users;
@@ -147,14 +153,10 @@ impl<K: Eq + Hash + Clone> Inner<K> {
 }
 
 impl<K: Eq + Hash> Inner<K> {
-    pub(super) fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
     /// Counts one more who waits, unless that is one too many. Never counts beyond the limit for a moment, which
     /// would refuse somebody else for nothing.
-    fn start_waiting(&self) -> bool {
-        let more = |waiting| (waiting < self.limits.waiting).then(|| waiting + 1);
+    fn start_waiting(&self, most: usize) -> bool {
+        let more = |waiting| (waiting < most).then(|| waiting + 1);
         self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
@@ -190,6 +192,17 @@ impl<K: Eq + Hash> Inner<K> {
 #[cfg(all(test, not(onelane_shuttle)))]
 mod tests {
     use super::{super::headcount::WORTH_SHRINKING, *};
+
+    #[test]
+    fn other_limits_are_for_the_same_lanes() {
+        let one = Lanes::new(Limits::default().depth(1));
+        let _turn = one.join(1).expect("a place");
+        assert!(one.join(1).is_err());
+        let two = one.with_limits(Limits::default().depth(2));
+        let waits = two.join(1).expect("a second place");
+        assert_eq!((waits.ahead(), one.waiting()), (1, 1));
+        assert!(two.join(1).is_err());
+    }
 
     #[test]
     fn memory_goes_back_after_a_crowd() {

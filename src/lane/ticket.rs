@@ -21,6 +21,7 @@ pub struct Ticket<K: Eq + Hash> {
     line: Option<Line<K>>,
     place: Place<K>,
     ahead: u32,
+    wait: Duration,
 }
 
 /// The right to be in flight. Dropping it hands it to the next in line.
@@ -55,7 +56,7 @@ struct Counted<K: Eq + Hash>(Arc<Inner<K>>);
 // === impl Ticket ===
 
 impl<K: Eq + Hash> Ticket<K> {
-    pub(super) fn new(lanes: Arc<Inner<K>>, key: K, admission: Admission) -> Self {
+    pub(super) fn new(lanes: Arc<Inner<K>>, key: K, admission: Admission, wait: Duration) -> Self {
         let (line, ahead) = match admission {
             Admission::First => (None, 0),
             Admission::Behind(ahead, semaphore) => {
@@ -70,7 +71,7 @@ impl<K: Eq + Hash> Ticket<K> {
             }
         };
         let place = Place { lanes, key, first: line.is_none() };
-        Self { line, place, ahead }
+        Self { line, place, ahead, wait }
     }
 
     /// How many were in the lane when this ticket was drawn, the one in flight included.
@@ -92,7 +93,7 @@ impl<K: Eq + Hash> Ticket<K> {
     ///
     /// Dropping the future leaves the line; the turn goes to the next.
     pub async fn turn(self) -> Result<Turn<K>, Error> {
-        let wait = self.place.lanes.limits().wait;
+        let wait = self.wait;
         self.turn_within(wait).await
     }
 

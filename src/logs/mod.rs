@@ -3,10 +3,17 @@
 mod line;
 mod sink;
 
-use std::io::{IsTerminal as _, Write, stderr, stdout};
+#[cfg(feature = "sidecar")]
+use std::sync::PoisonError;
+use std::{
+    io::{IsTerminal as _, Write, stderr, stdout},
+    sync::{Arc, Mutex},
+};
 
 use clap::ValueEnum;
-use tracing_subscriber::{EnvFilter, fmt};
+#[cfg(feature = "sidecar")]
+use onelane::sidecar::Reread;
+use tracing_subscriber::{EnvFilter, fmt, reload};
 
 use self::{
     line::Line,
@@ -38,6 +45,17 @@ pub(crate) enum Role {
     Aside,
 }
 
+/// A log that has begun, and whose filter may change.
+pub(crate) struct Logging {
+    #[cfg_attr(not(feature = "sidecar"), expect(dead_code))]
+    format: Format,
+    #[cfg_attr(not(feature = "sidecar"), expect(dead_code))]
+    refilter: Arc<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>,
+    /// The filter as it was given last.
+    #[cfg_attr(not(feature = "sidecar"), expect(dead_code))]
+    filter: Arc<Mutex<String>>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Text,
@@ -48,15 +66,13 @@ enum Format {
 
 impl Logs {
     /// Starts to log. Dropping the guard writes what is left.
-    pub(crate) fn start(&self, role: Role) -> Result<Flush, String> {
+    pub(crate) fn start(&self, role: Role) -> Result<(Logging, Flush), String> {
         let (unless_said, out, is_terminal): (_, Box<dyn Write + Send>, _) = match role {
             Role::Output => ("info", Box::new(stdout()), stdout().is_terminal()),
             Role::Aside => ("warn", Box::new(stderr()), stderr().is_terminal()),
         };
-        let filter = self.log.as_deref().unwrap_or(unless_said);
-        let filter = EnvFilter::try_new(filter).map_err(|error| {
-            format!("--log {filter:?}: {error}; write a level such as info, or target=level")
-        })?;
+        let said = self.log.as_deref().unwrap_or(unless_said);
+        let filter = filter(said)?;
         let colour = self.log_format == Format::Text && is_terminal;
         let lost: fn(u64) -> String = match self.log_format {
             Format::Text => |lost| format!("{lost} log lines were lost: their reader is too slow"),
@@ -68,10 +84,49 @@ impl Logs {
         };
         let (sink, flush) = Sink::start(out, lost);
         let subscriber = fmt().with_env_filter(filter).with_writer(sink);
-        match colour {
-            true => subscriber.init(),
-            false => subscriber.with_ansi(false).event_format(Line(self.log_format)).init(),
+        let refilter: Arc<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync> = match colour {
+            true => {
+                let subscriber = subscriber.with_filter_reloading();
+                let handle = subscriber.reload_handle();
+                subscriber.init();
+                Arc::new(move |filter| handle.reload(filter))
+            }
+            false => {
+                let subscriber = subscriber.with_ansi(false).event_format(Line(self.log_format));
+                let subscriber = subscriber.with_filter_reloading();
+                let handle = subscriber.reload_handle();
+                subscriber.init();
+                Arc::new(move |filter| handle.reload(filter))
+            }
+        };
+        let filter = Arc::new(Mutex::new(said.to_owned()));
+        Ok((Logging { format: self.log_format, refilter, filter }, flush))
+    }
+}
+
+fn filter(said: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(said)
+        .map_err(|error| format!("--log {said:?}: {error}; write a level such as info, or target=level"))
+}
+
+// === impl Logging ===
+
+#[cfg(feature = "sidecar")]
+impl Logging {
+    /// Adds what `logs` has changed to what is read again, for a command whose log is its output.
+    pub(crate) fn again(&self, logs: &Logs, reread: Reread) -> Result<Reread, String> {
+        let said = logs.log.as_deref().unwrap_or("info").to_owned();
+        let filter = filter(&said)?;
+        let reread = if logs.log_format == self.format { reread } else { reread.cannot_change("log_format") };
+        let (current, refilter) = (Arc::clone(&self.filter), Arc::clone(&self.refilter));
+        if *current.lock().unwrap_or_else(PoisonError::into_inner) == said {
+            return Ok(reread);
         }
-        Ok(flush)
+        Ok(reread.changed("log", move || {
+            // It fails only where the log has ended.
+            if refilter(filter).is_ok() {
+                *current.lock().unwrap_or_else(PoisonError::into_inner) = said;
+            }
+        }))
     }
 }

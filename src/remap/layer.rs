@@ -81,6 +81,13 @@ impl RemapLayer {
     pub fn new(config: Config) -> Self {
         Self { shared: Arc::new(Shared { config, credentials: AtomicBool::new(false) }) }
     }
+
+    /// By other rules, with what was learned of the upstream's headers.
+    #[must_use]
+    pub fn reconfigured(&self, config: Config) -> Self {
+        let credentials = AtomicBool::new(self.shared.credentials.load(Ordering::Relaxed));
+        Self { shared: Arc::new(Shared { config, credentials }) }
+    }
 }
 
 impl Default for RemapLayer {

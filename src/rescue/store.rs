@@ -49,7 +49,7 @@ pub struct Store {
     config: Config,
     bounds: Bounds,
     born: Instant,
-    sessions: Cache<SessionKey, Session, Weigh, RandomState>,
+    sessions: Arc<Cache<SessionKey, Session, Weigh, RandomState>>,
     off: bool,
 }
 
@@ -99,15 +99,23 @@ impl Store {
             .build()
             .expect("both capacities are set");
         let sessions = Cache::with_options(options, Weigh, RandomState::new(), DefaultLifecycle::default());
-        let room = (sessions.shard_capacity() as f64 * SESSION_OF_SHARD) as u64;
-        let room = room.min(largest.saturating_mul(LARGEST_PER_SESSION));
-        let bounds = Bounds {
-            max_age: config.max_age,
-            largest: config.largest,
-            room: usize::try_from(room).unwrap_or(usize::MAX).saturating_sub(OVERHEAD),
-            count: Arc::new(AtomicUsize::new(0)),
-        };
-        Self { config, bounds, born: Instant::now(), sessions, off: false }
+        let bounds = bounds(&config, sessions.shard_capacity(), Arc::default());
+        Self { config, bounds, born: Instant::now(), sessions: Arc::new(sessions), off: false }
+    }
+
+    /// What is kept, under another configuration. Where there is less room than before, what was not asked for longest goes at
+    /// once; `None` drops everything.
+    #[must_use]
+    pub fn reconfigured(&self, config: Option<Config>) -> Self {
+        let Some(config) = config else { return Self::off() };
+        if self.off {
+            return Self::new(config);
+        }
+        if config.bytes != self.config.bytes {
+            self.sessions.set_capacity(config.bytes);
+        }
+        let bounds = bounds(&config, self.sessions.shard_capacity(), Arc::clone(&self.bounds.count));
+        Self { config, bounds, born: self.born, sessions: Arc::clone(&self.sessions), off: false }
     }
 
     /// A store that takes nothing in and so has nothing to give: no rescues, and no memory for them.
@@ -245,6 +253,19 @@ impl Store {
 
     fn ms(&self, at: Instant) -> u64 {
         duration_ms(at.saturating_duration_since(self.born))
+    }
+}
+
+/// `shard` is what a shard holds, in bytes.
+fn bounds(config: &Config, shard: u64, count: Arc<AtomicUsize>) -> Bounds {
+    let largest = (config.largest as u64).max(LEAST_LARGEST);
+    let room = (shard as f64 * SESSION_OF_SHARD) as u64;
+    let room = room.min(largest.saturating_mul(LARGEST_PER_SESSION));
+    Bounds {
+        max_age: config.max_age,
+        largest: config.largest,
+        room: usize::try_from(room).unwrap_or(usize::MAX).saturating_sub(OVERHEAD),
+        count,
     }
 }
 
@@ -681,6 +702,26 @@ mod tests {
         advance(secs(1)).await;
         scene.store.expire(Instant::now());
         assert_eq!((scene.store.sessions(), scene.store.playlists()), (2, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_configuration_has_the_same_playlists_within_other_limits() {
+        let mut scene = Scene::new(Config::default().bytes(4 << 20).largest(64 << 10));
+        assert_eq!(scene.learn(URL, &Answer::live(7)), Learned::New);
+        advance(Duration::from_secs(5)).await;
+        let config = scene.store.config().clone();
+        scene.store = scene.store.reconfigured(Some(config.clone().max_age(Duration::from_secs(4))));
+        assert!(scene.rescue(URL).is_err(), "too old by now");
+        scene.store = scene.store.reconfigured(Some(config.clone()));
+        assert_eq!(scene.rescue(URL), Ok(Answer::live(7).bytes()));
+        assert_eq!(scene.learn(URL, &Answer::live(6)), Learned::Older, "the same shelf");
+
+        scene.store = scene.store.reconfigured(Some(config.clone().bytes(1)));
+        assert_eq!((scene.store.bytes(), scene.store.playlists()), (0, 0), "no room");
+        scene.store = scene.store.reconfigured(None);
+        assert_eq!(scene.learn(URL, &Answer::live(8)), Learned::NotKept);
+        scene.store = scene.store.reconfigured(Some(config));
+        assert_eq!(scene.learn(URL, &Answer::live(8)), Learned::New);
     }
 
     #[test]

@@ -46,6 +46,15 @@ impl SerializeLayer {
 }
 
 impl<E> SerializeLayer<E> {
+    /// The same lanes and exchanges under another [`Config`], for requests from now on.
+    #[must_use]
+    pub fn reconfigured(&self, config: Config) -> Self {
+        let State { lanes, repeats, exchanges, .. } = &*self.state;
+        let lanes = lanes.with_limits(config.limits.clone());
+        let state = State { config, lanes, repeats: Arc::clone(repeats), exchanges: exchanges.clone() };
+        Self { state: Arc::new(state), extract: Arc::clone(&self.extract) }
+    }
+
     /// Finds the session by another [`Extract`](crate::session::Extract).
     #[must_use]
     pub fn extract_with<X>(self, extract: X) -> SerializeLayer<X> {

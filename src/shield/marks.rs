@@ -1,4 +1,4 @@
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use crate::session::SessionKey;
 /// it is blocked). Put it in an [`Arc`](std::sync::Arc) to share it. Nothing here waits.
 pub struct Marks {
     config: Config,
-    marks: Ledger<SessionKey, Mark>,
+    marks: Arc<Ledger<SessionKey, Mark>>,
 }
 
 // === impl Marks ===
@@ -21,8 +21,14 @@ pub struct Marks {
 impl Marks {
     /// No marks yet.
     pub fn new(config: Config) -> Self {
-        let marks = Ledger::new(config.capacity, config.idle / 2);
+        let marks = Arc::new(Ledger::new(config.capacity, config.idle / 2));
         Self { config, marks }
+    }
+
+    /// The same marks under another configuration; [`Config::capacity`] stays what it was.
+    #[must_use]
+    pub fn reconfigured(&self, config: Config) -> Self {
+        Self { config, marks: Arc::clone(&self.marks) }
     }
 
     /// What to do with a request of this session.

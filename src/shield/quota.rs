@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use dashmap::DashMap;
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ pub struct Quota {
     /// By [`SessionKey::scope_id`].
     configurations: Counts<u64>,
     /// How many are in flight of those whose quota runs out.
-    flying: DashMap<u64, u32>,
+    flying: Arc<DashMap<u64, u32>>,
 }
 
 /// What [`Quota::reserve`] says.
@@ -56,7 +56,7 @@ pub enum Scope {
 
 /// The windows of one scope.
 struct Counts<K: Eq + std::hash::Hash> {
-    windows: Ledger<K, Window>,
+    windows: Arc<Ledger<K, Window>>,
     limit: u32,
     near: u32,
 }
@@ -76,7 +76,22 @@ impl Quota {
         Self {
             sessions: Counts::new(config, config.session_4xx_per_minute),
             configurations: Counts::new(config, config.configuration_4xx_per_minute),
-            flying: DashMap::new(),
+            flying: Arc::default(),
+        }
+    }
+
+    /// What was counted, under other limits; [`Config::capacity`] stays what it was.
+    #[must_use]
+    pub fn reconfigured(&self, config: &Config) -> Self {
+        let Self { sessions, configurations, flying } = self;
+        Self {
+            sessions: Counts::over(&sessions.windows, config, config.session_4xx_per_minute),
+            configurations: Counts::over(
+                &configurations.windows,
+                config,
+                config.configuration_4xx_per_minute,
+            ),
+            flying: Arc::clone(flying),
         }
     }
 
@@ -167,11 +182,15 @@ impl fmt::Debug for Quota {
 
 impl<K: Eq + std::hash::Hash + Clone> Counts<K> {
     fn new(config: &Config, limit: u32) -> Self {
+        Self::over(&Arc::new(Ledger::new(config.capacity, MINUTE / 2)), config, limit)
+    }
+
+    fn over(windows: &Arc<Ledger<K, Window>>, config: &Config, limit: u32) -> Self {
         let limit = limit.max(1);
         // A cast of what is no number is 0, and then nothing would ever be enough.
         let part = if config.warn_at.is_nan() { 1.0 } else { config.warn_at.clamp(0.0, 1.0) };
         let near = ((f64::from(limit) * part).ceil() as u32).clamp(1, limit);
-        Self { windows: Ledger::new(config.capacity, MINUTE / 2), limit, near }
+        Self { windows: Arc::clone(windows), limit, near }
     }
 
     fn spend(&self, key: &K, now: Instant) {

@@ -28,7 +28,7 @@ pub struct Config {
     #[arg(long, env = "ONELANE_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
-    /// Where /healthz, /readyz and /metrics are; keep it off the public network
+    /// Where /healthz, /readyz, /metrics and POST /reload are; keep it off the public network
     #[arg(long, env = "ONELANE_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     pub admin: SocketAddr,
 

@@ -19,6 +19,7 @@
 mod activity;
 mod admin;
 mod answer;
+mod changes;
 mod check;
 mod config;
 mod connection;
@@ -32,6 +33,7 @@ mod listen;
 mod metrics;
 mod proxy;
 mod reload;
+mod reread;
 mod signals;
 mod system;
 mod threads;
@@ -45,6 +47,7 @@ use std::{net::SocketAddr, process::ExitCode};
 use sd_notify::NotifyState;
 use tokio::{
     net::TcpListener,
+    task::spawn_blocking,
     time::{sleep, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -68,6 +71,7 @@ pub use self::{
     error::Error,
     flags::{Flags, with_file},
     healthcheck::{HealthcheckArgs, healthcheck},
+    reread::Reread,
 };
 
 /// A proxy that has its ports and is ready to run.
@@ -79,10 +83,15 @@ pub struct Sidecar {
     proxy: Proxy,
     tls: Option<Tls>,
     hand_over: Option<HandOver>,
+    reload: Reload,
 }
 
-/// Runs `onelane serve` until a signal ends it.
-pub async fn run(flags: Flags) -> ExitCode {
+/// Runs `onelane serve` until a signal ends it. At SIGHUP and at `POST /reload` of the admin port `again` reads the settings
+/// again, or says in one line what is wrong with them.
+pub async fn run(
+    flags: Flags,
+    again: impl Fn() -> Result<Reread, String> + Send + Sync + 'static,
+) -> ExitCode {
     let config = match flags.read() {
         Ok(config) => config,
         Err(error) => return error.report(),
@@ -93,13 +102,15 @@ pub async fn run(flags: Flags) -> ExitCode {
     };
     raise_open_files(config.connections);
     let sidecar = match Sidecar::bind(config).await {
-        Ok(sidecar) => sidecar,
+        Ok(sidecar) => sidecar.reload_with(again),
         Err(error) => return error.report(),
     };
-    let reload = Reload::new(sidecar.tls.clone());
+    let reload = sidecar.reload.clone();
     let _reloads = AbortOnDropHandle::new(tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            reload.all();
+            let reload = reload.clone();
+            // What came of it is in the log.
+            let _told = spawn_blocking(move || reload.all()).await;
         }
     }));
     let (first, second) = signals.split();
@@ -152,7 +163,17 @@ impl Sidecar {
             predecessor.finish().await;
         }
         let Ports { listen: listener, admin } = ports;
-        Ok(Self { config, listener, admin, proxy, tls, hand_over })
+        let reload = Reload::new(config.clone(), proxy.clone(), tls.clone(), None);
+        Ok(Self { config, listener, admin, proxy, tls, hand_over, reload })
+    }
+
+    /// Lets `POST /reload` of the admin port read the settings again by `again`, which says in one line what is wrong with them.
+    /// Without it only the files of TLS are.
+    #[must_use]
+    pub fn reload_with(self, again: impl Fn() -> Result<Reread, String> + Send + Sync + 'static) -> Self {
+        let Self { config, proxy, tls, .. } = &self;
+        let reload = Reload::new(config.clone(), proxy.clone(), tls.clone(), Some(Box::new(again)));
+        Self { reload, ..self }
     }
 
     /// Where players are served.
@@ -181,7 +202,7 @@ impl Sidecar {
     /// Dropping the future is a stop that nobody waits for: open requests are finished in the background.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         let listen = self.local_addr();
-        let Self { config, listener, admin, proxy, tls, hand_over } = self;
+        let Self { config, listener, admin, proxy, tls, hand_over, reload } = self;
         let door = Door::new(&config, tls);
         let _closed = door.close_on_drop();
         let serve = async {
@@ -190,7 +211,7 @@ impl Sidecar {
             door.serve(&listener, &proxy).await;
         };
         let (drained, ()) =
-            tokio::join!(attend(&config, (listen, admin), hand_over, &door, &proxy, stop), serve);
+            tokio::join!(attend(&reload, (listen, admin), hand_over, &door, &proxy, stop), serve);
         drained
     }
 
@@ -201,11 +222,11 @@ impl Sidecar {
     /// Dropping the future ends everything at once.
     pub async fn run_threads(self, stop: impl Future<Output = ()>) -> bool {
         let listen = self.local_addr();
-        let Self { config, listener, admin, proxy, tls, hand_over } = self;
+        let Self { config, listener, admin, proxy, tls, hand_over, reload } = self;
         let door = Door::new(&config, tls);
         let _closed = door.close_on_drop();
         match Threads::start(config.threads, listener, &door, &proxy) {
-            Ok(_threads) => attend(&config, (listen, admin), hand_over, &door, &proxy, stop).await,
+            Ok(_threads) => attend(&reload, (listen, admin), hand_over, &door, &proxy, stop).await,
             Err(error) => {
                 error!(%error, threads = config.threads, "cannot start; try fewer --threads");
                 false
@@ -223,18 +244,25 @@ async fn successor(hand_over: Option<&mut HandOver>) -> Successor {
 
 /// Tells who asks how it goes, and ends it in order once `stop` resolves.
 async fn attend(
-    config: &Config,
+    reload: &Reload,
     (listen, admin): (SocketAddr, TcpListener),
     mut hand_over: Option<HandOver>,
     door: &Door,
     proxy: &Proxy,
     stop: impl Future<Output = ()>,
 ) -> bool {
+    let config = reload.config();
     let tls = config.tls_cert.is_some();
     info!(%listen, tls, admin = %listen::address(&admin), upstream = %config.upstream, "serving");
     let readiness = Readiness::default();
     let metrics = Metrics::install();
-    let told = Told { readiness: readiness.clone(), metrics, proxy: proxy.clone(), door: door.clone() };
+    let told = Told {
+        readiness: readiness.clone(),
+        metrics,
+        proxy: proxy.clone(),
+        door: door.clone(),
+        reload: reload.clone(),
+    };
     let admin = AbortOnDropHandle::new(tokio::spawn(admin::serve(admin, told)));
     let upkeep = AbortOnDropHandle::new(tokio::spawn(metrics.keep_up()));
     tell_systemd(&[NotifyState::Ready]);
@@ -244,6 +272,8 @@ async fn attend(
     };
     // It holds the ports as well.
     drop(hand_over);
+    // As a reload has left them.
+    let config = reload.config();
     readiness.unready();
     tell_systemd(&[NotifyState::Stopping]);
     if successor.is_some() {

@@ -1,5 +1,11 @@
-use std::{convert::Infallible, net::IpAddr, pin::Pin, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::IpAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
 
+use arc_swap::ArcSwap;
 use http::{Request, Response, header};
 use hyper::{body::Incoming, service::Service};
 use tokio::time::timeout;
@@ -27,9 +33,19 @@ pub(super) struct Proxy(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    /// What a request goes through; what is in flight goes on with what it began with.
+    stages: ArcSwap<Stages>,
+    /// The lanes, which are the same whatever the stages are.
+    layer: SerializeLayer,
+    forward: Forward,
+    /// The proxies of all threads, this one as well.
+    all: Arc<Mutex<Vec<Weak<Inner>>>>,
+}
+
+#[derive(Debug)]
+struct Stages {
     stack: Stack<MediaTailor, MayResume>,
     service: Stacked<Upstreams, MediaTailor, MayResume>,
-    forward: Forward,
 }
 
 /// The proxy for one connection.
@@ -46,20 +62,54 @@ impl Proxy {
     pub(super) fn new(config: &Config) -> Result<Self, Error> {
         let extract = MediaTailor::new().upstream(config.upstream.authority());
         let stack = Stack::new(config.stack()).extract_with(extract).resume(config.resume());
-        let service = stack.layer(upstream::client(config)?);
-        Ok(Self(Arc::new(Inner { stack, service, forward: Forward::new(config) })))
+        let (upstreams, forward) = (upstream::client(config)?, Forward::new(config));
+        let all = Arc::default();
+        Ok(Self::among(&all, &mut lock(&all), stack, upstreams, forward))
     }
 
     /// The same lanes over connections of their own to the upstream, for another thread.
     pub(super) fn anew(&self) -> Self {
-        let Inner { stack, forward, .. } = &*self.0;
-        let service = stack.layer(self.upstreams().anew());
-        Self(Arc::new(Inner { stack: stack.clone(), service, forward: forward.clone() }))
+        let Inner { stages, forward, all, .. } = &*self.0;
+        // Locked before the look: it would miss what changes in between.
+        let mut list = lock(all);
+        let stages = stages.load();
+        Self::among(all, &mut list, stages.stack.clone(), stages.upstreams().anew(), forward.clone())
+    }
+
+    fn among(
+        all: &Arc<Mutex<Vec<Weak<Inner>>>>,
+        list: &mut Vec<Weak<Inner>>,
+        stack: Stack<MediaTailor, MayResume>,
+        upstreams: Upstreams,
+        forward: Forward,
+    ) -> Self {
+        let layer = stack.serialize().clone();
+        let stages = ArcSwap::from_pointee(Stages::over(stack, upstreams));
+        let inner = Arc::new(Inner { stages, layer, forward, all: Arc::clone(all) });
+        list.push(Arc::downgrade(&inner));
+        Self(inner)
+    }
+
+    /// Goes on with other settings of the stages, on all threads from their next request on. Lanes, lessons and connections
+    /// stay.
+    pub(super) fn reconfigure(&self, config: &Config) {
+        let mut list = lock(&self.0.all);
+        list.retain(|one| one.strong_count() > 0);
+        let stack = self.0.stages.load().stack.reconfigured(config.stack());
+        let all = list.iter().filter_map(Weak::upgrade).map(|one| {
+            let upstreams = one.stages.load().upstreams().clone();
+            let stages = Arc::new(Stages::over(stack.clone(), upstreams));
+            (one, stages)
+        });
+        // All are made before the first is used.
+        for (one, stages) in all.collect::<Vec<_>>() {
+            one.stages.store(stages);
+        }
     }
 
     /// The layer of the lanes.
     pub(super) fn layer(&self) -> &SerializeLayer {
-        self.0.stack.serialize()
+        &self.0.layer
     }
 
     /// Asks the upstream for anything at all.
@@ -71,7 +121,7 @@ impl Proxy {
         let unusable = |why: &dyn std::fmt::Display| Error::unusable(&config.upstream, why);
         let request = Request::head(format!("{}/", config.upstream)).body(forward::Body::default());
         let request = request.map_err(|error| unusable(&error))?;
-        let mut upstreams = self.upstreams().anew();
+        let mut upstreams = self.0.stages.load().upstreams().anew();
         match timeout(config.answer_within, upstreams.call(request)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(unusable(&Chain(&error))),
@@ -81,13 +131,27 @@ impl Proxy {
 
     /// Shows the gauges as they are now.
     pub(super) fn show_levels(&self) {
-        self.0.stack.show_levels();
+        self.0.stages.load().stack.show_levels();
+    }
+}
+
+fn lock(all: &Mutex<Vec<Weak<Inner>>>) -> MutexGuard<'_, Vec<Weak<Inner>>> {
+    // Nothing panics half-way.
+    all.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// === impl Stages ===
+
+impl Stages {
+    fn over(stack: Stack<MediaTailor, MayResume>, upstreams: Upstreams) -> Self {
+        let service = stack.layer(upstreams);
+        Self { stack, service }
     }
 
     fn upstreams(&self) -> &Upstreams {
         // From the outermost stage to the upstream: strip, name, observe, remap, rescue, shield, serialize, learn, resume, retry,
         // judge.
-        let lanes = self.0.service.get_ref().get_ref().get_ref().get_ref().get_ref().get_ref();
+        let lanes = self.service.get_ref().get_ref().get_ref().get_ref().get_ref().get_ref();
         let retry = match lanes.get_ref().get_ref() {
             Either::Left(resume) => resume.get_ref(),
             Either::Right(retry) => retry,
@@ -112,10 +176,10 @@ impl Service<Request<Incoming>> for PerConnection {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let busy = self.activity.busy();
-        let Inner { service, forward, .. } = &*self.proxy.0;
+        let Inner { stages, forward, .. } = &*self.proxy.0;
         let origin = request.headers().get(header::ORIGIN).cloned();
         let answer = match forward.request(request, &self.viewer) {
-            Ok(request) => service.clone().call(request),
+            Ok(request) => stages.load().service.clone().call(request),
             Err(Unpassable(detail, remedy)) => {
                 let refusal =
                     answer::bad_request(detail, remedy, origin.as_ref()).map(|body| busy.body(body));

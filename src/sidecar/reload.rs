@@ -1,33 +1,105 @@
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
 use sd_notify::NotifyState;
 use tracing::{error, info};
 
-use super::{system::tell_systemd, tls::Tls};
+use super::{Config, Reread, changes::Changes, proxy::Proxy, system::tell_systemd, tls::Tls};
 
-/// What is read again at SIGHUP.
-#[derive(Debug, Clone)]
-pub(super) struct Reload {
+/// What is read again at SIGHUP and at `POST /reload`. A clone is the same.
+#[derive(Clone)]
+pub(super) struct Reload(Arc<State>);
+
+struct State {
+    source: Option<Source>,
+    proxy: Proxy,
     tls: Option<Tls>,
+    /// The settings as they are. Locked while they change: one reload at a time.
+    config: Mutex<Config>,
 }
+
+type Source = Box<dyn Fn() -> Result<Reread, String> + Send + Sync>;
 
 // === impl Reload ===
 
 impl Reload {
-    pub(super) fn new(tls: Option<Tls>) -> Self {
-        Self { tls }
+    pub(super) fn new(config: Config, proxy: Proxy, tls: Option<Tls>, source: Option<Source>) -> Self {
+        Self(Arc::new(State { source, proxy, tls, config: Mutex::new(config) }))
     }
 
-    /// Reads everything again. What is wrong stays as it was, and the log says why.
-    pub(super) fn all(&self) {
+    /// The settings as they are now.
+    pub(super) fn config(&self) -> Config {
+        self.0.config().clone()
+    }
+
+    /// Reads everything again, and makes all of it so or nothing. The log says what came of it.
+    ///
+    /// Reads files: not for where players are served.
+    ///
+    /// # Errors
+    ///
+    /// The line that is logged as well: what is wrong, or cannot change, and the remedy.
+    pub(super) fn all(&self) -> Result<String, String> {
         // Type=notify-reload waits for both, and wants to know when the first was said.
         tell_systemd(&[
             NotifyState::Reloading,
             NotifyState::monotonic_usec_now().unwrap_or(NotifyState::MonotonicUsec(0)),
         ]);
-        match self.tls.as_ref().map(Tls::reload) {
-            Some(Ok(())) => info!("certificate reloaded"),
-            Some(Err(why)) => error!(%why, "certificate not reloaded; the one before stays"),
-            None => info!("nothing to reload"),
+        let came = self.0.reload();
+        match &came {
+            Ok(changed) => info!(%changed, "reloaded"),
+            Err(why) => error!(%why, "not reloaded: nothing changes"),
         }
         tell_systemd(&[NotifyState::Ready]);
+        came
+    }
+}
+
+impl fmt::Debug for Reload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reload").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn reload(&self) -> Result<String, String> {
+        let mut current = self.config();
+        let reread = match &self.source {
+            Some(source) => source()?,
+            // Who made it may have given it a certificate.
+            None => Reread::new(current.clone()),
+        };
+        let Changes { live: mut changed, mut fixed } = Changes::between(&current, &reread.config);
+        fixed.extend(reread.fixed);
+        if !fixed.is_empty() {
+            let names = fixed.join(", ");
+            return Err(format!(
+                "{names}: cannot change while onelane serves; restart it for that, or put back what was there"
+            ));
+        }
+        let certificate = self.tls.as_ref().map(|tls| Ok::<_, String>((tls, tls.read()?))).transpose()?;
+        // Nothing fails from here on.
+        if !changed.is_empty() {
+            self.proxy.reconfigure(&reread.config);
+        }
+        if let Some((tls, certificate)) = certificate {
+            tls.show(certificate);
+            changed.push("the certificate of tls_cert");
+        }
+        for (name, apply) in reread.live {
+            apply();
+            changed.push(name);
+        }
+        *current = reread.config;
+        Ok(if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") })
+    }
+
+    fn config(&self) -> MutexGuard<'_, Config> {
+        // It is replaced whole.
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -81,15 +81,18 @@ impl Tls {
         }))
     }
 
-    /// Reads the files again, for handshakes from now on; what is connected stays so.
+    /// Reads the files again.
     ///
     /// # Errors
     ///
-    /// As at the start, in one line; everything then stays as it was.
-    pub(super) fn reload(&self) -> Result<(), String> {
-        let read = read(&self.certificate, &self.key, self.provider())?;
-        *self.current.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
-        Ok(())
+    /// As at the start, in one line.
+    pub(super) fn read(&self) -> Result<Arc<CertifiedKey>, String> {
+        read(&self.certificate, &self.key, self.provider()).map(Arc::new)
+    }
+
+    /// Shows this one at handshakes from now on; what is connected stays so.
+    pub(super) fn show(&self, certificate: Arc<CertifiedKey>) {
+        *self.current.0.lock().unwrap_or_else(PoisonError::into_inner) = certificate;
     }
 
     /// Holds the handshake; `None` if it failed or took too long.

@@ -56,6 +56,24 @@ impl Lessons {
         }
     }
 
+    /// What was learned so far, and how it is acted on from now on. All that is learned later is learned for both.
+    #[must_use]
+    pub fn reconfigured(
+        &self,
+        rescue: Option<rescue::Config>,
+        shield: shield::Config,
+        settle: Duration,
+    ) -> Self {
+        Self {
+            store: self.store.reconfigured(rescue),
+            quota: self.quota.reconfigured(&shield),
+            marks: self.marks.reconfigured(shield),
+            settle: self.settle.reconfigured(settle),
+            born: self.born,
+            told: AtomicU64::new(self.told.load(Ordering::Relaxed)),
+        }
+    }
+
     /// Whether what is known of a session is answer enough for this request. Of one that just failed it is only where there
     /// is a last good playlist to give: another may have its try.
     pub(crate) fn answers(&self, known: &Known, key: &SessionKey, head: &Parts, now: Instant) -> bool {

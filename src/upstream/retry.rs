@@ -130,6 +130,16 @@ impl Again {
         Self { config: Arc::new(config), budget: Arc::new(budget), course: None }
     }
 
+    /// With other limits, and what is left of the budget unless that is another.
+    #[must_use]
+    pub fn reconfigured(&self, config: RetryConfig) -> Self {
+        let budget = |config: &RetryConfig| (config.budget_per_second, config.budget_part.to_bits());
+        match budget(&config) == budget(&self.config) {
+            true => Self { config: Arc::new(config), budget: Arc::clone(&self.budget), course: None },
+            false => Self::new(config),
+        }
+    }
+
     /// The pauses of one request. Their dice are its own: clones of one pair would all fall alike, and requests that
     /// failed together would meet again.
     fn pauses(&self) -> ExponentialBackoff<HasherRng> {

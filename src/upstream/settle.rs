@@ -1,5 +1,8 @@
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -33,6 +36,11 @@ const MOST: usize = 10_000;
 #[derive(Debug)]
 pub struct Settle {
     most: Duration,
+    learned: Arc<Learned>,
+}
+
+#[derive(Debug, Default)]
+struct Learned {
     gaps: DashMap<u64, Gap>,
     known: AtomicUsize,
 }
@@ -50,7 +58,13 @@ struct Gap {
 impl Settle {
     /// With gaps no longer than this; 250 ms is the default, and with zero there are none.
     pub fn new(most: Duration) -> Self {
-        Self { most, gaps: DashMap::new(), known: AtomicUsize::new(0) }
+        Self { most, learned: Arc::default() }
+    }
+
+    /// What was learned, with gaps no longer than this from now on.
+    #[must_use]
+    pub fn reconfigured(&self, most: Duration) -> Self {
+        Self { most, learned: Arc::clone(&self.learned) }
     }
 
     /// The longest gap that is learned.
@@ -64,39 +78,40 @@ impl Settle {
         if self.most.is_zero() {
             return;
         }
-        if let Some(mut gap) = self.gaps.get_mut(&scope) {
+        if let Some(mut gap) = self.learned.gaps.get_mut(&scope) {
             gap.conflict(sent, now, self.most);
             return;
         }
-        if self.gaps.len() >= MOST {
-            self.gaps.retain(|_, gap| now.saturating_duration_since(gap.conflict) < QUIET);
-            self.known.store(self.gaps.len(), Ordering::Relaxed);
+        if self.learned.gaps.len() >= MOST {
+            self.learned.gaps.retain(|_, gap| now.saturating_duration_since(gap.conflict) < QUIET);
+            self.learned.known.store(self.learned.gaps.len(), Ordering::Relaxed);
         }
-        if self.gaps.len() < MOST {
+        if self.learned.gaps.len() < MOST {
             let first = Gap { enough: FIRST.min(self.most), grown: now, conflict: now };
-            if self.gaps.insert(scope, first).is_none() {
-                self.known.fetch_add(1, Ordering::Relaxed);
+            if self.learned.gaps.insert(scope, first).is_none() {
+                self.learned.known.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
 
     /// How long to wait after an answer before the session's next request is sent.
     pub fn gap(&self, scope: u64, now: Instant) -> Duration {
-        if self.known.load(Ordering::Relaxed) == 0 {
+        if self.learned.known.load(Ordering::Relaxed) == 0 {
             return Duration::ZERO;
         }
-        let Some(gap) = self.gaps.get(&scope).map(|gap| *gap) else { return Duration::ZERO };
+        let Some(gap) = self.learned.gaps.get(&scope).map(|gap| *gap) else { return Duration::ZERO };
         if now.saturating_duration_since(gap.conflict) > REMEMBERED
-            && self.gaps.remove_if(&scope, |_, now| now.conflict == gap.conflict).is_some()
+            && self.learned.gaps.remove_if(&scope, |_, now| now.conflict == gap.conflict).is_some()
         {
-            self.known.fetch_sub(1, Ordering::Relaxed);
+            self.learned.known.fetch_sub(1, Ordering::Relaxed);
         }
-        gap.at(now)
+        gap.at(now).min(self.most)
     }
 
     /// The longest gap in force, and how many playback configurations have one; for metrics.
     pub fn longest(&self, now: Instant) -> (Duration, usize) {
-        let gaps = self.gaps.iter().map(|gap| gap.at(now)).filter(|gap| !gap.is_zero());
+        let gaps =
+            self.learned.gaps.iter().map(|gap| gap.at(now).min(self.most)).filter(|gap| !gap.is_zero());
         gaps.fold((Duration::ZERO, 0), |(longest, count), gap| (longest.max(gap), count + 1))
     }
 }
@@ -154,6 +169,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn another_limit_is_for_what_was_learned_as_well() {
+        let settle = Settle::default();
+        assert_eq!(conflicts(&settle, ms(40), 10).await, 5);
+        let now = Instant::now();
+        let of = |most| settle.reconfigured(ms(most)).gap(7, now);
+        assert_eq!((of(250), of(10), of(0)), (ms(64), ms(10), Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn it_grows_until_conflicts_stop_and_no_further() {
         for (busy, few, gap) in [(5, 2, 8), (40, 5, 64), (200, 7, 250)] {
             let settle = Settle::default();
@@ -197,11 +221,11 @@ mod tests {
         for scope in 0..20_000 {
             settle.conflict(scope, Instant::now(), Instant::now());
         }
-        assert_eq!(settle.gaps.len(), MOST);
+        assert_eq!(settle.learned.gaps.len(), MOST);
         advance(REMEMBERED * 2).await;
         for scope in 0..20_000 {
             assert_eq!(settle.gap(scope, Instant::now()), Duration::ZERO);
         }
-        assert_eq!((settle.gaps.len(), settle.known.load(Ordering::Relaxed)), (0, 0));
+        assert_eq!((settle.learned.gaps.len(), settle.learned.known.load(Ordering::Relaxed)), (0, 0));
     }
 }

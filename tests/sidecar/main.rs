@@ -13,6 +13,7 @@ mod metrics;
 mod player;
 mod players_tls;
 mod process;
+mod reload;
 mod settings;
 mod sharing;
 mod support;

@@ -110,6 +110,10 @@ impl File {
 pub(super) fn text(path: &Path) -> Result<String, BadFile> {
     let read = || {
         let mut text = String::new();
+        // A pipe would keep whoever reads it.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
         fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
         match text.len() as u64 > LARGEST {
             true => Err(io::Error::from(io::ErrorKind::FileTooLarge)),

@@ -1,0 +1,51 @@
+use std::fmt::Debug;
+
+use super::Config;
+
+/// The names of settings that are others than before.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Of those that count for the next request, or for what comes later.
+    pub(super) live: Vec<&'static str>,
+    /// Of those that a process has from its start to its end.
+    pub(super) fixed: Vec<&'static str>,
+}
+
+macro_rules! between {
+    ($before:ident, $after:ident, live: [$($live:ident),* $(,)?], fixed: [$($fixed:ident),* $(,)?]) => {{
+        // A new setting has to be in one of the two lists.
+        let Config { $($live: _,)* $($fixed: _,)* } = $before;
+        let mut changes = Changes::default();
+        $(if differ(&$before.$live, &$after.$live) {
+            changes.live.push(stringify!($live));
+        })*
+        $(if differ(&$before.$fixed, &$after.$fixed) {
+            changes.fixed.push(stringify!($fixed));
+        })*
+        changes
+    }};
+}
+
+// === impl Changes ===
+
+impl Changes {
+    pub(super) fn between(before: &Config, after: &Config) -> Self {
+        between!(before, after,
+            live: [
+                answer_within, max_hold, collect_up_to, depth, waiting, serialize_tracking, serialize_dash, drain,
+                unready_for, remap, rescue, shield, retry, settle, strip_directives,
+                // It counts at the next start.
+                require_upstream,
+            ],
+            fixed: [
+                upstream, listen, tls_cert, tls_key, admin, host, upstream_http, resume, threads, connections, idle,
+                connect_within, upstream_idle, reuse_port, hand_over,
+            ]
+        )
+    }
+}
+
+/// Whether two settings are told differently: not all of them can be compared.
+fn differ(before: &impl Debug, after: &impl Debug) -> bool {
+    format!("{before:?}") != format!("{after:?}")
+}
