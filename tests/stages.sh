@@ -5,6 +5,8 @@ target=${CARGO_TARGET_DIR:-target}
 mkdir -p "$target"
 target=$(cd "$target" && pwd)
 export CARGO_TARGET_DIR=$target
+# Where Debian has its servers.
+export PATH=$PATH:/usr/sbin
 
 # stage NAME COMMAND...: says what begins, and which stage it was that failed.
 stage() {
@@ -46,9 +48,11 @@ install_programs() {
   have "$plugins/libgstlibav.so" || missing+=(gstreamer1.0-libav)
   have mpv || missing+=(mpv)
   have promtool || missing+=(prometheus)
+  have haproxy || missing+=(haproxy)
+  have nginx || missing+=(nginx-light)
   have streamlink || missing+=(streamlink)
   if [ ${#missing[@]} = 0 ]; then
-    echo "chromium, ffmpeg, GStreamer, mpv, Prometheus and streamlink are here already"
+    echo "what is tested against is here already"
     return
   fi
   echo "installing ${missing[*]}"
@@ -89,7 +93,7 @@ newer_ffmpeg() {
 
 # What the players' tests need, the binary aside.
 prepare_players() {
-  stage "install chromium, ffmpeg, GStreamer, mpv, Prometheus and streamlink" install_programs
+  stage "install players, balancers and Prometheus" install_programs
   stage "install the players from npm" install_npm
   stage "look for a newer ffmpeg" newer_ffmpeg
 }

@@ -250,4 +250,15 @@ mod tests {
             assert_eq!(route(&target), expected, "{target}");
         }
     }
+
+    /// What balancers in front of several processes go by; see `deploy/` and `tests/fleet.rs`.
+    #[test]
+    fn the_table_of_the_balancers_is_ours() {
+        let table: Vec<(String, bool)> =
+            serde_json::from_str(include_str!("../../tests/urls.json")).expect("a table");
+        for (target, has_session) in table {
+            let target = target.replace("{sid}", SID);
+            assert_eq!(route(&target).2, has_session.then_some(SID), "{target}");
+        }
+    }
 }

@@ -69,6 +69,11 @@ export function start(program, args, { env = {}, onLine = () => {} } = {}) {
     /** Resolves with how it ended. */
     whenEnded: () => ended,
     stderr: () => told.stderr,
+    /** Ends it as a machine does that goes dark. */
+    async kill() {
+      signal(child, 'SIGKILL');
+      return ended;
+    },
     async stop() {
       if (process_.ended) return process_.ended;
       signal(child, 'SIGTERM');
