@@ -3,7 +3,11 @@
 mod logs;
 mod papers;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{
+    ffi::OsString,
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+};
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
 #[cfg(feature = "sidecar")]
@@ -13,6 +17,9 @@ use self::logs::{Logging, Logs, Role};
 
 /// The exit code for a command line that makes no sense (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
+
+/// The exit code where it is no fault of the settings, the upstream or a port (`EX_SOFTWARE`).
+const INTERNAL: u8 = 70;
 
 /// One lane per MediaTailor session: HLS playlists, one at a time.
 #[derive(Debug, Parser)]
@@ -99,8 +106,8 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start: {error}");
-            return ExitCode::FAILURE;
+            eprintln!("error: cannot start: {error}; are there too few open files, threads or bytes for it?");
+            return ExitCode::from(INTERNAL);
         }
     };
     let (logging, _flushed_at_the_end) = match cli.logs.start(cli.command.log_is()) {
@@ -110,7 +117,9 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let code = runtime.block_on(run(cli.command, (&reader, &matches), arguments, logging));
+    let run = || runtime.block_on(run(cli.command, (&reader, &matches), arguments, logging));
+    // What has panicked has said so.
+    let code = catch_unwind(AssertUnwindSafe(run)).unwrap_or(ExitCode::from(INTERNAL));
     // What is still in flight by now has had its time.
     runtime.shutdown_background();
     code

@@ -21,6 +21,9 @@ const UNAVAILABLE: u8 = 69;
 /// The exit code for settings that make no sense (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
 
+/// The exit code where it is no fault of the settings, the upstream or a port (`EX_SOFTWARE`).
+const INTERNAL: u8 = 70;
+
 // === impl Error ===
 
 impl Error {
@@ -62,7 +65,7 @@ impl Error {
         Self {
             what: format!("signals cannot be listened for: {source}"),
             source: Some(source.into()),
-            code: FAILURE,
+            code: INTERNAL,
         }
     }
 

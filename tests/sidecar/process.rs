@@ -217,6 +217,17 @@ async fn what_cannot_start_says_why_in_one_line() {
 }
 
 #[tokio::test]
+async fn without_files_to_open_it_ends_with_70() {
+    let mut shell = Command::new("sh");
+    let script =
+        format!("ulimit -n 4; exec {} serve --upstream http://127.0.0.1:9", env!("CARGO_BIN_EXE_onelane"));
+    let output = within(shell.args(["-c", &script]).output()).await.expect("it starts");
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert_eq!((output.status.code(), told.lines().count()), (Some(70), 1), "{told}");
+    assert!(told.starts_with("error: cannot start: ") && told.contains("too few open files"), "{told}");
+}
+
+#[tokio::test]
 async fn help_is_plain_where_no_terminal_reads_it_and_may_be_cut_off() {
     let help = within(onelane(&["serve", "--help"]).output()).await.unwrap();
     let text = String::from_utf8(help.stdout).unwrap();
