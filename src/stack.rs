@@ -213,6 +213,13 @@ impl<E> Stack<E> {
 }
 
 impl<E, R: Clone> Stack<E, R> {
+    /// The same lanes and lessons under another configuration and with a retry budget of its own, for an upstream beside this
+    /// one: sessions are told apart by their upstream, so neither meets what is the other's.
+    #[must_use]
+    pub fn beside(&self, config: Config) -> Self {
+        Self { again: Again::new(config.attempts()), ..self.reconfigured(config) }
+    }
+
     /// The same lanes and lessons under another configuration, for requests from now on: those in line and in flight are
     /// not disturbed. Services that were made before go on as they were; make new ones in their place.
     ///

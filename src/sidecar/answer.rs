@@ -50,6 +50,18 @@ fn one_length(headers: &mut HeaderMap) {
     }
 }
 
+/// A request that is for none of several upstreams.
+pub(super) fn no_upstream(origin: Option<&HeaderValue>) -> Response<Body> {
+    let problem = Problem {
+        verdict: Verdict::BadRequest,
+        status: StatusCode::NOT_FOUND,
+        detail: "no upstream is for requests of this host and path",
+        remedy: "correct the URL; operators: see hosts and path_prefix of each [[upstream]]",
+        retry_after: None,
+    };
+    made_here(&problem, origin, false, None)
+}
+
 /// A request that no proxy can pass on.
 pub(super) fn bad_request(detail: &str, remedy: &str, origin: Option<&HeaderValue>) -> Response<Body> {
     let status = StatusCode::BAD_REQUEST;

@@ -1,6 +1,6 @@
 use std::fmt::Debug;
 
-use super::Config;
+use super::{Config, Site};
 
 /// The names of settings that are others than before.
 #[derive(Debug, Default)]
@@ -30,10 +30,10 @@ macro_rules! between {
 
 impl Changes {
     pub(super) fn between(before: &Config, after: &Config) -> Self {
-        between!(before, after,
+        let mut changes = between!(before, after,
             live: [
                 answer_within, max_hold, collect_up_to, depth, waiting, serialize_tracking, serialize_dash, drain,
-                unready_for, remap, rescue, shield, retry, settle, strip_directives,
+                unready_for, remap, rescue, shield, retry, settle, strip_directives, sites,
                 // It counts at the next start.
                 require_upstream,
             ],
@@ -41,7 +41,21 @@ impl Changes {
                 upstream, listen, tls_cert, tls_key, admin, host, upstream_http, resume, threads, connections, idle,
                 connect_within, upstream_idle, reuse_port, hand_over,
             ]
-        )
+        );
+        for name in changes.live.iter_mut().filter(|name| **name == "sites") {
+            *name = "[[upstream]]";
+        }
+        let which = |config: &Config| {
+            let of = |site: &Site| {
+                let Site { name, hosts, path_prefix, config } = site;
+                format!("{name:?} {hosts:?} {path_prefix:?} {:?} {:?}", config.upstream, config.host)
+            };
+            config.sites.iter().map(of).collect::<Vec<_>>()
+        };
+        if which(before) != which(after) {
+            changes.fixed.push("[[upstream]] with name, url, host, hosts and path_prefix");
+        }
+        changes
     }
 }
 

@@ -1,6 +1,7 @@
 //! `onelane check` and `onelane config`: what the settings are, without serving.
 
 use std::{
+    collections::HashMap,
     fmt::Write as _,
     io::{Write as _, stdout},
     path::Path,
@@ -8,7 +9,10 @@ use std::{
 };
 
 use clap::{Arg, ArgAction, ArgMatches, Command, parser::ValueSource};
-use toml::{Table, Value};
+use toml::{
+    Spanned, Table, Value,
+    de::{DeString, DeTable},
+};
 
 use super::{
     Error, Flags,
@@ -31,6 +35,8 @@ struct Effective<'a> {
     /// The name of the file, and what it says.
     path: String,
     file: Table,
+    /// The line of each key of the file, by its section, which is empty at the top.
+    lines: HashMap<(String, String), usize>,
     default: Table,
     told: String,
 }
@@ -68,18 +74,33 @@ fn tell(text: &str) -> ExitCode {
     }
 }
 
+fn lines(text: &str) -> HashMap<(String, String), usize> {
+    let Ok(table) = DeTable::parse(text) else { return HashMap::new() };
+    let of = |section: &str, table: &DeTable<'_>| {
+        let line = |at: usize| text.get(..at).unwrap_or_default().matches('\n').count() + 1;
+        let place = |key: &Spanned<DeString<'_>>| {
+            ((section.to_owned(), key.get_ref().to_string()), line(key.span().start))
+        };
+        table.keys().map(place).collect::<Vec<_>>()
+    };
+    let sections =
+        table.get_ref().iter().filter_map(|(key, value)| Some((key.get_ref(), value.get_ref().as_table()?)));
+    sections.flat_map(|(key, table)| of(key, table)).chain(of("", table.get_ref())).collect()
+}
+
 // === impl Effective ===
 
 impl<'a> Effective<'a> {
     fn of(path: Option<&Path>, matches: &'a ArgMatches) -> Result<Self, Error> {
-        let file = match path {
-            // It has been read before.
-            Some(path) => file::text(path).map_err(Error::settings)?.parse().unwrap_or_default(),
-            None => Table::new(),
+        let text = match path {
+            Some(path) => file::text(path).map_err(Error::settings)?,
+            None => String::new(),
         };
+        // It has been read before.
+        let (file, lines) = (text.parse().unwrap_or_default(), lines(&text));
         let default = file::DEFAULT.parse().expect("the default is TOML");
         let path = path.map(|path| path.display().to_string()).unwrap_or_default();
-        Ok(Self { matches, path, file, default, told: String::new() })
+        Ok(Self { matches, path, file, lines, default, told: String::new() })
     }
 
     fn tell(mut self, command: &Command) -> String {
@@ -87,8 +108,9 @@ impl<'a> Effective<'a> {
         flags.sort_by_key(|flag| file::DEFAULT.find(&format!("{} = ", flag.get_id())));
         for flag in flags.iter().filter(|flag| plain::is_plain(flag)) {
             let id = flag.get_id().as_str();
-            let from = self.from(flag, self.file.contains_key(id));
-            if let Some(value) = self.of_flag(flag) {
+            let from = self.from(flag, self.file.contains_key(id).then(|| self.place("", id)));
+            let several = self.file.get(id).is_some_and(Value::is_array);
+            if let Some(value) = self.of_flag(flag).filter(|_| !several) {
                 self.line(id, &value, &from);
             }
         }
@@ -98,13 +120,22 @@ impl<'a> Effective<'a> {
                 // A setting of a stage without a section.
                 value if !flags.iter().any(|flag| flag.get_id().as_str() == key) => {
                     let own = self.file.get(&key).cloned();
-                    let from = if own.is_some() { self.path.clone() } else { "default".to_owned() };
+                    let from = if own.is_some() { self.place("", &key) } else { "default".to_owned() };
                     self.line(&key, &own.unwrap_or(value), &from);
                 }
                 _ => {}
             }
         }
+        self.tables();
         self.told
+    }
+
+    /// The upstreams, where there are several: as the file has them, since nothing else does.
+    fn tables(&mut self) {
+        for table in self.file.get("upstream").and_then(Value::as_array).into_iter().flatten() {
+            let tables = Table::from_iter([("upstream".to_owned(), Value::Array(vec![table.clone()]))]);
+            let _written = write!(self.told, "\n# {}\n{tables}", self.path.escape_default());
+        }
     }
 
     fn section(&mut self, name: &str, of_default: &Table, flags: &[&Arg]) {
@@ -115,9 +146,9 @@ impl<'a> Effective<'a> {
         keys.extend(own.keys().filter(|key| !of_default.contains_key(*key)));
         for key in keys {
             let flag = flags.iter().find(|flag| plain::of_stage(flag.get_id().as_str()) == Some((name, key)));
-            let by_flag = flag.and_then(|flag| Some((self.of_flag(flag)?, self.from(flag, false))));
+            let by_flag = flag.and_then(|flag| Some((self.of_flag(flag)?, self.from(flag, None))));
             let (value, from) = by_flag
-                .or_else(|| Some((own.get(key)?.clone(), self.path.clone())))
+                .or_else(|| Some((own.get(key)?.clone(), self.place(name, key))))
                 .or_else(|| Some((of_default.get(key)?.clone(), "default".to_owned())))
                 .expect("it is in one of them");
             self.line(key, &value, &from);
@@ -139,13 +170,20 @@ impl<'a> Effective<'a> {
         Some(number.unwrap_or_else(|| Value::String(text.into_owned())))
     }
 
-    fn from(&self, flag: &Arg, in_file: bool) -> String {
+    fn from(&self, flag: &Arg, in_file: Option<String>) -> String {
         let (long, env) = (flag.get_long().unwrap_or_default(), flag.get_env());
         match (self.matches.value_source(flag.get_id().as_str()), env) {
             (Some(ValueSource::CommandLine), _) => format!("--{long}"),
             (Some(ValueSource::EnvVariable), Some(env)) => env.to_string_lossy().into_owned(),
-            _ if in_file => self.path.clone(),
-            _ => "default".to_owned(),
+            _ => in_file.unwrap_or_else(|| "default".to_owned()),
+        }
+    }
+
+    /// Where the file says it.
+    fn place(&self, section: &str, key: &str) -> String {
+        match self.lines.get(&(section.to_owned(), key.to_owned())) {
+            Some(line) => format!("{}:{line}", self.path),
+            None => self.path.clone(),
         }
     }
 

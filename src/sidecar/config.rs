@@ -4,7 +4,10 @@ use bytesize::ByteSize;
 use clap::ValueEnum;
 use http::{Uri, uri::Authority, uri::Scheme};
 
-use super::written::{at_least_one, duration, time};
+use super::{
+    site::Site,
+    written::{at_least_one, duration, time},
+};
 use crate::{lane::Limits, remap, rescue, resume, serialize, shield, stack, upstream::RetryConfig};
 
 /// How the sidecar runs: what the flags of `onelane serve` and the file of `--config` come to.
@@ -140,6 +143,10 @@ pub struct Config {
     /// Whether the directives of low-latency HLS are taken off requests.
     #[arg(skip = stack::Config::default().strip_directives)]
     pub strip_directives: bool,
+
+    /// The upstreams, where there are several; [`upstream`](Self::upstream) is then the first one's.
+    #[arg(skip)]
+    pub sites: Vec<Site>,
 }
 
 /// Where requests go: a scheme and an authority, and nothing else.
@@ -214,6 +221,7 @@ impl Config {
             retry,
             settle,
             strip_directives,
+            sites: Vec::new(),
         }
     }
 
@@ -226,6 +234,12 @@ impl Config {
             .retry(self.retry.clone())
             .settle(self.settle)
             .strip_directives(self.strip_directives)
+    }
+
+    /// The settings of each upstream.
+    pub(super) fn each(&self) -> impl Iterator<Item = &Self> {
+        let one = self.sites.is_empty().then_some(self);
+        one.into_iter().chain(self.sites.iter().map(|site| &site.config))
     }
 
     pub(super) fn resume(&self) -> Option<resume::Config> {

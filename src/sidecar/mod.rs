@@ -35,6 +35,7 @@ mod proxy;
 mod reload;
 mod reread;
 mod signals;
+mod site;
 mod system;
 mod threads;
 mod tls;
@@ -72,6 +73,7 @@ pub use self::{
     flags::{Flags, with_file},
     healthcheck::{HealthcheckArgs, healthcheck},
     reread::Reread,
+    site::Site,
 };
 
 /// A proxy that has its ports and is ready to run.
@@ -145,8 +147,9 @@ impl Sidecar {
                 (Ports { listen: listen::open(&config)?, admin: admin()? }, None)
             }
         };
-        if config.upstream.is(listen::address(&ports.listen)) {
-            return Err(Error::loops(&config.upstream));
+        let here = listen::address(&ports.listen);
+        if let Some(own) = config.each().find(|each| each.upstream.is(here)) {
+            return Err(Error::loops(&own.upstream));
         }
         // Before the first request, which asks for the recorder.
         Metrics::install();
@@ -253,7 +256,8 @@ async fn attend(
 ) -> bool {
     let config = reload.config();
     let tls = config.tls_cert.is_some();
-    info!(%listen, tls, admin = %listen::address(&admin), upstream = %config.upstream, "serving");
+    let upstream = config.each().map(|each| each.upstream.to_string()).collect::<Vec<_>>().join(", ");
+    info!(%listen, tls, admin = %listen::address(&admin), %upstream, "serving");
     let readiness = Readiness::default();
     let metrics = Metrics::install();
     let told = Told {

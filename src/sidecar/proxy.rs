@@ -18,6 +18,7 @@ use super::{
     activity::{Activity, BusyBody},
     answer::{self, Body},
     forward::{self, Forward, Unpassable, Viewer},
+    site::Sites,
     upstream::{self, Upstreams},
 };
 use crate::{
@@ -37,13 +38,23 @@ struct Inner {
     stages: ArcSwap<Stages>,
     /// The lanes, which are the same whatever the stages are.
     layer: SerializeLayer,
-    forward: Forward,
+    /// Which upstream a request is for, and how it is made that one's.
+    sites: Sites,
+    forwards: Vec<Forward>,
     /// The proxies of all threads, this one as well.
     all: Arc<Mutex<Vec<Weak<Inner>>>>,
 }
 
 #[derive(Debug)]
 struct Stages {
+    /// What is the same for all upstreams.
+    shared: Stack<MediaTailor, MayResume>,
+    /// Those of each upstream.
+    each: Vec<Site>,
+}
+
+#[derive(Debug)]
+struct Site {
     stack: Stack<MediaTailor, MayResume>,
     service: Stacked<Upstreams, MediaTailor, MayResume>,
 }
@@ -60,32 +71,41 @@ pub(super) struct PerConnection {
 
 impl Proxy {
     pub(super) fn new(config: &Config) -> Result<Self, Error> {
-        let extract = MediaTailor::new().upstream(config.upstream.authority());
-        let stack = Stack::new(config.stack()).extract_with(extract).resume(config.resume());
-        let (upstreams, forward) = (upstream::client(config)?, Forward::new(config));
+        let extract = match config.sites.is_empty() {
+            true => MediaTailor::new().upstream(config.upstream.authority()),
+            // By the authority that each request is given.
+            false => MediaTailor::new(),
+        };
+        let shared = Stack::new(config.stack()).extract_with(extract).resume(config.resume());
+        let upstreams = config.each().map(upstream::client).collect::<Result<Vec<_>, _>>()?;
+        let stages = Stages::over(&shared, &stacks(&shared, config), upstreams);
+        let (sites, forwards) = (Sites::new(&config.sites), config.each().map(Forward::new).collect());
         let all = Arc::default();
-        Ok(Self::among(&all, &mut lock(&all), stack, upstreams, forward))
+        Ok(Self::among(&all, &mut lock(&all), stages, sites, forwards))
     }
 
     /// The same lanes over connections of their own to the upstream, for another thread.
     pub(super) fn anew(&self) -> Self {
-        let Inner { stages, forward, all, .. } = &*self.0;
+        let Inner { stages, sites, forwards, all, .. } = &*self.0;
         // Locked before the look: it would miss what changes in between.
         let mut list = lock(all);
         let stages = stages.load();
-        Self::among(all, &mut list, stages.stack.clone(), stages.upstreams().anew(), forward.clone())
+        let stacks: Vec<_> = stages.each.iter().map(|site| site.stack.clone()).collect();
+        let upstreams = stages.each.iter().map(|site| site.upstreams().anew()).collect();
+        let stages = Stages::over(&stages.shared, &stacks, upstreams);
+        Self::among(all, &mut list, stages, sites.clone(), forwards.clone())
     }
 
     fn among(
         all: &Arc<Mutex<Vec<Weak<Inner>>>>,
         list: &mut Vec<Weak<Inner>>,
-        stack: Stack<MediaTailor, MayResume>,
-        upstreams: Upstreams,
-        forward: Forward,
+        stages: Stages,
+        sites: Sites,
+        forwards: Vec<Forward>,
     ) -> Self {
-        let layer = stack.serialize().clone();
-        let stages = ArcSwap::from_pointee(Stages::over(stack, upstreams));
-        let inner = Arc::new(Inner { stages, layer, forward, all: Arc::clone(all) });
+        let layer = stages.shared.serialize().clone();
+        let stages = ArcSwap::from_pointee(stages);
+        let inner = Arc::new(Inner { stages, layer, sites, forwards, all: Arc::clone(all) });
         list.push(Arc::downgrade(&inner));
         Self(inner)
     }
@@ -95,10 +115,11 @@ impl Proxy {
     pub(super) fn reconfigure(&self, config: &Config) {
         let mut list = lock(&self.0.all);
         list.retain(|one| one.strong_count() > 0);
-        let stack = self.0.stages.load().stack.reconfigured(config.stack());
+        let shared = self.0.stages.load().shared.reconfigured(config.stack());
+        let stacks = stacks(&shared, config);
         let all = list.iter().filter_map(Weak::upgrade).map(|one| {
-            let upstreams = one.stages.load().upstreams().clone();
-            let stages = Arc::new(Stages::over(stack.clone(), upstreams));
+            let upstreams = one.stages.load().each.iter().map(|site| site.upstreams().clone()).collect();
+            let stages = Arc::new(Stages::over(&shared, &stacks, upstreams));
             (one, stages)
         });
         // All are made before the first is used.
@@ -112,26 +133,42 @@ impl Proxy {
         &self.0.layer
     }
 
-    /// Asks the upstream for anything at all.
+    /// Asks every upstream for anything at all.
     ///
     /// # Errors
     ///
-    /// When it does not answer, whatever it would have said.
+    /// When one does not answer, whatever it would have said.
     pub(super) async fn reach(&self, config: &Config) -> Result<(), Error> {
-        let unusable = |why: &dyn std::fmt::Display| Error::unusable(&config.upstream, why);
-        let request = Request::head(format!("{}/", config.upstream)).body(forward::Body::default());
-        let request = request.map_err(|error| unusable(&error))?;
-        let mut upstreams = self.0.stages.load().upstreams().anew();
-        match timeout(config.answer_within, upstreams.call(request)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(unusable(&Chain(&error))),
-            Err(_) => Err(unusable(&"no answer within --answer-within")),
+        let upstreams: Vec<_> =
+            self.0.stages.load().each.iter().map(|site| site.upstreams().anew()).collect();
+        for (config, upstreams) in config.each().zip(upstreams) {
+            reach(config, upstreams).await?;
         }
+        Ok(())
     }
 
     /// Shows the gauges as they are now.
     pub(super) fn show_levels(&self) {
-        self.0.stages.load().stack.show_levels();
+        self.0.stages.load().shared.show_levels();
+    }
+}
+
+async fn reach(config: &Config, mut upstreams: Upstreams) -> Result<(), Error> {
+    let unusable = |why: &dyn std::fmt::Display| Error::unusable(&config.upstream, why);
+    let request = Request::head(format!("{}/", config.upstream)).body(forward::Body::default());
+    let request = request.map_err(|error| unusable(&error))?;
+    match timeout(config.answer_within, upstreams.call(request)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(unusable(&Chain(&error))),
+        Err(_) => Err(unusable(&"no answer within --answer-within")),
+    }
+}
+
+/// The stages of each upstream. The only one's are the shared ones.
+fn stacks(shared: &Stack<MediaTailor, MayResume>, config: &Config) -> Vec<Stack<MediaTailor, MayResume>> {
+    match &config.sites[..] {
+        [] => vec![shared.clone()],
+        sites => sites.iter().map(|site| shared.beside(site.config.stack())).collect(),
     }
 }
 
@@ -143,11 +180,21 @@ fn lock(all: &Mutex<Vec<Weak<Inner>>>) -> MutexGuard<'_, Vec<Weak<Inner>>> {
 // === impl Stages ===
 
 impl Stages {
-    fn over(stack: Stack<MediaTailor, MayResume>, upstreams: Upstreams) -> Self {
-        let service = stack.layer(upstreams);
-        Self { stack, service }
+    fn over(
+        shared: &Stack<MediaTailor, MayResume>,
+        stacks: &[Stack<MediaTailor, MayResume>],
+        upstreams: Vec<Upstreams>,
+    ) -> Self {
+        let each = stacks.iter().zip(upstreams);
+        let each =
+            each.map(|(stack, upstreams)| Site { stack: stack.clone(), service: stack.layer(upstreams) });
+        Self { shared: shared.clone(), each: each.collect() }
     }
+}
 
+// === impl Site ===
+
+impl Site {
     fn upstreams(&self) -> &Upstreams {
         // From the outermost stage to the upstream: strip, name, observe, remap, rescue, shield, serialize, learn, resume, retry,
         // judge.
@@ -176,10 +223,14 @@ impl Service<Request<Incoming>> for PerConnection {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let busy = self.activity.busy();
-        let Inner { stages, forward, .. } = &*self.proxy.0;
+        let Inner { stages, sites, forwards, .. } = &*self.proxy.0;
         let origin = request.headers().get(header::ORIGIN).cloned();
-        let answer = match forward.request(request, &self.viewer) {
-            Ok(request) => stages.load().service.clone().call(request),
+        let Some(place) = sites.of(request.uri(), request.headers()) else {
+            let refusal = answer::no_upstream(origin.as_ref()).map(|body| busy.body(body));
+            return Box::pin(std::future::ready(Ok(refusal)));
+        };
+        let answer = match forwards[place].request(request, &self.viewer) {
+            Ok(request) => stages.load().each[place].service.clone().call(request),
             Err(Unpassable(detail, remedy)) => {
                 let refusal =
                     answer::bad_request(detail, remedy, origin.as_ref()).map(|body| busy.body(body));

@@ -16,6 +16,7 @@ mod process;
 mod reload;
 mod settings;
 mod sharing;
+mod sites;
 mod support;
 mod survive;
 mod tls;

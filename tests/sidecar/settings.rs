@@ -117,17 +117,17 @@ async fn check_tells_what_settings_come_to_and_where_they_are_from() {
     let told = String::from_utf8(output.stdout).expect("text");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     for line in [
-        format!("upstream = \"http://127.0.0.1:9\" # {config}\n"),
+        format!("upstream = \"http://127.0.0.1:9\" # {config}:1\n"),
         "depth = 4 # --depth\n".to_owned(),
-        format!("waiting = 7 # {config}\n"),
+        format!("waiting = 7 # {config}:3\n"),
         "idle = \"9s\" # ONELANE_IDLE\n".to_owned(),
         "listen = \"127.0.0.1:8080\" # default\n".to_owned(),
         "resume = false # default\n".to_owned(),
         "strip_directives = false # default\n".to_owned(),
-        format!("\n[remap]\nprofile = \"survive\" # default\nconflict = {{ status = 503 }} # {config}\n"),
-        format!("failed = {{ status = 502 }} # {config}\n"),
+        format!("\n[remap]\nprofile = \"survive\" # default\nconflict = {{ status = 503 }} # {config}:5\n"),
+        format!("failed = {{ status = 502 }} # {config}:6\n"),
         "after = \"3s\" # --rescue-after\n".to_owned(),
-        format!("max_age = \"9s\" # {config}\n"),
+        format!("max_age = \"9s\" # {config}:9\n"),
         "budget_part = 0.2 # default\n".to_owned(),
     ] {
         assert!(told.contains(&line), "{line:?} is not in\n{told}");

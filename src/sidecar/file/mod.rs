@@ -10,6 +10,7 @@ mod rescue;
 mod retry;
 mod settle;
 mod shield;
+mod site;
 mod value;
 
 use std::{
@@ -27,13 +28,15 @@ pub(super) use self::{
     remap::{Profile, Remap},
     rescue::Rescue,
 };
-use self::{retry::Retry, settle::Settle, shield::Shield};
+use self::{retry::Retry, settle::Settle, shield::Shield, site::Site};
 use super::{Config, Flags};
 
 /// All settings that a file can have, or a command line in its place.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
+    /// Where there are several.
+    pub(super) upstream: Vec<Site>,
     #[serde(deserialize_with = "value::switch")]
     pub(super) strip_directives: Option<bool>,
     pub(super) remap: Remap,
@@ -74,7 +77,9 @@ impl File {
         let reader = toml::Deserializer::from(table);
         serde_path_to_error::deserialize(reader).map_err(|error| {
             let key = error.path().to_string();
-            let more: Vec<_> = plain::names(&flags).filter(|_| !key.contains('.')).collect();
+            let more: Vec<_> = plain::names(&flags)
+                .filter(|name| !key.contains(['.', '[']) && *name != "upstream")
+                .collect();
             BadFile::new(path, place(error.inner()), Some(&key), &bad::told(error.inner().message(), &more))
         })
     }
@@ -82,6 +87,7 @@ impl File {
     /// These settings, and the other's where there are none.
     pub(super) fn over(self, other: Self) -> Self {
         Self {
+            upstream: if self.upstream.is_empty() { other.upstream } else { self.upstream },
             strip_directives: self.strip_directives.or(other.strip_directives),
             remap: self.remap.over(other.remap),
             rescue: self.rescue.over(other.rescue),
@@ -103,7 +109,7 @@ impl File {
         self.retry.apply(&mut config.retry)?;
         self.settle.apply(&mut config.settle);
         set(&mut config.strip_directives, self.strip_directives);
-        Ok(())
+        site::apply(self.upstream, config)
     }
 }
 

@@ -23,6 +23,9 @@ pub(in crate::sidecar) struct Plain {
 /// The sections of stages, some of whose keys have a flag: `--rescue-after` is `after` of `[rescue]`.
 const STAGES: [&str; 5] = ["remap", "rescue", "shield", "retry", "settle"];
 
+/// The one setting that is a flag's, or tables of its own.
+const UPSTREAM: &str = "upstream";
+
 /// The flags of the program around the sidecar.
 const LOGS: [&str; 2] = ["log", "log_format"];
 
@@ -48,6 +51,14 @@ pub(in crate::sidecar) fn read(path: &Path, flags: &[Arg]) -> Result<Vec<Plain>,
     let Ok(mut table) = DeTable::parse(&text) else { return Ok(Vec::new()) };
     let mut all = Vec::new();
     for (key, value) in take(table.get_mut(), |key| flags.iter().any(|flag| flag.get_id().as_str() == key)) {
+        // Of several the first stands for the flag; the rest of the file has them all.
+        let value = match value.get_ref() {
+            DeValue::Array(tables) if key == UPSTREAM => match first_url(tables) {
+                Some(url) => url,
+                None => continue,
+            },
+            _ => value,
+        };
         let at = value.span().start;
         let flag = flags.iter().find(|flag| flag.get_id().as_str() == key);
         let read = flag.map_or(Ok(String::new()), |flag| written(value.get_ref(), flag));
@@ -59,10 +70,17 @@ pub(in crate::sidecar) fn read(path: &Path, flags: &[Arg]) -> Result<Vec<Plain>,
 
 /// Takes those off a file whose flags it has: the rest are settings of the stages.
 pub(super) fn strip(table: &mut DeTable<'_>, flags: &Command) {
+    // Tables are no flag's.
+    let several = table.get(UPSTREAM).is_some_and(|value| value.get_ref().is_array());
     take(table, |key| {
         let is_flag = |flag: &Arg| flag.get_id().as_str() == key && is_plain(flag);
-        LOGS.contains(&key) || flags.get_arguments().any(is_flag)
+        LOGS.contains(&key) || !(several && key == UPSTREAM) && flags.get_arguments().any(is_flag)
     });
+}
+
+fn first_url<'a>(tables: &toml::de::DeArray<'a>) -> Option<Spanned<DeValue<'a>>> {
+    let url = tables.first()?.get_ref().get("url")?;
+    Some(Spanned::new(url.span(), DeValue::String(url.get_ref().as_str()?.to_owned().into())))
 }
 
 /// The names of all of them.

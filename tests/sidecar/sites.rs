@@ -1,0 +1,182 @@
+//! Several upstreams behind one sidecar.
+
+use std::{fs, path::PathBuf};
+
+use crate::{
+    far::Far,
+    player::Player,
+    process::{Serve, onelane},
+    support::{session, within},
+};
+
+const CONFLICT: &str = "HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n";
+
+fn file(name: &str, text: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, text).expect("a place for files");
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+fn media(configuration: &str, playlist: u32) -> String {
+    format!("/v1/manifest/acct/{configuration}/{}/{playlist}.m3u8", session(1))
+}
+
+fn tables(one: &Far, two: &Far, rest: &str) -> String {
+    format!(
+        "[[upstream]]\nname = \"one\"\nurl = \"{}\"\nhosts = [\"player.example\"]\npath_prefix = \"/v1/*/acct/One\"\nretry = {{ conflict = 0 }}\n\
+         remap = {{ conflict = {{ status = 500 }} }}\n\
+         [[upstream]]\nname = \"two\"\nurl = \"{}\"\nhosts = [\"Player.example\", \"b.example\"]\npath_prefix = \"/v1/*/acct/Two\"\n{rest}",
+        one.url(),
+        two.url()
+    )
+}
+
+async fn reload(serve: &Serve) -> (u16, String) {
+    let mut admin = Player::connect(serve.admin).await;
+    admin.say("POST /reload HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await;
+    let answer = admin.answer().await;
+    (answer.status(), answer.text())
+}
+
+#[tokio::test]
+async fn each_gets_its_own_requests_and_none_hurts_another() {
+    let (mut one, mut two) = (Far::listen().await, Far::listen().await);
+    let third =
+        format!("[[upstream]]\nname = \"three\"\nurl = \"{}\"\nhosts = [\"three.example\"]\n", two.url());
+    let config = file("sites.toml", &tables(&one, &two, &format!("answer_within = \"5s\"\n{third}")));
+    let serve = Serve::start(&one.url(), &["--config", &config, "--depth", "2", "--threads", "2"]).await;
+
+    // The same session and path at both: two lanes. The one that hangs has its own.
+    let mut hung = Vec::new();
+    for n in 0..2 {
+        let mut player = serve.player().await;
+        player.ask(&media("One", n)).await;
+        hung.push(player);
+    }
+    let hangs = one.asked().await;
+    serve.player().await.get(&media("One", 2)).await.is_problem(504);
+    for n in 0..3 {
+        let mut player = serve.player().await;
+        player.ask(&media("Two", n)).await;
+        let asked = two.asked().await;
+        assert_eq!(asked.message.header("host"), Some(&two.url()["http://".len()..]));
+        asked.well("two");
+        assert_eq!(player.answer().await.note(), "two");
+    }
+    let mut player = serve.player().await;
+    player.say(format!("GET {} HTTP/1.1\r\nHost: three.example\r\n\r\n", media("One", 0))).await;
+    two.asked().await.well("the very same path");
+    assert_eq!(player.answer().await.note(), "the very same path");
+    hangs.well("late");
+    one.asked().await.well("later");
+    let mut notes = Vec::new();
+    for mut player in hung {
+        notes.push(player.answer().await.note());
+    }
+    notes.sort();
+    assert_eq!(notes, ["late", "later"]);
+
+    // Nobody's: another path, or another host.
+    serve.player().await.get(&media("Three", 0)).await.is_problem(404);
+    let mut player = serve.player().await;
+    player.say(format!("GET {} HTTP/1.1\r\nHost: c.example\r\n\r\n", media("Two", 0))).await;
+    player.answer().await.is_problem(404);
+    player.say(format!("GET {} HTTP/1.1\r\nHost: B.example:80\r\n\r\n", media("Two", 9))).await;
+    two.asked().await.well("by its other name");
+    assert_eq!(player.answer().await.note(), "by its other name");
+    one.is_quiet();
+    two.is_quiet();
+}
+
+#[tokio::test]
+async fn each_has_its_own_settings_and_a_reload_changes_them() {
+    let (mut one, mut two) = (Far::listen().await, Far::listen().await);
+    let config = file("sites-own.toml", &tables(&one, &two, ""));
+    let serve = Serve::start(&one.url(), &["--config", &config]).await;
+    let mut player = serve.player().await;
+    player.ask(&media("One", 0)).await;
+    one.asked().await.say(CONFLICT);
+    player.answer().await.is_problem(500);
+    player.ask(&media("Two", 0)).await;
+    for _ in 0..4 {
+        two.asked().await.say(CONFLICT);
+    }
+    player.answer().await.is_problem(502);
+
+    let own = "remap = { conflict = { status = 503 } }\nretry = { conflict = 0 }\n";
+    file("sites-own.toml", &tables(&one, &two, own));
+    assert_eq!(reload(&serve).await, (200, "reloaded: [[upstream]]\n".to_owned()));
+    player.ask(&media("Two", 1)).await;
+    two.asked().await.say(CONFLICT);
+    player.answer().await.is_problem(503);
+
+    let elsewhere = Far::listen().await;
+    for (tables, says) in [
+        (
+            tables(&one, &elsewhere, ""),
+            "[[upstream]] with name, url, host, hosts and path_prefix: cannot change",
+        ),
+        (tables(&one, &two, "path_prefix = \"x\"\n"), "duplicate key"),
+        (tables(&one, &two, "dept = 3\n"), "did you mean depth?"),
+        (format!("upstream = \"{}\"\n", one.url()), "[[upstream]] with name"),
+    ] {
+        file("sites-own.toml", &tables);
+        let (status, told) = reload(&serve).await;
+        assert!(status == 422 && told.contains(says), "{told}");
+        player.ask(&media("Two", 2)).await;
+        two.asked().await.say(CONFLICT);
+        player.answer().await.is_problem(503);
+    }
+}
+
+#[tokio::test]
+async fn wrong_tables_are_told_in_one_line() {
+    let good = "name = \"one\"\nurl = \"http://127.0.0.1:9\"\n";
+    let two = |first: &str, second: &str| {
+        format!("[[upstream]]\n{good}{first}\n[[upstream]]\nurl = \"http://127.0.0.1:8\"\n{second}\n")
+    };
+    for (text, says) in [
+        ("[[upstream]]\nname = \"one\"\n".to_owned(), "url is missing; add it"),
+        (format!("[[upstream]]\n{good}hosts = [\"http://a.example\"]\n"), "which is no host name"),
+        (format!("[[upstream]]\n{good}hosts = [\"a.example:80\"]\n"), "without scheme, port and path"),
+        (format!("[[upstream]]\n{good}path_prefix = \"v1\"\n"), "begin it with a slash"),
+        (format!("[[upstream]]\n{good}waiting = 3\n"), "waiting: it is not known"),
+        (
+            format!("[[upstream]]\n{good}[upstream.rescue]\nbytes = \"1MiB\"\n"),
+            "is for all upstreams together",
+        ),
+        (
+            format!("rescue = {{ enabled = false }}\n[[upstream]]\n{good}rescue = {{ enabled = true }}\n"),
+            "which is for all",
+        ),
+        ("[[upstream]]\nname = \"one\"\nurl = \"a.example\"\n".to_owned(), "write https://a.example"),
+        (two("", "name = \"two\""), "\"two\" is never asked"),
+        (
+            two("path_prefix = \"/a\"", "name = \"two\"\npath_prefix = \"/a/b\"\nhosts = [\"a\"]"),
+            "which stands before it",
+        ),
+        (two("path_prefix = \"/a\"", "name = \"one\""), "two are called \"one\""),
+        ("upstream = [\"http://a.example\"]\n".to_owned(), "upstream"),
+        ("upstream = []\n".to_owned(), "--upstream"),
+    ] {
+        let config = file("wrong-sites.toml", &text);
+        let output = within(onelane(&["check", "--config", &config]).output()).await.expect("it starts");
+        let told = String::from_utf8(output.stderr).expect("text");
+        assert_eq!((output.status.code(), told.lines().count()), (Some(64), 1), "{text}: {told}");
+        assert!(told.contains(says), "{text}: {told}");
+    }
+
+    let config = file("sites-check.toml", &two("path_prefix = \"/a\"", "name = \"two\""));
+    let output = within(onelane(&["check", "--config", &config]).output()).await.expect("it starts");
+    let told = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let again = file("sites-again.toml", &told);
+    let output = within(onelane(&["check", "--config", &again]).output()).await.expect("it starts");
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(told.matches("[[upstream]]").count(), 2, "{told}");
+
+    let other = ["check", "--config", &config, "--upstream", "http://127.0.0.1:7"];
+    let output = within(onelane(&other).output()).await.expect("it starts");
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert!(output.status.code() == Some(64) && told.contains("leave one of the two out"), "{told}");
+}
