@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    os::fd::OwnedFd,
     process::{ExitStatus, Output, Stdio},
 };
 
@@ -55,6 +56,21 @@ impl Serve {
         all.extend(flags);
         let mut command = onelane(&all);
         command.envs(environment.iter().copied());
+        Self::spawn(command).await
+    }
+
+    /// On a port that somebody else keeps, as systemd does: it is descriptor 3.
+    pub(crate) async fn activate(upstream: &str, port: &std::net::TcpListener) -> Self {
+        let mut command = Command::new("/bin/sh");
+        let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
+        let flags = ["serve", "--upstream", upstream, "--admin", "127.0.0.1:0", "--log-format", "json"];
+        command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_onelane")]).args(flags).env_clear();
+        let port = OwnedFd::from(port.try_clone().expect("a socket"));
+        command.stdin(port).kill_on_drop(true);
+        Self::spawn(command).await
+    }
+
+    async fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
         let stdout = child.stdout.take().expect("piped");
         let mut serve = Self {
@@ -256,7 +272,7 @@ async fn unready_it_takes_connections_for_as_long_as_a_balancer_needs() {
 }
 
 #[tokio::test]
-async fn systemd_is_told_when_it_serves_and_when_it_stops() {
+async fn systemd_is_told_when_it_serves_reloads_and_stops() {
     let place = std::env::temp_dir().join(format!("onelane-notify-{}", std::process::id()));
     let _old = std::fs::remove_file(&place);
     let systemd = tokio::net::UnixDatagram::bind(&place).expect("a socket");
@@ -269,10 +285,39 @@ async fn systemd_is_told_when_it_serves_and_when_it_stops() {
     let socket = place.to_str().expect("a path");
     let mut serve = Serve::start_with(&far.url(), &[], &[("NOTIFY_SOCKET", socket)]).await;
     assert_eq!(told().await, "READY=1");
+    serve.signal("-HUP").await;
+    let reloads = told().await;
+    assert!(reloads.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloads}");
+    assert_eq!(told().await, "READY=1");
     serve.signal("-TERM").await;
     assert_eq!(told().await, "STOPPING=1");
     assert!(serve.ended().await.success());
     std::fs::remove_file(&place).expect("it was there");
+}
+
+#[tokio::test]
+async fn a_port_that_systemd_keeps_turns_nobody_away_while_it_restarts() {
+    let mut far = Far::listen().await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let here = port.local_addr().expect("an address");
+    let mut old = Serve::activate(&far.url(), &port).await;
+    assert_eq!(old.listen, here);
+    let mut flies = old.player().await;
+    flies.ask(&media(&session(1), 0)).await;
+    let first = far.asked().await;
+    old.signal("-TERM").await;
+    old.line_with("draining").await;
+    first.well("by the old one");
+    assert_eq!(flies.answer().await.note(), "by the old one");
+    assert_eq!(old.ended().await.code(), Some(0));
+
+    // Nobody serves by now.
+    let mut waits = Player::connect(here).await;
+    waits.ask(&media(&session(1), 1)).await;
+    let new = Serve::activate(&far.url(), &port).await;
+    assert_eq!(new.listen, here);
+    far.asked().await.well("by the new one");
+    assert_eq!(waits.answer().await.note(), "by the new one");
 }
 
 #[tokio::test]
