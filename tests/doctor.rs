@@ -2,13 +2,20 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
     process::Output,
+    sync::Arc,
     time::Duration,
 };
 
 use onelane::emulator::{Args, Conflict, Emulator};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use serde_json::Value;
 use tokio::process::Command;
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer},
+};
 
 /// An emulator in good health, and fast.
 fn healthy() -> Args {
@@ -27,8 +34,18 @@ fn but(set: impl FnOnce(&mut Args)) -> Args {
 }
 
 async fn doctor(arguments: &[&str]) -> (Option<i32>, String, String) {
+    doctor_with(arguments, &[]).await
+}
+
+async fn doctor_with(arguments: &[&str], variables: &[(&str, &Path)]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_onelane"));
-    let output = command.arg("doctor").args(arguments).env_clear().kill_on_drop(true).output();
+    let output = command
+        .arg("doctor")
+        .args(arguments)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .kill_on_drop(true)
+        .output();
     let Output { status, stdout, stderr } = output.await.expect("it starts");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (status.code(), text(stdout), text(stderr))
@@ -125,4 +142,64 @@ async fn what_cannot_be_examined_is_told_in_one_line_each() {
         let (code, _, told) = doctor(&[bad]).await;
         assert_eq!((code, told.lines().count()), (Some(64), 1), "{bad}: {told}");
     }
+}
+
+/// A server over TLS whose certificate is for `name` until `year`, and the file of its authority.
+async fn secure(test: &str, name: &str, year: i32) -> (SocketAddr, PathBuf) {
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+    params.distinguished_name.push(DnType::CommonName, test);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = params.self_signed(&key).expect("a root");
+    let issuer = Issuer::new(params, key);
+    let own = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+    params.not_after = date_time_ymd(year, 1, 1);
+    let certificate = params.signed_by(&own, &issuer).expect("a certificate");
+    let authority =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("doctor-{test}-{}.pem", std::process::id()));
+    std::fs::write(&authority, root.pem()).expect("a file");
+    let key = PrivateKeyDer::try_from(own.serialize_der()).expect("a key");
+    let tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|tls| tls.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key))
+        .expect("a configuration");
+    let tls = TlsAcceptor::from(Arc::new(tls));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            // The one who looks is not content with the certificate, and leaves.
+            let _refused = tls.accept(connection).await;
+        }
+    });
+    (address, authority)
+}
+
+#[tokio::test]
+async fn a_certificate_that_players_refuse_is_told_with_the_reason() {
+    let (_, strange) = secure("strange", "localhost", 4000).await;
+    for (test, name, year, says, remedy) in [
+        ("untrusted", "localhost", 4000, "UnknownIssuer", "whole chain"),
+        ("expired", "localhost", 2020, "expired", "renew"),
+        ("wrong-name", "tv.example", 4000, "not valid for name", "use a name"),
+    ] {
+        let (address, own) = secure(test, name, year).await;
+        let trusted = if test == "untrusted" { &strange } else { &own };
+        let url = format!("https://localhost:{}{MASTER}", address.port());
+        let (code, told, _) = doctor_with(&[&url, "--json"], &[("SSL_CERT_FILE", trusted)]).await;
+        let _gone = std::fs::remove_file(&own);
+        let report: Value = serde_json::from_str(&told).expect("JSON");
+        let findings = report["findings"].as_array().expect("findings");
+        assert_eq!(
+            (code, findings.len(), &findings[0]["check"]),
+            (Some(2), 1, &"tls".into()),
+            "{test}: {told}"
+        );
+        for (field, says) in [("saw", says), ("remedy", remedy)] {
+            let text = findings[0][field].as_str().expect("a text");
+            assert!(text.contains(says), "{test}: {told}");
+        }
+    }
+    let _gone = std::fs::remove_file(strange);
 }

@@ -13,6 +13,17 @@ use crate::upstream::Verdict;
 /// What to do about a body that cannot be unpacked.
 pub(super) const REPACK: &str = "compress in one place only, and let Content-Length be that of what is sent";
 
+/// What to do about a certificate that is refused, by what is said against it.
+fn certificate(refused: &str) -> &'static str {
+    if refused.contains("expired") {
+        "renew the certificate, and see that the server has loaded the new one"
+    } else if refused.contains("not valid for name") {
+        "use a name that the certificate is for, or have one made for this name"
+    } else {
+        "let the server send its whole chain; a private CA belongs among the system's (SSL_CERT_FILE)"
+    }
+}
+
 // === impl Examination ===
 
 impl Examination {
@@ -24,8 +35,9 @@ impl Examination {
         let host = url.authority().map(ToString::to_string).unwrap_or_default();
         let text = why.to_string();
         self.tell(match why {
-            NoAnswer::NoConnection(_) if text.contains("certificate") => Finding::error("tls", format!("{host}: {text}"))
-                .remedy("renew the certificate, or use the name that it is for; a private CA belongs among the system's"),
+            NoAnswer::NoConnection(_) if text.contains("certificate") => {
+                Finding::error("tls", format!("{host}: {text}")).remedy(certificate(&text))
+            }
             NoAnswer::NoConnection(_) => Finding::error("reach", format!("{host}: {text}"))
                 .remedy("check the name and the port, and that this machine may connect there"),
             NoAnswer::Broken(_) => Finding::error("answer", format!("{}: {text}", url.path()))

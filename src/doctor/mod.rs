@@ -7,6 +7,7 @@ mod answer;
 mod examine;
 mod finding;
 mod looks;
+mod pairs;
 mod through;
 mod visits;
 
