@@ -27,7 +27,7 @@ use tower::{
 
 use crate::{
     lane::Lanes,
-    observe::{Observe, ObserveLayer},
+    observe::{Observe, ObserveLayer, record::Recorder},
     remap::{self, Remap, RemapLayer},
     rescue::{self, RescueLayer, RescueService},
     resume::{self, ResumeLayer},
@@ -70,6 +70,7 @@ pub struct Config {
 pub struct Stack<E = MediaTailor, R = Identity> {
     strip: StripDirectivesLayer,
     name: NameLayer<E>,
+    observe: ObserveLayer,
     remap: RemapLayer,
     rescue: RescueLayer,
     shield: ShieldLayer,
@@ -176,6 +177,7 @@ impl Stack {
         Self {
             strip: StripDirectivesLayer::new(strip_directives),
             name: NameLayer::new(MediaTailor::new()),
+            observe: ObserveLayer::new(),
             remap: RemapLayer::new(remap),
             rescue: RescueLayer::new(Arc::clone(&lessons)),
             shield: ShieldLayer::new(Arc::clone(&lessons)),
@@ -193,10 +195,22 @@ impl<E> Stack<E> {
     /// Finds the session by another [`Extract`](crate::session::Extract).
     #[must_use]
     pub fn extract_with<X>(self, extract: X) -> Stack<X> {
-        let Self { strip, name: _, remap, rescue, shield, serialize, learn, resume, again, judge, lessons } =
-            self;
+        let Self {
+            strip,
+            name: _,
+            observe,
+            remap,
+            rescue,
+            shield,
+            serialize,
+            learn,
+            resume,
+            again,
+            judge,
+            lessons,
+        } = self;
         let name = NameLayer::new(extract);
-        Stack { strip, name, remap, rescue, shield, serialize, learn, resume, again, judge, lessons }
+        Stack { strip, name, observe, remap, rescue, shield, serialize, learn, resume, again, judge, lessons }
     }
 
     /// Resumes sessions that are lost, or does not; see [`resume`]. After
@@ -204,11 +218,23 @@ impl<E> Stack<E> {
     /// must then be made of [`Bytes`](bytes::Bytes).
     #[must_use]
     pub fn resume(self, config: Option<resume::Config>) -> Stack<E, MayResume<E>> {
-        let Self { strip, name, remap, rescue, shield, serialize, learn, resume: _, again, judge, lessons } =
-            self;
+        let Self {
+            strip,
+            name,
+            observe,
+            remap,
+            rescue,
+            shield,
+            serialize,
+            learn,
+            resume: _,
+            again,
+            judge,
+            lessons,
+        } = self;
         let resume = config.map(|config| ResumeLayer::extracting(config, name.extract()));
         let resume = option_layer(resume);
-        Stack { strip, name, remap, rescue, shield, serialize, learn, resume, again, judge, lessons }
+        Stack { strip, name, observe, remap, rescue, shield, serialize, learn, resume, again, judge, lessons }
     }
 }
 
@@ -232,6 +258,7 @@ impl<E, R: Clone> Stack<E, R> {
         Self {
             strip: StripDirectivesLayer::new(strip_directives),
             name: self.name.clone(),
+            observe: self.observe.clone(),
             remap: self.remap.reconfigured(remap),
             rescue: RescueLayer::new(Arc::clone(&lessons)),
             shield: ShieldLayer::new(Arc::clone(&lessons)),
@@ -254,6 +281,17 @@ impl<E, R> Stack<E, R> {
     /// The lanes, to look at.
     pub fn lanes(&self) -> &Lanes<SessionKey> {
         self.serialize.lanes()
+    }
+
+    /// Notes what becomes of the last requests of each session there.
+    #[must_use]
+    pub fn recording(self, recorder: Option<Arc<Recorder>>) -> Self {
+        Self { observe: self.observe.recording(recorder), ..self }
+    }
+
+    /// What was noted of single sessions, if that is asked for.
+    pub fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.observe.recorder()
     }
 
     /// Shows the gauges of the [metrics](crate::telemetry::metrics) as they are now. Call it before the recorder is read: nothing
@@ -293,7 +331,7 @@ where
         ServiceBuilder::new()
             .layer(&self.strip)
             .layer(&self.name)
-            .layer(ObserveLayer::new())
+            .layer(&self.observe)
             .layer(&self.remap)
             .layer(&self.rescue)
             .layer(&self.shield)

@@ -90,6 +90,18 @@ impl<K: Eq + Hash + Clone> Lanes<K> {
     }
 }
 
+impl<K: Eq + Hash + Clone> Lanes<K> {
+    /// The lanes in which the most wait, and how many do in each; at most `n`, the longest first. It goes through all lanes:
+    /// for people, not for each request.
+    pub fn longest(&self, n: usize) -> Vec<(K, u32)> {
+        let waiting = self.inner.slots.iter().filter(|slot| slot.value().users > 1);
+        let mut all: Vec<_> = waiting.map(|slot| (slot.key().clone(), slot.value().users - 1)).collect();
+        all.sort_unstable_by_key(|(_, waiting)| std::cmp::Reverse(*waiting));
+        all.truncate(n);
+        all
+    }
+}
+
 impl<K: Eq + Hash> Lanes<K> {
     /// How many lanes there are: keys that somebody waits for, or whose turn is out.
     pub fn len(&self) -> usize {

@@ -1,5 +1,6 @@
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -9,15 +10,18 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::record::{Note, Recorder};
 use crate::{
+    remap::REASON,
     session::{Extracted, Kind, MediaTailor, Route, SessionKey},
-    telemetry::{Meters, Name},
+    telemetry::{self, Meters, Name},
 };
 
 /// Counts every request and times it; see [`Observe`].
-#[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
-pub struct ObserveLayer;
+#[derive(Debug, Clone, Default)]
+pub struct ObserveLayer {
+    recorder: Option<Arc<Recorder>>,
+}
 
 /// A service whose requests are counted by what their players got.
 ///
@@ -29,14 +33,17 @@ pub struct ObserveLayer;
 #[derive(Debug, Clone)]
 pub struct Observe<S> {
     inner: S,
+    recorder: Option<Arc<Recorder>>,
 }
 
 /// A request on its way, for the count.
 #[derive(Debug)]
 struct Seen {
     whose: Whose,
+    key: Option<SessionKey>,
     kind: Kind,
     at: Instant,
+    note: Option<Note>,
     counted: bool,
 }
 
@@ -66,7 +73,18 @@ pin_project! {
 impl ObserveLayer {
     /// What it counts goes to the recorder of the process.
     pub fn new() -> Self {
-        Self
+        Self::default()
+    }
+
+    /// Notes what becomes of each request of a session as well.
+    #[must_use]
+    pub fn recording(self, recorder: Option<Arc<Recorder>>) -> Self {
+        Self { recorder }
+    }
+
+    /// Where that is noted.
+    pub fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.recorder.as_ref()
     }
 }
 
@@ -74,7 +92,7 @@ impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Observe { inner }
+        Observe { inner, recorder: self.recorder.clone() }
     }
 }
 
@@ -100,8 +118,13 @@ where
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let (head, body) = request.into_parts();
-        let seen = Seen::of(&head);
+        let (mut head, body) = request.into_parts();
+        let mut seen = Seen::of(&head);
+        if let (Some(recorder), Some(key)) = (&self.recorder, &seen.key) {
+            let note = recorder.begin(key.id(), seen.kind, &head.uri);
+            head.extensions.insert(note.clone());
+            seen.note = Some(note);
+        }
         ObserveFuture { answer: self.inner.call(Request::from_parts(head, body)), seen }
     }
 }
@@ -117,7 +140,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let answer = ready!(this.answer.poll(cx));
-        this.seen.count(answer.as_ref().ok().map(Response::status));
+        this.seen.answered(answer.as_ref().ok());
         Poll::Ready(answer)
     }
 }
@@ -133,7 +156,25 @@ impl Seen {
             None if named.kind == Kind::Other => Whose::Known(Name::NONE),
             None => Whose::New { scope, uri: head.uri.clone() },
         };
-        Self { whose, kind: named.kind, at: Instant::now(), counted: false }
+        let Extracted { kind, session } = named;
+        let key = session.ok().flatten();
+        Self { whose, key, kind, at: Instant::now(), note: None, counted: false }
+    }
+
+    fn answered<B>(&mut self, answer: Option<&Response<B>>) {
+        let status = answer.map(Response::status);
+        self.count(status);
+        let Some(answer) = answer else { return };
+        if let Some(note) = &self.note {
+            note.answered(answer.status(), answer.headers());
+        }
+        // Errors alone are looked at: it is they that are made here.
+        if answer.status().as_u16() >= 400
+            && let Some(reason) = answer.headers().get(REASON).and_then(|reason| reason.to_str().ok())
+            && let Ok(reason) = reason.parse()
+        {
+            telemetry::made_here(self.key.as_ref(), self.kind, reason, answer.status());
+        }
     }
 
     fn count(&mut self, status: Option<StatusCode>) {
@@ -155,6 +196,9 @@ impl Drop for Seen {
     fn drop(&mut self) {
         if !self.counted {
             self.count(None);
+            if let Some(note) = &self.note {
+                note.left();
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     body::{Parts, Whole},
     repeats::Identity,
 };
-use crate::telemetry;
+use crate::{observe::record::Note, telemetry};
 
 /// The most players that one exchange answers; a bound for memory, far above what any player repeats.
 const MOST_WATCHERS: u32 = 1024;
@@ -18,6 +18,8 @@ const MOST_WATCHERS: u32 = 1024;
 pub(super) struct Exchange {
     /// What a repeat must equal to attach; `None` where none may.
     identity: Option<Identity>,
+    /// Where it is written down what becomes of it, if it is.
+    note: Option<Note>,
     state: Mutex<State>,
     answered: Notify,
     deserted: Notify,
@@ -73,11 +75,12 @@ pub(super) struct Audience {
 
 impl Exchange {
     /// A new exchange with its first watcher.
-    pub(super) fn new(identity: Option<Identity>) -> (Arc<Self>, Watcher) {
+    pub(super) fn new(identity: Option<Identity>, note: Option<Note>) -> (Arc<Self>, Watcher) {
         let state =
             State { stage: Stage::Waiting, watchers: 1, maker_waits: true, attached: 0, answer: None };
         let exchange = Arc::new(Self {
             identity,
+            note,
             state: Mutex::new(state),
             answered: Notify::new(),
             deserted: Notify::new(),
@@ -88,6 +91,10 @@ impl Exchange {
 
     pub(super) fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
+    }
+
+    pub(super) fn note(&self) -> Option<&Note> {
+        self.note.as_ref()
     }
 
     /// One more player for the same answer; `None` when it is too late to get it.

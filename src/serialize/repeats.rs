@@ -7,7 +7,7 @@ use dashmap::{DashMap, Entry};
 use http::{HeaderName, HeaderValue, Method, Uri, request::Parts};
 
 use super::exchange::{Exchange, Watcher};
-use crate::{lane::Headcount, session::SessionKey};
+use crate::{lane::Headcount, observe::record::Note, session::SessionKey};
 
 /// Whether an answer may depend on this header, besides method and URL.
 fn is_negotiation(name: &HeaderName) -> bool {
@@ -88,27 +88,28 @@ impl Repeats {
     pub(super) fn enter<T, E>(
         self: &Arc<Self>,
         identity: Option<Identity>,
+        note: Option<&Note>,
         join: impl FnOnce() -> Result<T, E>,
     ) -> Result<Entrance<T>, E> {
         let Some(identity) = identity else {
-            return Ok(Entrance::alone(None, join()?));
+            return Ok(Entrance::alone(None, note, join()?));
         };
         let hash = self.hasher.hash_one(&identity);
         let entrance = match self.exchanges.entry(hash) {
             Entry::Vacant(vacant) => {
-                let entrance = Entrance::alone(Some(identity), join()?);
+                let entrance = Entrance::alone(Some(identity), note, join()?);
                 vacant.insert(Arc::clone(&entrance.exchange));
                 self.open.came();
                 entrance
             }
             Entry::Occupied(mut occupied) => {
                 if occupied.get().identity() != Some(&identity) {
-                    return Ok(Entrance::alone(Some(identity), join()?));
+                    return Ok(Entrance::alone(Some(identity), note, join()?));
                 }
                 if let Some(watcher) = occupied.get().attach() {
                     return Ok(Entrance { exchange: Arc::clone(occupied.get()), watcher, place: None });
                 }
-                let entrance = Entrance::alone(Some(identity), join()?);
+                let entrance = Entrance::alone(Some(identity), note, join()?);
                 occupied.insert(Arc::clone(&entrance.exchange));
                 entrance
             }
@@ -120,8 +121,8 @@ impl Repeats {
 // === impl Entrance ===
 
 impl<T> Entrance<T> {
-    fn alone(identity: Option<Identity>, ticket: T) -> Self {
-        let (exchange, watcher) = Exchange::new(identity);
+    fn alone(identity: Option<Identity>, note: Option<&Note>, ticket: T) -> Self {
+        let (exchange, watcher) = Exchange::new(identity, note.cloned());
         Self { exchange, watcher, place: Some((ticket, None)) }
     }
 
@@ -208,7 +209,7 @@ mod tests {
     #[test]
     fn memory_goes_back_after_a_crowd() {
         let repeats = Arc::new(Repeats::new());
-        let enter = |n| repeats.enter(Some(identity(n)), || Ok::<_, ()>(())).expect("a place");
+        let enter = |n| repeats.enter(Some(identity(n)), None, || Ok::<_, ()>(())).expect("a place");
         let crowd: Vec<_> = (0..100_000).map(enter).collect();
         // A repeat that attaches is no entry of its own.
         assert!(enter(0).place.is_none());
@@ -222,7 +223,7 @@ mod tests {
     #[test]
     fn one_that_takes_a_left_ones_place_is_counted_once() {
         let repeats = Arc::new(Repeats::new());
-        let enter = || repeats.enter(Some(identity(7)), || Ok::<_, ()>(())).expect("a place");
+        let enter = || repeats.enter(Some(identity(7)), None, || Ok::<_, ()>(())).expect("a place");
         let Entrance { watcher, place: left, .. } = enter();
         drop(watcher);
         let next = enter();

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     lane::Ticket,
+    observe::record::Note,
     session::{Extract, Extracted, MediaTailor, SessionKey},
     telemetry,
 };
@@ -108,8 +109,9 @@ where
         };
         let identity = if body.is_end_stream() { Identity::of(&key, &head) } else { None };
         let asked = turn::Asked { key, kind, at };
+        let note = head.extensions.get().cloned();
         let request = Request::from_parts(head, body);
-        match begin(Arc::clone(&self.state), self.inner.clone(), asked, identity, request) {
+        match begin(Arc::clone(&self.state), self.inner.clone(), asked, (identity, note), request) {
             Ok(answer) => ResponseFuture::lane(Box::pin(answer)),
             Err(error) => ResponseFuture::refused(error),
         }
@@ -122,7 +124,7 @@ fn begin<S, ReqBody, ResBody>(
     state: Arc<State>,
     inner: S,
     asked: turn::Asked,
-    identity: Option<Identity>,
+    (identity, note): (Option<Identity>, Option<Note>),
     request: Request<ReqBody>,
 ) -> Result<
     impl Future<Output = Result<Response<Body<ResBody>>, Error>> + Send + use<S, ReqBody, ResBody>,
@@ -137,14 +139,20 @@ where
     ResBody::Data: Buf + Send,
     ResBody::Error: Into<BoxError>,
 {
-    let Entrance { exchange, watcher, place } = state.repeats.enter(identity, || join(&state, &asked))?;
+    let Entrance { exchange, watcher, place } =
+        state.repeats.enter(identity, note.as_ref(), || join(&state, &asked))?;
     // An attached request is kept: a stream has one reader, and whoever else waits must ask anew.
     let kept = match place {
         Some(place) => {
             turn::run(&state, inner, exchange, place, asked.clone(), request);
             None
         }
-        None => Some((inner, request)),
+        None => {
+            if let (Some(note), Some(first)) = (&note, exchange.note()) {
+                note.attached_to(first);
+            }
+            Some((inner, request))
+        }
     };
     Ok(async move {
         let deadline = asked.at.checked_add(state.config.answer_within);
@@ -155,8 +163,11 @@ where
         let Some((inner, request)) = kept else {
             return Err(Error::new(ErrorKind::Panicked));
         };
+        if let Some(note) = &note {
+            note.detached();
+        }
         let ticket = join(&state, &asked)?;
-        let (exchange, watcher) = Exchange::new(None);
+        let (exchange, watcher) = Exchange::new(None, note);
         turn::run(&state, inner, exchange, (ticket, None), asked.clone(), request);
         let answer = in_time(&asked, deadline, watcher).await?;
         answer.map_or(Err(Error::new(ErrorKind::Panicked)), into_response)

@@ -22,6 +22,7 @@ use crate::{
     lane::{Ticket, Turn},
     session::{Kind, SessionKey},
     telemetry,
+    upstream::Verdict,
 };
 
 /// Who asked for what, and when.
@@ -211,6 +212,9 @@ impl Players {
     fn send(&mut self) -> bool {
         let wanted = self.exchange.send();
         self.sent = wanted.then(Instant::now);
+        if let Some(note) = self.exchange.note().filter(|_| wanted) {
+            note.sent();
+        }
         wanted
     }
 
@@ -262,6 +266,9 @@ impl Drop for Players {
         let (Some(sent), Some(outcome)) = (self.sent, &self.outcome) else {
             return;
         };
+        if let Some(note) = self.exchange.note() {
+            note.ended(outcome.status, outcome.error.as_ref().map(|error| Verdict::of_error(error)));
+        }
         telemetry::Exchange {
             key: Some(&self.asked.key),
             kind: self.asked.kind,

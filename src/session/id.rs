@@ -135,6 +135,20 @@ impl SessionId {
     }
 }
 
+impl SessionId {
+    /// Whether the id begins with this text; that of a UUID is the same in capitals.
+    pub(crate) fn begins_with(&self, text: &str) -> bool {
+        match &self.0 {
+            Repr::Uuid(uuid) => {
+                let mut buffer = Uuid::encode_buffer();
+                let id = uuid.hyphenated().encode_lower(&mut buffer);
+                id.get(..text.len()).is_some_and(|id| id.eq_ignore_ascii_case(text))
+            }
+            Repr::Token(id) => id.starts_with(text),
+        }
+    }
+}
+
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte)
 }

@@ -15,6 +15,7 @@ use tower_service::Service;
 
 use super::{Allowance, Answer, Check, Place, Probe, Scope};
 use crate::{
+    observe::record::Note,
     session::{Extracted, Kind, MediaTailor, SessionKey},
     telemetry,
     upstream::Lessons,
@@ -101,8 +102,11 @@ impl<S> Shield<S> {
         }
         let now = Instant::now();
         let lessons = &self.lessons;
-        let answer = |answer: Answer| {
+        let answer = |head: &Parts, answer: Answer| {
             telemetry::shielded(&key, kind, answer.verdict().as_str());
+            if let Some(note) = head.extensions.get::<Note>() {
+                note.shielded(answer.verdict());
+            }
             Err(answer)
         };
         let known = match kind {
@@ -119,7 +123,7 @@ impl<S> Shield<S> {
         };
         match known {
             Some(known) if lessons.answers(&known, &key, head, now) => {
-                return answer(Answer::of(&known));
+                return answer(head, Answer::of(&known));
             }
             _ => {}
         }
@@ -127,17 +131,17 @@ impl<S> Shield<S> {
             Allowance::Allow if lessons.quota.configurations() == 0 => return Ok(None),
             // What one playlist has spent is not the others' fault.
             Allowance::Spent(Scope::Session) if !lessons.store.has(&key, &head.uri) => {
-                return answer(Answer::throttled());
+                return answer(head, Answer::throttled());
             }
             // What was good before may well be good again.
             _ if self.was_good(&key, now) => return Ok(None),
-            Allowance::Spent(_) => return answer(Answer::throttled()),
+            Allowance::Spent(_) => return answer(head, Answer::throttled()),
             Allowance::Allow | Allowance::NearLimit(_) => {}
         }
         match lessons.quota.reserve(&key, now) {
             Place::Free => Ok(None),
             Place::Taken => Ok(Some(Reserved { lessons: Arc::clone(lessons), key })),
-            Place::None => answer(Answer::throttled()),
+            Place::None => answer(head, Answer::throttled()),
         }
     }
 

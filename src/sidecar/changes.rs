@@ -39,7 +39,7 @@ impl Changes {
             ],
             fixed: [
                 upstream, listen, tls_cert, tls_key, admin, host, upstream_http, resume, threads, connections, idle,
-                connect_within, upstream_idle, reuse_port, hand_over,
+                connect_within, upstream_idle, reuse_port, hand_over, record_sessions,
             ]
         );
         for name in changes.live.iter_mut().filter(|name| **name == "sites") {

@@ -31,7 +31,7 @@ pub struct Config {
     #[arg(long, env = "ONELANE_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
-    /// Where /healthz, /readyz, /metrics and POST /reload are; keep it off the public network
+    /// Where the page that shows the lanes is, /healthz, /readyz, /metrics and POST /reload; keep it off the public network
     #[arg(long, env = "ONELANE_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     pub admin: SocketAddr,
 
@@ -119,6 +119,11 @@ pub struct Config {
     /// Do not start, with exit code 69, unless the upstream answers
     #[arg(long, env = "ONELANE_REQUIRE_UPSTREAM")]
     pub require_upstream: bool,
+
+    /// Sessions whose last 32 requests are kept to be looked at on the admin port; 0 for none. Some 16 KiB each, and 64 MiB for all
+    /// at the most
+    #[arg(long, env = "ONELANE_RECORD_SESSIONS", value_name = "N", default_value_t = 0)]
+    pub record_sessions: usize,
 
     /// What players get where something fails.
     #[arg(skip = stack::Config::default().remap)]
@@ -215,6 +220,7 @@ impl Config {
             reuse_port: false,
             hand_over: None,
             require_upstream: false,
+            record_sessions: 0,
             remap,
             rescue,
             shield,

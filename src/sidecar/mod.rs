@@ -184,7 +184,7 @@ impl Sidecar {
         listen::address(&self.listener)
     }
 
-    /// Where `/healthz`, `/readyz` and `/metrics` are.
+    /// Where the page that shows the lanes is, `/healthz`, `/readyz` and `/metrics`.
     pub fn admin_addr(&self) -> SocketAddr {
         listen::address(&self.admin)
     }
@@ -260,13 +260,7 @@ async fn attend(
     info!(%listen, tls, admin = %listen::address(&admin), %upstream, "serving");
     let readiness = Readiness::default();
     let metrics = Metrics::install();
-    let told = Told {
-        readiness: readiness.clone(),
-        metrics,
-        proxy: proxy.clone(),
-        door: door.clone(),
-        reload: reload.clone(),
-    };
+    let told = Told::new(upstream, readiness.clone(), metrics, proxy.clone(), door.clone(), reload.clone());
     let admin = AbortOnDropHandle::new(tokio::spawn(admin::serve(admin, told)));
     let upkeep = AbortOnDropHandle::new(tokio::spawn(metrics.keep_up()));
     tell_systemd(&[NotifyState::Ready]);

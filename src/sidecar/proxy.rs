@@ -22,6 +22,7 @@ use super::{
     upstream::{self, Upstreams},
 };
 use crate::{
+    observe::record::Recorder,
     serialize::SerializeLayer,
     session::MediaTailor,
     stack::{MayResume, Stack, Stacked},
@@ -38,6 +39,8 @@ struct Inner {
     stages: ArcSwap<Stages>,
     /// The lanes, which are the same whatever the stages are.
     layer: SerializeLayer,
+    /// What is noted of single sessions, which stays as well.
+    recorder: Option<Arc<Recorder>>,
     /// Which upstream a request is for, and how it is made that one's.
     sites: Sites,
     forwards: Vec<Forward>,
@@ -77,6 +80,7 @@ impl Proxy {
             false => MediaTailor::new(),
         };
         let shared = Stack::new(config.stack()).extract_with(extract).resume(config.resume());
+        let shared = shared.recording(Recorder::new(config.record_sessions).map(Arc::new));
         let upstreams = config.each().map(upstream::client).collect::<Result<Vec<_>, _>>()?;
         let stages = Stages::over(&shared, &stacks(&shared, config), upstreams);
         let (sites, forwards) = (Sites::new(&config.sites), config.each().map(Forward::new).collect());
@@ -103,9 +107,9 @@ impl Proxy {
         sites: Sites,
         forwards: Vec<Forward>,
     ) -> Self {
-        let layer = stages.shared.serialize().clone();
+        let (layer, recorder) = (stages.shared.serialize().clone(), stages.shared.recorder().cloned());
         let stages = ArcSwap::from_pointee(stages);
-        let inner = Arc::new(Inner { stages, layer, sites, forwards, all: Arc::clone(all) });
+        let inner = Arc::new(Inner { stages, layer, recorder, sites, forwards, all: Arc::clone(all) });
         list.push(Arc::downgrade(&inner));
         Self(inner)
     }
@@ -145,6 +149,11 @@ impl Proxy {
             reach(config, upstreams).await?;
         }
         Ok(())
+    }
+
+    /// What is noted of single sessions.
+    pub(super) fn recorder(&self) -> Option<&Recorder> {
+        self.0.recorder.as_deref()
     }
 
     /// Shows the gauges as they are now.

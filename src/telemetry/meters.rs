@@ -7,9 +7,12 @@ use dashmap::DashMap;
 use http::StatusCode;
 use metrics::{Counter, Histogram, counter, histogram};
 
-use super::metrics::{
-    ABANDONED, ATTACHED, CONFIGURATIONS, EXCHANGE_SECONDS, EXCHANGES, LANE_WAIT_SECONDS, REQUEST_SECONDS,
-    REQUESTS,
+use super::{
+    Pulse,
+    metrics::{
+        ABANDONED, ATTACHED, CONFIGURATIONS, EXCHANGE_SECONDS, EXCHANGES, LANE_WAIT_SECONDS, REQUEST_SECONDS,
+        REQUESTS,
+    },
 };
 use crate::session::Kind;
 
@@ -97,6 +100,7 @@ impl Meters {
 
     /// A player has its answer, or has gone without.
     pub(crate) fn request(&self, name: Name, kind: Kind, status: Option<StatusCode>, took: Duration) {
+        Pulse::get().request(status);
         let key = (name, kind, status.map_or(0, |status| status.as_u16()));
         if status.is_some() {
             self.request_seconds.of(kind).record(took);
@@ -123,6 +127,7 @@ impl Meters {
     ) {
         if let Some(waited) = waited {
             self.lane_wait_seconds.of(kind).record(waited);
+            Pulse::get().exchange(waited, took);
         }
         self.exchange_seconds.of(kind).record(took);
         let key = (kind, status.map_or(0, |status| status.as_u16()));
@@ -141,6 +146,7 @@ impl Meters {
     pub(crate) fn audience(&self, attached: u32, abandoned: bool) {
         if attached > 0 {
             self.attached.increment(attached.into());
+            Pulse::get().attached(attached);
         }
         if abandoned {
             self.abandoned.increment(1);

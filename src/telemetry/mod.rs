@@ -3,6 +3,8 @@
 
 mod meters;
 pub mod metrics;
+mod pulse;
+mod recent;
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
@@ -10,7 +12,13 @@ use ::metrics::{counter, histogram};
 use http::{HeaderName, HeaderValue, StatusCode, Uri, response};
 use tracing::{debug, error, info, warn};
 
-pub(crate) use self::meters::{Meters, Name};
+pub(crate) use self::{
+    meters::{Meters, Name},
+    pulse::Pulse,
+    recent::{Recent, What},
+};
+#[cfg(feature = "sidecar")]
+pub(crate) use self::{pulse::Beat, recent::Event};
 use crate::{
     session::{Kind, SessionKey},
     upstream::{Flaw, Judgement, Verdict},
@@ -145,6 +153,8 @@ pub(crate) fn timed_out(key: &SessionKey, kind: Kind, waited: Duration) {
 pub(crate) fn judged(key: Option<&SessionKey>, kind: Kind, judgement: &Judgement, head: &response::Parts) {
     if judgement.verdict == Verdict::Conflict {
         counter!(metrics::CONFLICTS, "kind" => kind.as_str()).increment(1);
+        Pulse::get().conflict();
+        Recent::get().push(key, kind, What::Conflict);
     }
     counter!(metrics::VERDICTS, "kind" => kind.as_str(), "verdict" => judgement.verdict.as_str())
         .increment(1);
@@ -175,6 +185,7 @@ pub(crate) fn judged(key: Option<&SessionKey>, kind: Kind, judgement: &Judgement
 /// A request is sent again within its turn.
 pub(crate) fn again(key: Option<&SessionKey>, kind: Kind, verdict: &'static str, nth: u32, pause: Duration) {
     counter!(metrics::RETRIES, "verdict" => verdict).increment(1);
+    Pulse::get().retry();
     let session = key.map(tracing::field::display);
     info!(target: VERDICT, session, kind = kind.as_str(), verdict, nth, pause_ms = ms(pause), "again");
 }
@@ -197,6 +208,8 @@ pub(crate) fn quota(key: &SessionKey, spent: bool) {
 /// A player was given the last good playlist.
 pub(crate) fn rescued(key: &SessionKey, kind: Kind, reason: &'static str, age: Duration) {
     counter!(metrics::RESCUES, "reason" => reason).increment(1);
+    Pulse::get().rescue();
+    Recent::get().push(Some(key), kind, What::Rescue { reason, age });
     histogram!(metrics::RESCUE_AGE_SECONDS).record(age);
     warn!(target: VERDICT, session = %key, kind = kind.as_str(), reason, age_ms = ms(age), "rescued");
 }
@@ -216,7 +229,13 @@ pub(crate) fn not_resumed(key: &SessionKey, reason: &'static str) {
 /// A player of a marked session was answered without the upstream.
 pub(crate) fn shielded(key: &SessionKey, kind: Kind, verdict: &'static str) {
     counter!(metrics::SHIELDED, "verdict" => verdict).increment(1);
+    Pulse::get().shield();
     debug!(target: VERDICT, session = %key, kind = kind.as_str(), verdict, "answered here");
+}
+
+/// A player has an answer that was made here: what operators see of it.
+pub(crate) fn made_here(key: Option<&SessionKey>, kind: Kind, reason: Verdict, status: StatusCode) {
+    Recent::get().push(key, kind, What::MadeHere { reason, status });
 }
 
 /// A player was given an answer that was made here.

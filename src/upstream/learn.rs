@@ -13,6 +13,7 @@ use tower_service::Service;
 
 use super::{Judgement, Lessons};
 use crate::{
+    observe::record::Note,
     serialize::{Body, KeepTurn},
     session::{Extracted, Kind, MediaTailor, SessionKey},
     shield::{Answer, Probe},
@@ -123,6 +124,9 @@ impl Pupil {
         let known = lessons.marks.known(key, now).filter(|known| lessons.answers(known, key, head, now))?;
         let answer = Answer::of(&known);
         telemetry::shielded(key, kind, answer.verdict().as_str());
+        if let Some(note) = head.extensions.get::<Note>() {
+            note.shielded(answer.verdict());
+        }
         Some(answer)
     }
 

@@ -15,6 +15,7 @@ use tower::{
 
 use super::{Exception, Judgement, Verdict, directives};
 use crate::{
+    observe::record::Note,
     serialize::Body,
     session::{Extracted, Kind, MediaTailor, SessionKey},
     telemetry,
@@ -165,31 +166,13 @@ impl Again {
             _ => 0,
         }
     }
-}
 
-impl Default for Again {
-    fn default() -> Self {
-        Self::new(RetryConfig::default())
-    }
-}
-
-impl std::fmt::Debug for Again {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Again").field("config", &self.config).finish_non_exhaustive()
-    }
-}
-
-impl<Q, B> Policy<Request<Q>, Response<Body<B>>, BoxError> for Again
-where
-    Q: HttpBody + Default,
-{
-    type Future = Sleep;
-
-    fn retry(
+    /// The pause until the request is sent again, if it is.
+    fn pause<Q, B>(
         &mut self,
         request: &mut Request<Q>,
-        result: &mut Result<Response<Body<B>>, BoxError>,
-    ) -> Option<Sleep> {
+        result: &Result<Response<Body<B>>, BoxError>,
+    ) -> Option<Duration> {
         let times = self.times(result);
         let (judgement, status) = match result {
             Ok(response) => (response.extensions().get::<Judgement>(), Some(response.status())),
@@ -235,7 +218,38 @@ where
         }
         telemetry::again(course.named.0.as_ref(), course.named.1, verdict.as_str(), course.again, pause);
         self.course = Some(course);
-        Some(tokio::time::sleep(pause))
+        Some(pause)
+    }
+}
+
+impl Default for Again {
+    fn default() -> Self {
+        Self::new(RetryConfig::default())
+    }
+}
+
+impl std::fmt::Debug for Again {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Again").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl<Q, B> Policy<Request<Q>, Response<Body<B>>, BoxError> for Again
+where
+    Q: HttpBody + Default,
+{
+    type Future = Sleep;
+
+    fn retry(
+        &mut self,
+        request: &mut Request<Q>,
+        result: &mut Result<Response<Body<B>>, BoxError>,
+    ) -> Option<Sleep> {
+        let pause = self.pause(request, result);
+        if let Some(note) = request.extensions().get::<Note>() {
+            note.attempted(result, pause);
+        }
+        pause.map(tokio::time::sleep)
     }
 
     fn clone_request(&mut self, request: &Request<Q>) -> Option<Request<Q>> {

@@ -1,6 +1,7 @@
 //! The sidecar over real sockets: bad input, a bad upstream, headers, connections, TLS and the process.
 #![cfg(unix)]
 
+mod admin;
 mod bad_input;
 mod bad_upstream;
 mod clients;

@@ -63,6 +63,16 @@ impl Player {
         within(message(&mut self.stream, &mut self.buffer, bodyless)).await
     }
 
+    /// What comes, up to this.
+    pub(crate) async fn until(&mut self, end: &[u8]) -> String {
+        let such = |buffer: &[u8]| buffer.windows(end.len()).any(|window| window == end);
+        while !such(&self.buffer) {
+            let read = within(self.stream.read_buf(&mut self.buffer)).await.expect("a connection");
+            assert!(read > 0, "it ended: {}", String::from_utf8_lossy(&self.buffer));
+        }
+        String::from_utf8_lossy(&self.buffer).into_owned()
+    }
+
     /// The rest of what comes, up to the end of the connection.
     pub(crate) async fn rest(mut self) -> Vec<u8> {
         let _reset = within(self.stream.read_to_end(&mut self.buffer)).await;

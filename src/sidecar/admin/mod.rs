@@ -1,0 +1,182 @@
+//! The admin port: what an operator and their tools look at.
+
+mod answer;
+mod guard;
+mod history;
+mod live;
+mod overview;
+mod page;
+mod session;
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpListener, task::spawn_blocking};
+
+use self::{answer::Body, live::Live, overview::Overview};
+use super::{listen::Door, metrics::Metrics, proxy::Proxy, reload::Reload};
+
+/// How long the head of an admin request may take.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+
+/// What there is, for who asks for something else.
+const PATHS: &str = "here are /, /healthz, /readyz, /metrics, POST /reload, /api/overview, /api/events and /api/sessions/ID\n";
+
+/// Whether a load balancer should send players here.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Readiness {
+    draining: Arc<AtomicBool>,
+}
+
+/// What the admin port tells of.
+#[derive(Debug, Clone)]
+pub(super) struct Told(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    upstream: String,
+    readiness: Readiness,
+    metrics: Metrics,
+    proxy: Proxy,
+    door: Door,
+    reload: Reload,
+    live: Live,
+}
+
+/// Serves the admin port until it is dropped.
+pub(super) async fn serve(listener: TcpListener, told: Told) {
+    tokio::join!(told.watch(), accept(listener, &told));
+}
+
+async fn accept(listener: TcpListener, told: &Told) {
+    loop {
+        let Ok((connection, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let told = told.clone();
+        let answer = service_fn(move |request: Request<Incoming>| {
+            let told = told.clone();
+            async move {
+                Ok::<_, Infallible>(match (request.method(), request.uri().path()) {
+                    (&Method::POST, "/reload") => told.reload().await,
+                    _ => told.answer(&request),
+                })
+            }
+        });
+        let serving = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_WITHIN)
+            .serve_connection(TokioIo::new(connection), answer);
+        tokio::spawn(async move {
+            let _ended = serving.await;
+        });
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    pub(super) fn new(
+        upstream: String,
+        readiness: Readiness,
+        metrics: Metrics,
+        proxy: Proxy,
+        door: Door,
+        reload: Reload,
+    ) -> Self {
+        Self(Arc::new(Inner { upstream, readiness, metrics, proxy, door, reload, live: Live::new() }))
+    }
+
+    /// Looks at how it goes once a second, and tells who listens.
+    async fn watch(&self) {
+        self.0.live.run(self.overview()).await;
+    }
+
+    fn overview(&self) -> Overview<'_> {
+        let Inner { upstream, readiness, proxy, door, .. } = &*self.0;
+        Overview { upstream, readiness, proxy, door }
+    }
+
+    fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
+        let path = request.uri().path();
+        let mut response = match request.method() {
+            &Method::GET | &Method::HEAD => self.get(path, request),
+            _ => answer::text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n".to_owned()),
+        };
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED
+            && !response.headers().contains_key(header::ALLOW)
+        {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        response
+    }
+
+    /// Reads the settings again and tells what came of it.
+    async fn reload(self) -> Response<Body> {
+        let reload = self.0.reload.clone();
+        match spawn_blocking(move || reload.all()).await {
+            Ok(Ok(changed)) => answer::text(StatusCode::OK, format!("reloaded: {changed}\n")),
+            Ok(Err(why)) => answer::not_reloaded(&why),
+            // The process ends.
+            Err(_) => answer::text(StatusCode::SERVICE_UNAVAILABLE, "ending\n".to_owned()),
+        }
+    }
+
+    fn get<B>(&self, path: &str, request: &Request<B>) -> Response<Body> {
+        let Inner { readiness, metrics, proxy, door, live, .. } = &*self.0;
+        match path {
+            "/reload" => {
+                let mut refused = answer::text(StatusCode::METHOD_NOT_ALLOWED, "use POST\n".to_owned());
+                refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+                refused
+            }
+            "/healthz" => answer::text(StatusCode::OK, "alive\n".to_owned()),
+            "/readyz" if readiness.is_ready() => answer::text(StatusCode::OK, "ready\n".to_owned()),
+            "/readyz" => {
+                let left = proxy.layer().exchanges();
+                answer::text(StatusCode::SERVICE_UNAVAILABLE, format!("draining: {left} exchanges left\n"))
+            }
+            "/metrics" => match metrics.render(proxy, door) {
+                Some(text) => answer::text(StatusCode::OK, text),
+                None => {
+                    answer::text(StatusCode::NOT_FOUND, "the process has a recorder of its own\n".to_owned())
+                }
+            },
+            // What is for people's browsers, and for nobody else's pages in them.
+            _ => match guard::check(request.headers()) {
+                Err(refused) => refused,
+                Ok(()) => match path {
+                    "/api/overview" => answer::json(&self.overview().whole(live)),
+                    "/api/events" => live.listen(request.method() == Method::HEAD),
+                    _ => match path.strip_prefix("/api/sessions/") {
+                        Some(id) => session::find(proxy.recorder(), id),
+                        None => page::file(path)
+                            .unwrap_or_else(|| answer::text(StatusCode::NOT_FOUND, PATHS.to_owned())),
+                    },
+                },
+            },
+        }
+    }
+}
+
+// === impl Readiness ===
+
+impl Readiness {
+    pub(super) fn unready(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed)
+    }
+}
