@@ -16,6 +16,7 @@ macro_rules! beats {
         }
 
         /// What a [`Pulse`] shows; since the process began, but for the last.
+        #[cfg(feature = "sidecar")]
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         pub(crate) struct Beat {
             $($(#[doc = $doc])* pub(crate) $name: u64,)*

@@ -36,7 +36,6 @@ pub(crate) struct Event {
 
 /// What it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(feature = "sidecar"), expect(dead_code, reason = "only the sidecar shows them"))]
 pub(crate) enum What {
     /// MediaTailor had another request of the session.
     Conflict,
