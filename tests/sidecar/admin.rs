@@ -239,6 +239,16 @@ async fn the_page_and_its_port_are_nobody_elses() {
     let mut prometheus = serve.admin_player().await;
     prometheus.say("GET /metrics HTTP/1.1\r\nHost: onelane.example\r\n\r\n").await;
     assert_eq!(prometheus.answer().await.status(), 200);
+    // So may who has the settings read again, but no form on another site's page, whatever that is called.
+    for (headers, status) in [
+        ("Host: onelane.example", 200),
+        ("Host: 127.0.0.1\r\nOrigin: https://evil.example\r\nSec-Fetch-Mode: navigate", 403),
+        ("Host: 127.0.0.1\r\nSec-Fetch-Site: cross-site", 403),
+    ] {
+        let mut other = serve.admin_player().await;
+        other.say(format!("POST /reload HTTP/1.1\r\n{headers}\r\nContent-Length: 0\r\n\r\n")).await;
+        assert_eq!(other.answer().await.status(), status, "{headers}");
+    }
     let mut other = serve.admin_player().await;
     other.say("POST /api/overview HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n").await;
     let refused = other.answer().await;

@@ -22,6 +22,13 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Response<Body>> {
              through kubectl port-forward or ssh -L",
         ));
     }
+    check_page(headers)
+}
+
+/// Refuses what a page of another origin asks for; what is no browser says nothing of that.
+#[expect(clippy::result_large_err, reason = "made once for who is refused")]
+pub(super) fn check_page(headers: &HeaderMap) -> Result<(), Response<Body>> {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let is = |name: &HeaderName, values: &[&str]| {
         headers.get(name).is_none_or(|value| values.iter().any(|allowed| value == allowed))
     };

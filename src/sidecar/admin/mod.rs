@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, task::spawn_blocking};
@@ -68,7 +68,7 @@ async fn accept(listener: TcpListener, told: &Told) {
             let told = told.clone();
             async move {
                 Ok::<_, Infallible>(match (request.method(), request.uri().path()) {
-                    (&Method::POST, "/reload") => told.reload().await,
+                    (&Method::POST, "/reload") => told.reload(request.headers()).await,
                     _ => told.answer(&request),
                 })
             }
@@ -110,19 +110,22 @@ impl Told {
     fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
         let path = request.uri().path();
         let mut response = match request.method() {
+            _ if path == "/reload" => answer::text(StatusCode::METHOD_NOT_ALLOWED, "use POST\n".to_owned()),
             &Method::GET | &Method::HEAD => self.get(path, request),
             _ => answer::text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n".to_owned()),
         };
-        if response.status() == StatusCode::METHOD_NOT_ALLOWED
-            && !response.headers().contains_key(header::ALLOW)
-        {
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            let allowed = if path == "/reload" { "POST" } else { "GET, HEAD" };
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
         response
     }
 
-    /// Reads the settings again and tells what came of it.
-    async fn reload(self) -> Response<Body> {
+    /// Reads the settings again and tells what came of it. By any name, as tools have it, but never for another site's page.
+    async fn reload(&self, headers: &HeaderMap) -> Response<Body> {
+        if let Err(refused) = guard::check_page(headers) {
+            return refused;
+        }
         let reload = self.0.reload.clone();
         match spawn_blocking(move || reload.all()).await {
             Ok(Ok(changed)) => answer::text(StatusCode::OK, format!("reloaded: {changed}\n")),
@@ -135,11 +138,6 @@ impl Told {
     fn get<B>(&self, path: &str, request: &Request<B>) -> Response<Body> {
         let Inner { readiness, metrics, proxy, door, live, .. } = &*self.0;
         match path {
-            "/reload" => {
-                let mut refused = answer::text(StatusCode::METHOD_NOT_ALLOWED, "use POST\n".to_owned());
-                refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-                refused
-            }
             "/healthz" => answer::text(StatusCode::OK, "alive\n".to_owned()),
             "/readyz" if readiness.is_ready() => answer::text(StatusCode::OK, "ready\n".to_owned()),
             "/readyz" => {
