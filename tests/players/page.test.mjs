@@ -100,12 +100,12 @@ it('shows a session that waited, by keyboard alone', async () => {
   const rows = page.locator('#bursts details');
   const waits = rows.filter({ has: page.locator('.bar i.wait') }).filter({ hasText: '200' }).first();
   await waits.waitFor();
+  // What is being followed is drawn anew every second: it is a row that stays which is measured and opened.
+  await page.locator('#follow').uncheck();
   const box = await waits.locator('.bar i.wait').boundingBox();
   assert.ok(box.width > 20, `the wait can be seen: ${JSON.stringify(box)}`);
   const upstream = await waits.locator('.bar i.up').boundingBox();
   assert.ok(upstream.x >= box.x + box.width - 1, 'it was sent after it had waited');
-  // What is being followed moves on: it is a row that stays for a while which is opened.
-  await page.locator('#follow').uncheck();
   await waits.locator('summary').focus();
   await page.keyboard.press('Enter');
   const story = await waits.locator('.steps').innerText();

@@ -151,13 +151,14 @@ async function lookUp(id, move) {
   }
 }
 
-async function drawSession() {
+/** Draws what is known of the session that is shown; a redraw that was begun to follow it ends with the following. */
+async function drawSession(follows = false) {
   const id = state.shown;
   let told;
   try {
     const answer = await fetch(`api/sessions/${encodeURIComponent(id)}`);
     told = await answer.json();
-    if (id !== state.shown) return;
+    if (id !== state.shown || (follows && !by('follow').checked)) return;
     if (!answer.ok) {
       by('waterfall').hidden = true;
       return say(`${sentence(told.detail)} ${sentence(told.remedy)}`, true);
@@ -317,7 +318,7 @@ news.addEventListener('open', () => {
 news.addEventListener('second', (event) => {
   take(JSON.parse(event.data));
   if (state.levels.ready) tell('live', 'live');
-  if (state.shown && by('follow').checked) drawSession();
+  if (state.shown && by('follow').checked) drawSession(true);
 });
 news.addEventListener('error', () => {
   tell('lost', news.readyState === EventSource.CLOSED ? 'not live: reload the page' : 'not connected, trying again');
