@@ -133,6 +133,29 @@ async fn people_get_it_in_words() {
 }
 
 #[tokio::test]
+async fn no_report_holds_a_whole_session_id_or_a_query() {
+    let emulator = Emulator::bind(healthy()).await.expect("a free port");
+    let (id, token) = ("6f1b7c52-30aa-4c1e-9d0f-2a4d1f7be901", "token=secret");
+    let at = emulator.local_addr();
+    for path in [
+        format!("/v1/manifest/acct/Demo/{id}/0.m3u8?{token}"),
+        format!("{MASTER}?aws.sessionId={id}&{token}"),
+    ] {
+        for form in [&["--json"][..], &[]] {
+            let url = format!("http://viewer:word@{at}{path}");
+            let (code, told, more) = doctor(&[&[&*url], form].concat()).await;
+            assert_eq!(code, Some(2), "{told}{more}");
+            for secret in [id, "secret", "viewer", "word"] {
+                assert!(!told.contains(secret) && !more.contains(secret), "{secret}: {told}{more}");
+            }
+            assert!(told.contains("Demo/"), "{told}");
+        }
+    }
+    let (code, _, told) = doctor(&[&format!("ftp://a.example/v1/manifest/a/b/{id}/0.m3u8?{token}")]).await;
+    assert_eq!((code, told.contains(id) || told.contains("secret")), (Some(64), false), "{told}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_examined_is_told_in_one_line_each() {
     let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let (code, told, _) = doctor(&[&format!("http://{closed}{MASTER}"), "--json"]).await;

@@ -8,6 +8,7 @@ use super::{
     finding::{Finding, Report},
     looks::REPACK,
     pairs::Pairs,
+    shown::{Shown, ShownPath},
     visits::Visits,
 };
 use crate::session::{Kind, Route};
@@ -48,7 +49,7 @@ impl Examination {
         let mut examination = Self { visits, findings: Vec::new() };
         let _over = examination.all(&url).await;
         let Self { visits, findings } = examination;
-        Report { url: url.to_string(), findings, requests: visits.sent() }
+        Report { url: Shown(&url).to_string(), findings, requests: visits.sent() }
     }
 
     async fn all(&mut self, url: &Uri) -> Result<(), Over> {
@@ -81,7 +82,7 @@ impl Examination {
             let manifest = made.as_ref().and_then(|made| made["manifestUrl"].as_str());
             let Some(manifest) = manifest.and_then(|manifest| answer.resolve(manifest)) else {
                 self.judge(&answer);
-                let saw = format!("{} answers {} without a manifestUrl", at.path(), answer.status());
+                let saw = format!("{} answers {} without a manifestUrl", ShownPath(&at), answer.status());
                 self.tell(
                     Finding::error("session", saw).remedy("ask for a session that the configuration allows"),
                 );
@@ -100,7 +101,8 @@ impl Examination {
             };
             passed.push(at);
             if passed.contains(&to) || passed.len() > REDIRECTS {
-                let saw = format!("it is redirected {} times and comes back to {}", passed.len(), to.path());
+                let back = ShownPath(&to);
+                let saw = format!("it is redirected {} times and comes back to {back}", passed.len());
                 self.tell(
                     Finding::error("redirects", saw)
                         .remedy("correct the rule that redirects playlists to themselves"),

@@ -34,7 +34,7 @@ pub enum Severity {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// What was examined.
+    /// What was examined, without its query and with a session's id as short as in logs.
     pub url: String,
     /// In the order in which they were made.
     pub findings: Vec<Finding>,
@@ -102,6 +102,10 @@ impl Report {
     }
 }
 
+fn counted(number: usize, of: &str) -> String {
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n", self.url)?;
@@ -114,8 +118,29 @@ impl fmt::Display for Report {
         let count = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
         match (errors, warnings) {
-            (0, 0) => write!(f, "\nNothing to do. {} requests.", self.requests),
-            _ => write!(f, "\n{errors} errors, {warnings} warnings. {} requests.", self.requests),
+            (0, 0) => write!(f, "\nNothing to do. ")?,
+            _ => write!(f, "\n{}, {}. ", counted(errors, "error"), counted(warnings, "warning"))?,
+        }
+        write!(f, "{}.", counted(self.requests as usize, "request"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_one() {
+        let finding = |severity| Finding::new("slow", severity, "it takes long");
+        for (severities, requests, says) in [
+            (&[Severity::Error][..], 1, "1 error, 0 warnings. 1 request."),
+            (&[Severity::Warning], 2, "0 errors, 1 warning. 2 requests."),
+            (&[Severity::Error, Severity::Error, Severity::Warning], 0, "2 errors, 1 warning. 0 requests."),
+            (&[Severity::Note], 1, "Nothing to do. 1 request."),
+        ] {
+            let findings = severities.iter().copied().map(finding).collect();
+            let told = Report { url: String::new(), findings, requests }.to_string();
+            assert_eq!(told.lines().last(), Some(says), "{told}");
         }
     }
 }

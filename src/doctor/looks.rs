@@ -6,6 +6,7 @@ use super::{
     answer::Answer,
     examine::{Examination, Over},
     finding::Finding,
+    shown::ShownPath,
     visits::NoAnswer,
 };
 use crate::upstream::Verdict;
@@ -24,6 +25,12 @@ fn certificate(refused: &str) -> &'static str {
     }
 }
 
+/// Host and port.
+fn host(url: &Uri) -> &str {
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    authority.rsplit('@').next().unwrap_or_default()
+}
+
 // === impl Examination ===
 
 impl Examination {
@@ -32,7 +39,7 @@ impl Examination {
             Ok(answer) => return Ok(answer),
             Err(why) => why,
         };
-        let host = url.authority().map(ToString::to_string).unwrap_or_default();
+        let host = host(url);
         let text = why.to_string();
         self.tell(match why {
             NoAnswer::NoConnection(_) if text.contains("certificate") => {
@@ -40,7 +47,7 @@ impl Examination {
             }
             NoAnswer::NoConnection(_) => Finding::error("reach", format!("{host}: {text}"))
                 .remedy("check the name and the port, and that this machine may connect there"),
-            NoAnswer::Broken(_) => Finding::error("answer", format!("{}: {text}", url.path()))
+            NoAnswer::Broken(_) => Finding::error("answer", format!("{}: {text}", ShownPath(url)))
                 .remedy("see what stands between here and MediaTailor: it broke off, or waits for too long"),
             NoAnswer::Enough => Finding::note("enough", text),
         });
@@ -49,7 +56,7 @@ impl Examination {
 
     pub(super) fn reached(&mut self, url: &Uri, answer: &Answer) {
         let took = answer.took.as_millis();
-        let host = url.authority().map(ToString::to_string).unwrap_or_default();
+        let host = host(url);
         self.tell(Finding::ok("reach", format!("{host} answers {} in {took} ms", answer.status())));
         if url.scheme_str() == Some("http") {
             self.tell(Finding::note("tls", "plain HTTP: pages served over HTTPS cannot load it"));
@@ -59,7 +66,7 @@ impl Examination {
     /// What an answer means, unless it is a playlist.
     pub(super) fn judge(&mut self, answer: &Answer) -> bool {
         let judgement = answer.judgement();
-        let path = answer.url.path();
+        let path = ShownPath(&answer.url);
         if answer.is_html() {
             let saw = format!("{path} answers {} with a web page", answer.status());
             self.tell(Finding::warning("html", saw).remedy(

@@ -8,6 +8,7 @@ mod examine;
 mod finding;
 mod looks;
 mod pairs;
+mod shown;
 mod through;
 mod visits;
 
@@ -16,7 +17,7 @@ use std::{io::Write as _, process::ExitCode};
 use http::Uri;
 
 pub use self::finding::{Finding, Report, Severity};
-use self::{examine::Examination, visits::Visits};
+use self::{examine::Examination, shown::Shown, visits::Visits};
 
 /// The command line of `onelane doctor`.
 #[derive(Debug, Clone, clap::Args)]
@@ -47,7 +48,7 @@ pub async fn run(args: Args) -> ExitCode {
     if !matches!(args.url.scheme_str(), Some("http" | "https")) || args.url.host().is_none_or(str::is_empty) {
         eprintln!(
             "error: {}: it is no http or https URL; write the playback URL as a player has it",
-            args.url
+            Shown(&args.url)
         );
         return ExitCode::from(USAGE);
     }

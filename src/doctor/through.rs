@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::{
     examine::{Examination, PAIRS},
     finding::Finding,
+    shown::ShownPath,
 };
 use crate::{
     rescue::RESCUE,
@@ -78,7 +79,7 @@ impl Examination {
             )
             .remedy(format!(
                 "docs/errors.md has what each means; was {} loaded by somebody else as well?",
-                url.path()
+                ShownPath(url)
             )),
         });
     }
