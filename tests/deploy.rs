@@ -82,7 +82,8 @@ fn ecs() {
 #[test]
 fn systemd() {
     let unit = read("deploy/onelane.service");
-    let config = Path::new(env!("CARGO_TARGET_TMPDIR")).join("deploy.toml");
+    let folder = tempfile::tempdir().expect("a place for files");
+    let config = folder.path().join("deploy.toml");
     std::fs::write(&config, format!("upstream = \"{UPSTREAM}\"\n")).expect("a place for files");
     let setting = |name: &str| {
         let value = unit.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));

@@ -273,7 +273,7 @@ async fn attend(
     // As a reload has left them.
     let config = reload.config();
     readiness.unready();
-    tell_systemd(&[NotifyState::Stopping]);
+    reload.stopping();
     if successor.is_some() {
         info!("handing over");
         // Whoever asks how it goes means the successor by now.

@@ -18,6 +18,9 @@ struct State {
     tls: Option<Tls>,
     /// The settings as they are. Locked while they change: one reload at a time.
     config: Mutex<Config>,
+    /// Whether systemd was told that this stops: after that it hears of no reload, nor that one is over. Locked while it is
+    /// told, so that nothing comes after the last word.
+    stopping: Mutex<bool>,
 }
 
 type Source = Box<dyn Fn() -> Result<Reread, String> + Send + Sync>;
@@ -26,7 +29,7 @@ type Source = Box<dyn Fn() -> Result<Reread, String> + Send + Sync>;
 
 impl Reload {
     pub(super) fn new(config: Config, proxy: Proxy, tls: Option<Tls>, source: Option<Source>) -> Self {
-        Self(Arc::new(State { source, proxy, tls, config: Mutex::new(config) }))
+        Self(Arc::new(State { source, proxy, tls, config: Mutex::new(config), stopping: Mutex::new(false) }))
     }
 
     /// The settings as they are now.
@@ -43,7 +46,7 @@ impl Reload {
     /// The line that is logged as well: what is wrong, or cannot change, and the remedy.
     pub(super) fn all(&self) -> Result<String, String> {
         // Type=notify-reload waits for both, and wants to know when the first was said.
-        tell_systemd(&[
+        self.tell(&[
             NotifyState::Reloading,
             NotifyState::monotonic_usec_now().unwrap_or(NotifyState::MonotonicUsec(0)),
         ]);
@@ -52,8 +55,22 @@ impl Reload {
             Ok(changed) => info!(%changed, "reloaded"),
             Err(why) => error!(%why, "not reloaded: nothing changes"),
         }
-        tell_systemd(&[NotifyState::Ready]);
+        self.tell(&[NotifyState::Ready]);
         came
+    }
+
+    /// Tells systemd that this stops: its last word.
+    pub(super) fn stopping(&self) {
+        let mut stopping = self.0.stopping();
+        *stopping = true;
+        tell_systemd(&[NotifyState::Stopping]);
+    }
+
+    fn tell(&self, states: &[NotifyState<'_>]) {
+        let stopping = self.0.stopping();
+        if !*stopping {
+            tell_systemd(states);
+        }
     }
 }
 
@@ -96,6 +113,10 @@ impl State {
         }
         *current = reread.config;
         Ok(if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") })
+    }
+
+    fn stopping(&self) -> MutexGuard<'_, bool> {
+        self.stopping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn config(&self) -> MutexGuard<'_, Config> {

@@ -7,7 +7,7 @@ use onelane::telemetry::metrics::ALL;
 use crate::{
     far::Far,
     process::Serve,
-    support::{media, ok, playlist, session},
+    support::{media, ok, playlist, session, within},
 };
 
 /// Every series with its value.
@@ -80,7 +80,8 @@ async fn a_player_that_leaves_is_counted_as_one() {
     let asked = far.asked().await;
     drop(player);
     let left = r#"onelane_requests_total{configuration="other",kind="media",status="left"}"#;
-    while scrape(&serve).await.get(left) != Some(&1.0) {}
+    // Each scrape is a round trip: there is no event to wait for.
+    within(async { while scrape(&serve).await.get(left) != Some(&1.0) {} }).await;
     asked.say(ok(&playlist("1")));
-    while scrape(&serve).await["onelane_abandoned_total"] < 1.0 {}
+    within(async { while scrape(&serve).await["onelane_abandoned_total"] < 1.0 {} }).await;
 }

@@ -8,14 +8,14 @@ use std::{
 
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UnixDatagram},
     process::{Child, Command},
 };
 
 use crate::{
     far::Far,
     player::Player,
-    support::{media, session, within},
+    support::{Folder, media, session, within},
 };
 
 /// A sidecar in a process of its own.
@@ -27,6 +27,13 @@ pub(crate) struct Serve {
     child: Child,
 }
 
+/// What systemd is told.
+struct Systemd {
+    socket: String,
+    heard: UnixDatagram,
+    _folder: Folder,
+}
+
 pub(crate) fn onelane(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_onelane"));
     command.args(arguments).env_clear().stdin(Stdio::null()).kill_on_drop(true);
@@ -36,6 +43,34 @@ pub(crate) fn onelane(arguments: &[&str]) -> Command {
 pub(crate) async fn output(arguments: &[&str]) -> (Option<i32>, String) {
     let Output { status, stderr, .. } = within(onelane(arguments).output()).await.expect("it starts");
     (status.code(), String::from_utf8(stderr).expect("text"))
+}
+
+// === impl Systemd ===
+
+impl Systemd {
+    fn new() -> Self {
+        let folder = Folder::new();
+        let socket = folder.path("notify");
+        let heard = UnixDatagram::bind(&socket).expect("a socket");
+        Self { socket, heard, _folder: folder }
+    }
+
+    async fn told(&self) -> String {
+        let mut text = [0; 64];
+        let length = within(self.heard.recv(&mut text)).await.expect("a word");
+        String::from_utf8_lossy(&text[..length]).trim().to_owned()
+    }
+
+    /// Holds when nothing is left to be heard, of a process that has ended.
+    #[track_caller]
+    fn was_told_all(&self) {
+        let mut text = [0; 64];
+        let more = self
+            .heard
+            .try_recv(&mut text)
+            .map(|length| String::from_utf8_lossy(&text[..length]).into_owned());
+        assert!(more.is_err(), "{more:?}");
+    }
 }
 
 // === impl Serve ===
@@ -127,7 +162,7 @@ impl Serve {
     }
 
     async fn is_draining(&self) {
-        while self.admin("/readyz").await.0 != 503 {}
+        within(async { while self.admin("/readyz").await.0 != 503 {} }).await;
     }
 }
 
@@ -279,26 +314,39 @@ async fn unready_it_takes_connections_for_as_long_as_a_balancer_needs() {
 
 #[tokio::test]
 async fn systemd_is_told_when_it_serves_reloads_and_stops() {
-    let place = std::env::temp_dir().join(format!("onelane-notify-{}", std::process::id()));
-    let _old = std::fs::remove_file(&place);
-    let systemd = tokio::net::UnixDatagram::bind(&place).expect("a socket");
-    let told = async || {
-        let mut text = [0; 64];
-        let length = within(systemd.recv(&mut text)).await.expect("a word");
-        String::from_utf8_lossy(&text[..length]).trim().to_owned()
-    };
+    let systemd = Systemd::new();
     let far = Far::listen().await;
-    let socket = place.to_str().expect("a path");
-    let mut serve = Serve::start_with(&far.url(), &[], &[("NOTIFY_SOCKET", socket)]).await;
-    assert_eq!(told().await, "READY=1");
+    let mut serve = Serve::start_with(&far.url(), &[], &[("NOTIFY_SOCKET", &systemd.socket)]).await;
+    assert_eq!(systemd.told().await, "READY=1");
     serve.signal("-HUP").await;
-    let reloads = told().await;
+    let reloads = systemd.told().await;
     assert!(reloads.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloads}");
-    assert_eq!(told().await, "READY=1");
+    assert_eq!(systemd.told().await, "READY=1");
     serve.signal("-TERM").await;
-    assert_eq!(told().await, "STOPPING=1");
+    assert_eq!(systemd.told().await, "STOPPING=1");
     assert!(serve.ended().await.success());
-    std::fs::remove_file(&place).expect("it was there");
+    systemd.was_told_all();
+}
+
+#[tokio::test]
+async fn systemd_hears_of_no_reload_once_it_stops() {
+    let systemd = Systemd::new();
+    let mut far = Far::listen().await;
+    let mut serve = Serve::start_with(&far.url(), &[], &[("NOTIFY_SOCKET", &systemd.socket)]).await;
+    assert_eq!(systemd.told().await, "READY=1");
+    let mut player = serve.player().await;
+    player.ask(&media(&session(1), 0)).await;
+    let flies = far.asked().await;
+    serve.signal("-TERM").await;
+    serve.line_with("draining").await;
+    assert_eq!(systemd.told().await, "STOPPING=1");
+    serve.signal("-HUP").await;
+    serve.line_with("reloaded").await;
+    flies.well("the last one");
+    assert_eq!(player.answer().await.note(), "the last one");
+    assert!(serve.ended().await.success());
+    // It would take this for a service that is up again.
+    systemd.was_told_all();
 }
 
 #[tokio::test]

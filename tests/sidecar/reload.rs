@@ -1,6 +1,6 @@
 //! Settings that change while it serves: all that can change do at once, or none does.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use tokio::process::Command;
 
@@ -8,14 +8,15 @@ use crate::{
     far::Far,
     player::Player,
     process::Serve,
-    support::{Message, media, session, within},
+    support::{Folder, Message, media, session, within},
 };
 
 /// A file of settings, and who serves by it.
 struct Scene {
     far: Far,
     serve: Serve,
-    config: PathBuf,
+    config: String,
+    _folder: Folder,
     sessions: u32,
 }
 
@@ -41,12 +42,12 @@ const GOOD: &str = "strip_directives = true\ndepth = 2\n[retry]\nconflict = 0\nb
 
 impl Scene {
     async fn start(name: &str, text: &str, flags: &[&str]) -> Self {
-        let config = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::write(&config, text).expect("a place for files");
+        let folder = Folder::new();
+        let config = folder.file(name, text);
         let far = Far::listen().await;
-        let flags = [&["--config", config.to_str().expect("UTF-8")], flags].concat();
+        let flags = [&["--config", &config[..]], flags].concat();
         let serve = Serve::start(&far.url(), &flags).await;
-        Self { far, serve, config, sessions: 1000 }
+        Self { far, serve, config, _folder: folder, sessions: 1000 }
     }
 
     fn write(&self, text: impl AsRef<[u8]>) {

@@ -1,19 +1,10 @@
 //! The file of `--config`, as the command reads it.
 
-use std::{fs, path::PathBuf};
-
 use crate::{
     far::Far,
     process::{Serve, onelane},
-    support::{Message, media, ok, session, within},
+    support::{Folder, Message, media, ok, session, within},
 };
-
-/// A file of settings of a test's own.
-fn file(name: &str, text: impl AsRef<[u8]>) -> String {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::write(&path, text).expect("a place for files");
-    path.to_str().expect("a path in UTF-8").to_owned()
-}
 
 /// What a player gets where the upstream says that the session is not its own.
 async fn denied(far: &mut Far, serve: &Serve) -> Message {
@@ -25,20 +16,20 @@ async fn denied(far: &mut Far, serve: &Serve) -> Message {
 
 #[tokio::test]
 async fn a_bad_file_is_refused_in_one_line() {
-    let folder = env!("CARGO_TARGET_TMPDIR").to_owned();
+    let folder = Folder::new();
     for (config, says) in [
         (
-            file("1.toml", "[remap]\nconflict = { status = 409 }\n"),
+            folder.file("1.toml", "[remap]\nconflict = { status = 409 }\n"),
             ":2:23: remap.conflict.status: status 409 is",
         ),
-        (file("2.toml", "[remap]\nplaylist = { status = 502 }\n"), ": remap.playlist: "),
-        (file("3.toml", "[retry]\nleast_pause = \"1s\"\n"), ": retry.longest_pause: it is 250ms"),
-        (file("4.toml", "[rescue]\n\"a\\u001b[2Jb\\n\" = 1\n"), ": rescue.a\\u{1b}[2Jb\\n: "),
-        (file("5.toml", "[rescue\n"), ":1:8: it is not TOML: "),
-        (file("6.toml", [b'#', 0xff]), ": it cannot be read: "),
-        (file("7.toml", "#".repeat(1 << 21)), "1 MiB at most"),
-        (folder.clone() + "/none.toml", ": it cannot be read: No such file"),
-        (folder, "name a TOML file"),
+        (folder.file("2.toml", "[remap]\nplaylist = { status = 502 }\n"), ": remap.playlist: "),
+        (folder.file("3.toml", "[retry]\nleast_pause = \"1s\"\n"), ": retry.longest_pause: it is 250ms"),
+        (folder.file("4.toml", "[rescue]\n\"a\\u001b[2Jb\\n\" = 1\n"), ": rescue.a\\u{1b}[2Jb\\n: "),
+        (folder.file("5.toml", "[rescue\n"), ":1:8: it is not TOML: "),
+        (folder.file("6.toml", [b'#', 0xff]), ": it cannot be read: "),
+        (folder.file("7.toml", "#".repeat(1 << 21)), "1 MiB at most"),
+        (folder.path("none.toml"), ": it cannot be read: No such file"),
+        (folder.path("."), "name a TOML file"),
     ] {
         let upstream = ["serve", "--upstream", "http://127.0.0.1:9"];
         let flags = [&upstream[..], &["--config", &config]].concat();
@@ -60,8 +51,10 @@ async fn a_bad_file_is_refused_in_one_line() {
 
 #[tokio::test]
 async fn flags_go_before_the_environment_and_that_before_the_file() {
+    let folder = Folder::new();
     let mut far = Far::listen().await;
-    let config = file("profile.toml", "[remap]\nprofile = \"transparent\"\ndenied = { status = 404 }\n");
+    let config =
+        folder.file("profile.toml", "[remap]\nprofile = \"transparent\"\ndenied = { status = 404 }\n");
     let survive = [("ONELANE_REMAP_PROFILE", "survive")];
     for (flags, environment, transparent) in [
         (&[][..], &[][..], true),
@@ -81,8 +74,9 @@ async fn flags_go_before_the_environment_and_that_before_the_file() {
 
 #[tokio::test]
 async fn the_file_reaches_every_stage() {
+    let folder = Folder::new();
     let mut far = Far::listen().await;
-    let config = file(
+    let config = folder.file(
         "stages.toml",
         "strip_directives = true\n[rescue]\nenabled = false\n[retry]\nconflict = 0\n\
          [remap]\nconflict = { status = 503, retry_after = 7 }\n",
@@ -107,7 +101,8 @@ async fn the_file_reaches_every_stage() {
 
 #[tokio::test]
 async fn check_tells_what_settings_come_to_and_where_they_are_from() {
-    let config = file(
+    let folder = Folder::new();
+    let config = folder.file(
         "check.toml",
         "upstream = \"http://127.0.0.1:9\"\ndepth = 5\nwaiting = 7\n[remap]\nconflict = { status = 503 }\nfailed = { status = 502 }\n\
          [rescue]\nafter = \"1s\"\nmax_age = \"9s\"\n",
@@ -134,7 +129,7 @@ async fn check_tells_what_settings_come_to_and_where_they_are_from() {
     }
 
     // It is a file that makes the settings what they are.
-    let again = file("check-again.toml", &told);
+    let again = folder.file("check-again.toml", &told);
     let output = within(onelane(&["check", "--config", &again]).output()).await.expect("it starts");
     let values =
         |text: &str| text.lines().map(|line| line.split(" # ").next().map(str::to_owned)).collect::<Vec<_>>();
@@ -143,7 +138,8 @@ async fn check_tells_what_settings_come_to_and_where_they_are_from() {
 
 #[tokio::test]
 async fn check_and_serve_refuse_the_same() {
-    let config = file("bad.toml", "upstream = \"http://127.0.0.1:9\"\nmax_hold = \"never\"\n");
+    let folder = Folder::new();
+    let config = folder.file("bad.toml", "upstream = \"http://127.0.0.1:9\"\nmax_hold = \"never\"\n");
     for command in ["check", "serve"] {
         let output = within(onelane(&[command, "--config", &config]).output()).await.expect("it starts");
         let told = String::from_utf8(output.stderr).expect("text");
@@ -158,9 +154,10 @@ async fn check_and_serve_refuse_the_same() {
 
 #[tokio::test]
 async fn the_default_file_is_one_that_check_and_serve_take() {
+    let folder = Folder::new();
     let output = within(onelane(&["config", "--print-default"]).output()).await.expect("it starts");
     assert_eq!(output.status.code(), Some(0));
-    let config = file("default.toml", &output.stdout);
+    let config = folder.file("default.toml", &output.stdout);
     let output = within(onelane(&["check", "--config", &config]).output()).await.expect("it starts");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let far = Far::listen().await;

@@ -1,21 +1,13 @@
 //! Several upstreams behind one sidecar.
 
-use std::{fs, path::PathBuf};
-
 use crate::{
     far::Far,
     player::Player,
     process::{Serve, onelane},
-    support::{session, within},
+    support::{Folder, session, within},
 };
 
 const CONFLICT: &str = "HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n";
-
-fn file(name: &str, text: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::write(&path, text).expect("a place for files");
-    path.to_str().expect("a path in UTF-8").to_owned()
-}
 
 fn media(configuration: &str, playlist: u32) -> String {
     format!("/v1/manifest/acct/{configuration}/{}/{playlist}.m3u8", session(1))
@@ -40,10 +32,11 @@ async fn reload(serve: &Serve) -> (u16, String) {
 
 #[tokio::test]
 async fn each_gets_its_own_requests_and_none_hurts_another() {
+    let folder = Folder::new();
     let (mut one, mut two) = (Far::listen().await, Far::listen().await);
     let third =
         format!("[[upstream]]\nname = \"three\"\nurl = \"{}\"\nhosts = [\"three.example\"]\n", two.url());
-    let config = file("sites.toml", &tables(&one, &two, &format!("answer_within = \"5s\"\n{third}")));
+    let config = folder.file("sites.toml", tables(&one, &two, &format!("answer_within = \"5s\"\n{third}")));
     let serve = Serve::start(&one.url(), &["--config", &config, "--depth", "2", "--threads", "2"]).await;
 
     // The same session and path at both: two lanes. The one that hangs has its own.
@@ -90,8 +83,9 @@ async fn each_gets_its_own_requests_and_none_hurts_another() {
 
 #[tokio::test]
 async fn each_has_its_own_settings_and_a_reload_changes_them() {
+    let folder = Folder::new();
     let (mut one, mut two) = (Far::listen().await, Far::listen().await);
-    let config = file("sites-own.toml", &tables(&one, &two, ""));
+    let config = folder.file("sites-own.toml", tables(&one, &two, ""));
     let serve = Serve::start(&one.url(), &["--config", &config]).await;
     let mut player = serve.player().await;
     player.ask(&media("One", 0)).await;
@@ -104,7 +98,7 @@ async fn each_has_its_own_settings_and_a_reload_changes_them() {
     player.answer().await.is_problem(502);
 
     let own = "remap = { conflict = { status = 503 } }\nretry = { conflict = 0 }\n";
-    file("sites-own.toml", &tables(&one, &two, own));
+    folder.file("sites-own.toml", tables(&one, &two, own));
     assert_eq!(reload(&serve).await, (200, "reloaded: [[upstream]]\n".to_owned()));
     player.ask(&media("Two", 1)).await;
     two.asked().await.say(CONFLICT);
@@ -120,7 +114,7 @@ async fn each_has_its_own_settings_and_a_reload_changes_them() {
         (tables(&one, &two, "dept = 3\n"), "did you mean depth?"),
         (format!("upstream = \"{}\"\n", one.url()), "[[upstream]] with name"),
     ] {
-        file("sites-own.toml", &tables);
+        folder.file("sites-own.toml", &tables);
         let (status, told) = reload(&serve).await;
         assert!(status == 422 && told.contains(says), "{told}");
         player.ask(&media("Two", 2)).await;
@@ -131,6 +125,7 @@ async fn each_has_its_own_settings_and_a_reload_changes_them() {
 
 #[tokio::test]
 async fn wrong_tables_are_told_in_one_line() {
+    let folder = Folder::new();
     let good = "name = \"one\"\nurl = \"http://127.0.0.1:9\"\n";
     let two = |first: &str, second: &str| {
         format!("[[upstream]]\n{good}{first}\n[[upstream]]\nurl = \"http://127.0.0.1:8\"\n{second}\n")
@@ -159,18 +154,18 @@ async fn wrong_tables_are_told_in_one_line() {
         ("upstream = [\"http://a.example\"]\n".to_owned(), "upstream"),
         ("upstream = []\n".to_owned(), "--upstream"),
     ] {
-        let config = file("wrong-sites.toml", &text);
+        let config = folder.file("wrong-sites.toml", &text);
         let output = within(onelane(&["check", "--config", &config]).output()).await.expect("it starts");
         let told = String::from_utf8(output.stderr).expect("text");
         assert_eq!((output.status.code(), told.lines().count()), (Some(64), 1), "{text}: {told}");
         assert!(told.contains(says), "{text}: {told}");
     }
 
-    let config = file("sites-check.toml", &two("path_prefix = \"/a\"", "name = \"two\""));
+    let config = folder.file("sites-check.toml", two("path_prefix = \"/a\"", "name = \"two\""));
     let output = within(onelane(&["check", "--config", &config]).output()).await.expect("it starts");
     let told = String::from_utf8(output.stdout).expect("text");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let again = file("sites-again.toml", &told);
+    let again = folder.file("sites-again.toml", &told);
     let output = within(onelane(&["check", "--config", &again]).output()).await.expect("it starts");
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(told.matches("[[upstream]]").count(), 2, "{told}");

@@ -11,6 +11,7 @@ use onelane::{
     serialize::SerializeLayer,
     sidecar::{Config, Sidecar},
 };
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     sync::oneshot,
@@ -30,6 +31,9 @@ pub(crate) struct Running {
     stop: Option<oneshot::Sender<()>>,
     run: JoinHandle<bool>,
 }
+
+/// A folder for the files of one test; it goes with it.
+pub(crate) struct Folder(TempDir);
 
 /// One HTTP/1.1 message as it stood on the wire; the body without its framing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -233,6 +237,26 @@ impl Message {
             body["type"].as_str().is_some_and(|url| url.ends_with(&format!("/errors.md#{reason}")));
         assert!(explained, "{body}");
         reason.to_owned()
+    }
+}
+
+// === impl Folder ===
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(TempDir::new().expect("a place for files"))
+    }
+
+    /// The path of a file there, whether or not it is one.
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().expect("a path in UTF-8").to_owned()
+    }
+
+    /// Writes a file, and gives its path.
+    pub(crate) fn file(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, text).expect("a file");
+        path
     }
 }
 
