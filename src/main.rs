@@ -55,7 +55,7 @@ enum Command {
     /// Examine a playback URL: what it does, what that means for players, and what to do about it
     ///
     /// It loads the playlists of one session, creating it where the URL does: one after the other, two at once, and two
-    /// at once through a onelane in this process. 40 requests at most. Exit code 0 when there is nothing to do, 1 after
+    /// at once through a onelane in this process. 40 requests at most, 120 with --deep. Exit code 0 when there is nothing to do, 1 after
     /// warnings, 2 after errors, 69 when nothing answers.
     #[cfg(feature = "sidecar")]
     Doctor(onelane::doctor::Args),

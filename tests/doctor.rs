@@ -4,11 +4,15 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Output,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
-use onelane::emulator::{Args, Conflict, Emulator};
+use http::StatusCode;
+use onelane::emulator::{Args, Conflict, Emulator, Unknown};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use serde_json::Value;
 use tokio::process::Command;
@@ -165,6 +169,131 @@ async fn what_cannot_be_examined_is_told_in_one_line_each() {
         let (code, _, told) = doctor(&[bad]).await;
         assert_eq!((code, told.lines().count()), (Some(64), 1), "{bad}: {told}");
     }
+}
+
+/// An emulator that conflicts, examined with `--deep`: the answers, and the report.
+async fn deep(expire_within: &str, set: impl FnOnce(&mut Args)) -> (Value, Value) {
+    let args = but(|args| {
+        args.latency = "200ms".parse().expect("a latency");
+        set(args);
+    });
+    let emulator = Emulator::bind(args).await.expect("a free port");
+    let url = format!("http://{}{MASTER}", emulator.local_addr());
+    let (_, told, more) = doctor(&[&url, "--deep", "--expire-within", expire_within, "--json"]).await;
+    let report: Value = serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}{more}"));
+    let stats = emulator.stats();
+    assert!(stats.requests <= 120, "{} requests: {report:#}", stats.requests);
+    assert!(stats.max_in_flight <= 2, "{} at once: {report:#}", stats.max_in_flight);
+    assert!(report["requests"].as_u64().is_some_and(|requests| requests <= stats.requests), "{report:#}");
+    emulator.shutdown().await;
+    are_settings(&report).await;
+    (report["answers"].clone(), report)
+}
+
+/// What a report would have set is what `onelane check` takes.
+async fn are_settings(report: &Value) {
+    let settings = report["settings"].as_array().expect("settings").iter();
+    let text = |of: &Value| of.as_str().expect("a text").to_owned();
+    let lines: String =
+        settings.map(|one| format!("{} = {}\n", text(&one["key"]), text(&one["value"]))).collect();
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("deep-{}-{}.toml", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&file, &lines).expect("a file");
+    let checked =
+        Command::new(env!("CARGO_BIN_EXE_onelane")).arg("check").arg("--config").arg(&file).output();
+    let checked = checked.await.expect("it starts");
+    let _gone = std::fs::remove_file(&file);
+    assert!(checked.status.success(), "{lines}{}", String::from_utf8_lossy(&checked.stderr));
+}
+
+fn setting<'a>(report: &'a Value, key: &str) -> Option<&'a str> {
+    let settings = report["settings"].as_array().expect("settings").iter();
+    settings.into_iter().find(|one| one["key"] == key)?["value"].as_str()
+}
+
+#[tokio::test]
+async fn deep_tells_a_lock_that_outlives_players() {
+    let (answers, report) = deep("1s", |args| {
+        (args.conflict, args.conflict_tracking) = (Conflict::Reject, true);
+        args.expire_after = Some(Duration::from_secs(5));
+        args.unknown = Unknown::BadRequest;
+    })
+    .await;
+    assert_eq!((&answers["loser"], &answers["loses_at"]), (&"second".into(), &"start".into()), "{report:#}");
+    assert_eq!(answers["busy_after"]["more_than_ms"], Value::Null, "{report:#}");
+    for asked in ["goes_on_after_disconnect", "tracking", "multivariant"] {
+        assert_eq!(answers[asked], true, "{asked}: {report:#}");
+    }
+    assert_eq!((&answers["unknown"]["status"], &answers["expired"]["status"]), (&400.into(), &400.into()));
+    assert_eq!(answers["conflict"]["exception"], "ConflictException", "{report:#}");
+    assert_eq!(answers["expired"]["verdict"], "session_lost", "{report:#}");
+    assert_eq!(setting(&report, "serialize_tracking"), Some("true"), "{report:#}");
+    assert_eq!(setting(&report, "settle.most"), Some("\"250ms\""), "{report:#}");
+    assert_eq!(setting(&report, "max_hold"), Some("\"10s\""), "{report:#}");
+}
+
+#[tokio::test]
+async fn deep_tells_a_record_that_is_checked_at_the_end_and_ends_with_its_player() {
+    let (answers, report) = deep("30s", |args| {
+        args.conflict = Conflict::Optimistic;
+        (args.conflict_multivariant, args.ends_with_client) = (false, true);
+        args.expire_after = Some(Duration::from_secs(5));
+        args.expired = StatusCode::NOT_FOUND;
+    })
+    .await;
+    assert_eq!((&answers["loser"], &answers["loses_at"]), (&"second".into(), &"end".into()), "{report:#}");
+    for asked in ["goes_on_after_disconnect", "tracking", "multivariant"] {
+        assert_eq!(answers[asked], false, "{asked}: {report:#}");
+    }
+    assert_eq!((&answers["unknown"]["status"], &answers["expired"]["status"]), (&404.into(), &404.into()));
+    assert_eq!(setting(&report, "serialize_tracking"), Some("false"), "{report:#}");
+    assert_eq!(setting(&report, "max_hold"), None, "{report:#}");
+}
+
+#[tokio::test]
+async fn deep_tells_how_long_a_session_stays_busy() {
+    let (answers, report) = deep("0s", |args| {
+        args.conflict = Conflict::Reject;
+        args.busy_after = "300ms".parse().expect("a latency");
+        args.latency = "50ms".parse().expect("a latency");
+    })
+    .await;
+    let bound = |name: &str| answers["busy_after"][name].as_u64().expect(name);
+    let (low, high) = (bound("more_than_ms"), bound("at_most_ms"));
+    // What comes on top of a gap on its way makes it longer, never shorter.
+    assert!((160..=300).contains(&low) && low < high && high <= 320, "{low} {high}: {report:#}");
+    assert_eq!(answers["expired"], Value::Null, "{report:#}");
+    let most = format!("\"{}ms\"", (high * 3 / 2).max(250));
+    assert_eq!(setting(&report, "settle.most"), Some(&*most), "{report:#}");
+}
+
+#[tokio::test]
+async fn deep_has_nothing_to_tell_where_nothing_conflicts() {
+    let (answers, report) = deep("0s", |args| args.unknown = Unknown::Adopt).await;
+    assert_eq!(answers["loser"], "none", "{report:#}");
+    for asked in ["goes_on_after_disconnect", "tracking", "multivariant", "unknown", "conflict"] {
+        assert_eq!(answers[asked], Value::Null, "{asked}: {report:#}");
+    }
+    assert_eq!(
+        report["findings"]
+            .as_array()
+            .expect("findings")
+            .iter()
+            .filter(|one| one["severity"] == "error")
+            .count(),
+        0
+    );
+}
+
+#[tokio::test]
+async fn deep_does_not_go_on_where_sessions_are_lost() {
+    let emulator = Emulator::bind(healthy()).await.expect("a free port");
+    emulator.add_fault(r#"{"status": 404, "playlists": "media"}"#.parse().expect("a fault")).expect("room");
+    let url = format!("http://{}{MASTER}", emulator.local_addr());
+    let (code, told, _) = doctor(&[&url, "--deep"]).await;
+    assert_eq!((code, told.contains("Settings")), (Some(2), false), "{told}");
+    assert!(emulator.stats().requests <= 5, "{:?}", emulator.stats());
 }
 
 /// A server over TLS whose certificate is for `name` until `year`, and the file of its authority.

@@ -5,7 +5,8 @@ use tokio::time::sleep;
 
 use super::{
     answer::Answer,
-    finding::{Finding, Report},
+    deep::{Answers, Setting},
+    finding::{Finding, Report, Severity},
     looks::REPACK,
     pairs::Pairs,
     shown::{Shown, ShownPath},
@@ -17,7 +18,9 @@ use crate::session::{Kind, Route};
 #[derive(Debug)]
 pub(super) struct Examination {
     pub(super) visits: Visits,
-    findings: Vec<Finding>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) answers: Option<Answers>,
+    pub(super) settings: Vec<Setting>,
 }
 
 /// Whatever went wrong is among the findings by now, and there is no point in going on.
@@ -44,23 +47,44 @@ const NO_PLAYLIST: &str = "999999.m3u8";
 // === impl Examination ===
 
 impl Examination {
-    /// From the first request to the last.
-    pub(super) async fn of(url: Uri, visits: Visits) -> Report {
-        let mut examination = Self { visits, findings: Vec::new() };
-        let _over = examination.all(&url).await;
-        let Self { visits, findings } = examination;
-        Report { url: Shown(&url).to_string(), findings, requests: visits.sent() }
+    /// From the first request to the last. `deep` asks what is not documented as well, and waits so long for a session to
+    /// expire.
+    pub(super) async fn of(url: Uri, visits: Visits, deep: Option<Duration>) -> Report {
+        let mut examination = Self { visits, findings: Vec::new(), answers: None, settings: Vec::new() };
+        let _over = examination.all(&url, deep).await;
+        let Self { visits, findings, answers, settings } = examination;
+        Report { url: Shown(&url).to_string(), findings, answers, settings, requests: visits.sent() }
     }
 
-    async fn all(&mut self, url: &Uri) -> Result<(), Over> {
+    async fn all(&mut self, url: &Uri, deep: Option<Duration>) -> Result<(), Over> {
         let first = self.arrive(url).await?;
         let playlists = self.playlists(&first)?;
-        self.one_by_one(&playlists).await?;
+        let usual = self.usual(url, &playlists).await;
+        match deep {
+            // A session that stays busy after its answer conflicts when its playlists are loaded one by one.
+            Some(expire_within) if self.is_playable() => {
+                self.deep(url, &first, &playlists, expire_within).await;
+                Ok(())
+            }
+            _ => usual,
+        }
+    }
+
+    /// Whether no more is wrong than what players suffer from now and then.
+    fn is_playable(&self) -> bool {
+        let broken = ["session", "blocked", "throttled", "denied", "host", "answer", "reach", "upstream"];
+        let is_broken =
+            |finding: &Finding| finding.severity >= Severity::Warning && broken.contains(&finding.check);
+        !self.findings.iter().any(is_broken)
+    }
+
+    async fn usual(&mut self, url: &Uri, playlists: &[Uri]) -> Result<(), Over> {
+        self.one_by_one(playlists).await?;
         self.compressed(&playlists[0]).await;
         self.errors(&playlists[0]).await;
         self.moves_on(&playlists[0]).await;
-        self.together(&playlists).await;
-        self.through_onelane(url, &playlists).await;
+        self.together(playlists).await;
+        self.through_onelane(url, playlists).await;
         Ok(())
     }
 
@@ -73,7 +97,7 @@ impl Examination {
     }
 
     /// Loads what the URL leads to.
-    async fn arrive(&mut self, url: &Uri) -> Result<Answer, Over> {
+    pub(super) async fn arrive(&mut self, url: &Uri) -> Result<Answer, Over> {
         let mut at = url.clone();
         if Route::of(at.path(), at.query()).kind == Kind::SessionCreation {
             let answer = self.visits.post(&at).await;

@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::deep::{Answers, Setting};
+
 /// What one look brought to light.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -38,6 +40,12 @@ pub struct Report {
     pub url: String,
     /// In the order in which they were made.
     pub findings: Vec<Finding>,
+    /// What `--deep` found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
+    /// The settings of onelane that follow.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<Setting>,
     /// How many requests it took.
     pub requests: u32,
 }
@@ -110,9 +118,15 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n", self.url)?;
         for Finding { check, severity, saw, remedy } in &self.findings {
-            writeln!(f, "{severity:>7}  {check:<10} {saw}")?;
+            writeln!(f, "{severity:>7}  {check:<12} {saw}")?;
             if !remedy.is_empty() {
-                writeln!(f, "{:>20}-> {remedy}", "")?;
+                writeln!(f, "{:>22}-> {remedy}", "")?;
+            }
+        }
+        if !self.settings.is_empty() {
+            writeln!(f, "\nSettings of onelane that follow:\n")?;
+            for Setting { key, value, why } in &self.settings {
+                writeln!(f, "{key} = {value} # {why}")?;
             }
         }
         let count = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
@@ -139,7 +153,8 @@ mod tests {
             (&[Severity::Note], 1, "Nothing to do. 1 request."),
         ] {
             let findings = severities.iter().copied().map(finding).collect();
-            let told = Report { url: String::new(), findings, requests }.to_string();
+            let told = Report { url: String::new(), findings, answers: None, settings: Vec::new(), requests }
+                .to_string();
             assert_eq!(told.lines().last(), Some(says), "{told}");
         }
     }

@@ -49,7 +49,7 @@ impl Examination {
                 .remedy("check the name and the port, and that this machine may connect there"),
             NoAnswer::Broken(_) => Finding::error("answer", format!("{}: {text}", ShownPath(url)))
                 .remedy("see what stands between here and MediaTailor: it broke off, or waits for too long"),
-            NoAnswer::Enough => Finding::note("enough", text),
+            NoAnswer::Enough(_) => Finding::note("enough", text),
         });
         Err(Over)
     }

@@ -1,9 +1,11 @@
 //! `onelane doctor URL`: what a playback URL does, what that means for players, and what to do about it.
 //!
 //! It loads the playlists of one session, or of one that it creates: each by itself, then two at once, then two at once
-//! through a onelane in this process. It sends 40 requests at most, one after the other but for those pairs.
+//! through a onelane in this process. It sends 40 requests at most, one after the other but for those pairs. With `--deep`
+//! it finds out as well what no document of AWS says, in 120 requests at most.
 
 mod answer;
+mod deep;
 mod examine;
 mod finding;
 mod looks;
@@ -12,11 +14,14 @@ mod shown;
 mod through;
 mod visits;
 
-use std::{io::Write as _, process::ExitCode};
+use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use http::Uri;
 
-pub use self::finding::{Finding, Report, Severity};
+pub use self::{
+    deep::{Answers, Busy, Loser, LosesAt, Refusal, Setting},
+    finding::{Finding, Report, Severity},
+};
 use self::{examine::Examination, shown::Shown, visits::Visits};
 
 /// The command line of `onelane doctor`.
@@ -28,10 +33,26 @@ pub struct Args {
     #[arg(value_name = "URL")]
     pub url: Uri,
 
+    /// Find out as well what no document says: which of two overlapping requests loses and when, whether work goes on after
+    /// a disconnect, how long a session stays busy, what takes part, what lost sessions get; and which settings of onelane
+    /// follow. It makes a dozen conflicts or two, and sends 120 requests at most
+    #[arg(long)]
+    pub deep: bool,
+
+    /// How long --deep waits for a session to expire; 0s leaves it out
+    #[arg(long, value_name = "TIME", default_value = "12m", value_parser = humantime::parse_duration, requires = "deep")]
+    pub expire_within: Duration,
+
     /// Write the findings as JSON
     #[arg(long)]
     pub json: bool,
 }
+
+/// The most requests.
+const MOST: u32 = 40;
+
+/// With `--deep`: 120, but for those that the onelane in this process may send again.
+const MOST_DEEP: u32 = 114;
 
 /// The exit code where nothing answered (`EX_UNAVAILABLE` of sysexits.h).
 const UNAVAILABLE: u8 = 69;
@@ -52,11 +73,11 @@ pub async fn run(args: Args) -> ExitCode {
         );
         return ExitCode::from(USAGE);
     }
-    let visits = match Visits::new() {
+    let visits = match Visits::new(if args.deep { MOST_DEEP } else { MOST }) {
         Ok(visits) => visits,
         Err(error) => return error.report(),
     };
-    let report = Examination::of(args.url, visits).await;
+    let report = Examination::of(args.url, visits, args.deep.then_some(args.expire_within)).await;
     let text = if args.json { report.json() } else { report.to_string() };
     // Whoever reads it may have left; the exit code still tells.
     let _unread = writeln!(std::io::stdout(), "{text}");

@@ -29,7 +29,7 @@ impl Pairs {
                         self.other.get_or_insert(saw);
                     }
                 },
-                Err(NoAnswer::Enough) => self.enough = true,
+                Err(NoAnswer::Enough(_)) => self.enough = true,
                 Err(why) => {
                     self.other.get_or_insert(format!("the {nth} fails: {why}"));
                 }
@@ -103,7 +103,7 @@ mod tests {
             assert_eq!(finding.severity, Severity::Warning, "{says}: {finding:?}");
             assert!(finding.saw.contains(says) && !finding.remedy.is_empty(), "{says}: {finding:?}");
         }
-        let finding = of(&Err(NoAnswer::Enough), &Err(NoAnswer::Enough));
+        let finding = of(&Err(NoAnswer::Enough(40)), &Err(NoAnswer::Enough(40)));
         assert_eq!(finding.severity, Severity::Note, "{finding:?}");
     }
 }

@@ -1,5 +1,5 @@
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -26,6 +26,9 @@ use crate::{
 pub(super) struct Visits {
     client: Client<Connector, Full<Bytes>>,
     sent: AtomicU32,
+    most: u32,
+    /// Whether two connections wait to be used.
+    warm: AtomicBool,
 }
 
 /// Why there is no answer.
@@ -36,11 +39,8 @@ pub(super) enum NoAnswer {
     /// It broke, or took too long: why.
     Broken(String),
     /// As many requests have been sent as may be.
-    Enough,
+    Enough(u32),
 }
-
-/// The most requests of one examination.
-const MOST: u32 = 40;
 
 /// The longest that one may take: longer than onelane waits for MediaTailor.
 const WITHIN: Duration = Duration::from_secs(12);
@@ -54,11 +54,12 @@ const ORIGIN: HeaderValue = HeaderValue::from_static("https://doctor.onelane.exa
 // === impl Visits ===
 
 impl Visits {
-    pub(super) fn new() -> Result<Self, Error> {
+    /// No more than `most` requests.
+    pub(super) fn new(most: u32) -> Result<Self, Error> {
         // One connection for each request, as players in a crowd have it, would tell nothing more.
         let connector = connector(Duration::from_secs(5), Duration::from_secs(30), true)?;
         let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
-        Ok(Self { client, sent: AtomicU32::new(0) })
+        Ok(Self { client, sent: AtomicU32::new(0), most, warm: AtomicBool::new(false) })
     }
 
     pub(super) fn sent(&self) -> u32 {
@@ -80,6 +81,23 @@ impl Visits {
         self.ask(Method::POST, url, "identity", Bytes::from_static(b"{}")).await
     }
 
+    /// Asks what a page may do, which costs the session nothing.
+    pub(super) async fn preflight(&self, url: &Uri) -> Result<Answer, NoAnswer> {
+        self.ask(Method::OPTIONS, url, "identity", Bytes::new()).await
+    }
+
+    pub(super) fn is_warm(&self) -> bool {
+        self.warm.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn warmed(&self) {
+        self.warm.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn cooled(&self) {
+        self.warm.store(false, Ordering::Relaxed);
+    }
+
     async fn ask(
         &self,
         method: Method,
@@ -87,9 +105,9 @@ impl Visits {
         encoding: &'static str,
         body: Bytes,
     ) -> Result<Answer, NoAnswer> {
-        if self.sent.fetch_add(1, Ordering::Relaxed) >= MOST {
-            self.sent.store(MOST, Ordering::Relaxed);
-            return Err(NoAnswer::Enough);
+        if self.sent.fetch_add(1, Ordering::Relaxed) >= self.most {
+            self.sent.store(self.most, Ordering::Relaxed);
+            return Err(NoAnswer::Enough(self.most));
         }
         let request = Request::builder()
             .method(&method)
@@ -122,7 +140,7 @@ impl std::fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NoConnection(why) | Self::Broken(why) => f.write_str(why),
-            Self::Enough => write!(f, "{MOST} requests have been sent, which is enough"),
+            Self::Enough(most) => write!(f, "{most} requests have been sent, which is enough"),
         }
     }
 }

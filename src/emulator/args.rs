@@ -56,6 +56,12 @@ pub struct Args {
     #[arg(long, value_name = "TIME[..TIME]", default_value = "0s", help_heading = "Conflicts")]
     pub busy_after: Latency,
 
+    /// Work on a request ends when its client goes away, and its session is free at once.
+    ///
+    /// Off, which is the harder case: what MediaTailor does is unknown.
+    #[arg(long, help_heading = "Conflicts")]
+    pub ends_with_client: bool,
+
     /// How long a playlist or the creation of a session takes, evenly spread.
     ///
     /// AWS named less than 100 ms usual (2018), plus up to 2 s for the origin and 3 s for the ad server.
@@ -284,7 +290,7 @@ mod tests {
         let args = Args::default();
         assert_eq!(args.latency.to_string(), "20ms..60ms");
         assert_eq!((args.conflict, args.loser, args.mode), (Conflict::Reject, Loser::Last, Mode::Live));
-        assert!(args.conflict_multivariant && !args.conflict_tracking);
+        assert!(args.conflict_multivariant && !args.conflict_tracking && !args.ends_with_client);
         assert_eq!((args.expired, args.unknown), (StatusCode::BAD_REQUEST, Unknown::NotFound));
     }
 }

@@ -58,7 +58,7 @@ impl Service {
     }
 
     /// The work is done in a task of its own, to its end, whether or not the player still waits: what the real
-    /// service does is unknown, and this is the harder case.
+    /// service does is unknown, and this is the harder case. With `--ends-with-client` it ends with its player.
     async fn exchange(self: &Arc<Self>, session: Arc<Session>, head: Parts) -> Result<Answer, Refused> {
         let number = self.arrive(&session, &head)?;
         let route = Route::of(head.uri.path());
@@ -89,7 +89,15 @@ impl Service {
         }
         self.tally.flies();
         let (service, of) = (Arc::clone(self), Arc::clone(&session));
-        let aloft = Aloft { service, session: of, flight, settle, heads: dice.random(), landed: false };
+        let aloft = Aloft {
+            service,
+            session: of,
+            flight,
+            settle,
+            heads: dice.random(),
+            landed: false,
+            answers: false,
+        };
         let hangs = strike.as_ref().is_some_and(|strike| strike.fault.kind() == Kind::Hang);
         let work = Work { aloft, head, number, strike, dice };
         if delay.is_zero() && !hangs {
@@ -99,6 +107,11 @@ impl Service {
         if hangs {
             // It ends with its player, so that the session recovers: a fault that delays goes on like any work.
             return Ok(work.hang().await);
+        }
+        if self.args.ends_with_client {
+            tokio::time::sleep(delay).await;
+            player.waits = false;
+            return Ok(work.end());
         }
         let (tell, told) = oneshot::channel();
         tokio::spawn(async move {

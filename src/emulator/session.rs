@@ -172,6 +172,15 @@ impl Session {
         true
     }
 
+    /// Ends an exchange before its work was done: it writes nothing, and frees the session at once.
+    pub(super) fn cancel(&self, flight: Flight) {
+        if flight.rule.is_some() {
+            let mut state = self.state();
+            state.counts.in_flight -= 1;
+            state.busy -= 1;
+        }
+    }
+
     /// Frees the session of an exchange that has landed and settled.
     pub(super) fn settle(&self, flight: Flight, won: bool) {
         if flight.rule.is_none() {

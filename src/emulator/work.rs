@@ -40,6 +40,8 @@ pub(super) struct Aloft {
     pub(super) settle: Duration,
     pub(super) heads: bool,
     pub(super) landed: bool,
+    /// Whether its answer was begun. A flight that is dropped before has written nothing.
+    pub(super) answers: bool,
 }
 
 // === impl Work ===
@@ -50,7 +52,8 @@ impl Work {
     /// An answer that takes its time on its way keeps the flight in the air for as long. It cannot lose any more,
     /// as its head is out by then.
     pub(super) fn end(self) -> Answer {
-        let Self { aloft, head, number, strike, mut dice } = self;
+        let Self { mut aloft, head, number, strike, mut dice } = self;
+        aloft.answers = true;
         let (service, session) = (Arc::clone(&aloft.service), Arc::clone(&aloft.session));
         let fault = strike.as_ref().map(|strike| &*strike.fault);
         let held: Held = match fault.is_some_and(|fault| fault.kind().takes_its_time()) {
@@ -110,8 +113,14 @@ impl Aloft {
 
 impl Drop for Aloft {
     fn drop(&mut self) {
-        if !self.landed {
+        if self.landed {
+            return;
+        }
+        if self.answers {
             self.come_down();
+        } else {
+            self.session.cancel(self.flight);
+            self.service.tally.landed();
         }
     }
 }
