@@ -1,18 +1,12 @@
 // A CloudFront function (runtime 2.0, viewer request) that sends every request of a MediaTailor session to the same onelane, where no
-// balancer stands between them: each has an address of its own. docs/fleet.md says when to take it.
+// balancer stands between them: each is an origin of the distribution. docs/fleet.md says when to take it, and how to set the origins.
 import cf from 'cloudfront';
 import crypto from 'crypto';
 
-// Yours. When one is added or taken away, only the sessions of that one move.
-const HOMES = ['onelane-a.example.com', 'onelane-b.example.com', 'onelane-c.example.com'];
+// Yours: the ids of the origins. When one is added or taken away, only the sessions of that one move.
+const HOMES = ['onelane-a', 'onelane-b', 'onelane-c'];
 
-// By MediaTailor's URLs; there may be a prefix before /v1. What the path says goes before the query.
-const OF_PATH = [
-  [/^.*\/v1\/manifest\/(?:[^\/]+\/)+([^\/]+)\/[^\/]+\.m3u8$/, 1],
-  [/^.*\/v1\/tracking\/(?:[^\/]+\/)+([^\/]+)\/?$/, 1],
-  [/^.*\/v1\/(?:dash)?segment\/(?:[^\/]+\/)?[^\/]+\/([^\/]+)\/[^\/]+\/[^\/]+$/, 1],
-];
-const BY_QUERY = /\/v1\/(?:master|dash|i-media)\//;
+const KINDS = ['manifest', 'master', 'dash', 'i-media', 'session', 'tracking', 'segment', 'dashsegment', 'channel', 'interstitials', 'webvtt'];
 
 function decoded(text) {
   try {
@@ -22,39 +16,63 @@ function decoded(text) {
   }
 }
 
+/** The first value of a query parameter; an empty one counts as none. */
 function parameter(query, name) {
-  return query[name] && query[name].value ? decoded(query[name].value) : undefined;
+  for (const key in query) {
+    if (decoded(key) !== name) continue;
+    const values = query[key].multiValue || [query[key]];
+    for (let n = 0; n < values.length; n += 1) if (values[n].value) return decoded(values[n].value);
+  }
+  return undefined;
 }
 
-/** The session that a request names, if it names one. */
+/** The session that a request names, if it names one, by MediaTailor's URLs. What stands before the first /v1/<kind> is a CDN's. */
 function sessionOf(request) {
-  const path = decoded(request.uri);
-  const query = request.querystring;
-  for (let n = 0; n < OF_PATH.length; n += 1) {
-    const found = OF_PATH[n][0].exec(path);
-    if (found && !(path.indexOf('segment/') >= 0 && query['aws.segmentRelativePath'])) return found[OF_PATH[n][1]];
+  const parts = request.uri.split('/').map(decoded);
+  let at = 1;
+  while (at < parts.length && !(parts[at - 1] === 'v1' && KINDS.indexOf(parts[at]) >= 0)) at += 1;
+  const rest = parts.slice(at + 1);
+  const last = rest.length - 1;
+  switch (parts[at]) {
+    case 'manifest':
+      return last >= 2 && rest[last].endsWith('.m3u8') ? rest[last - 1] : undefined;
+    case 'tracking': {
+      const end = rest[last] === '' ? last - 1 : last;
+      return end >= 1 ? rest[end] : undefined;
+    }
+    case 'segment':
+    case 'dashsegment':
+      if (parameter(request.querystring, 'aws.segmentRelativePath')) return undefined;
+      return last === 3 || last === 4 ? rest[last - 2] : undefined;
+    case 'master':
+    case 'dash':
+    case 'i-media':
+      return parameter(request.querystring, 'aws.sessionId') || parameter(request.querystring, 'sessionId');
+    default:
+      return undefined;
   }
-  if (!BY_QUERY.test(path)) return undefined;
-  return parameter(query, 'aws.sessionId') || parameter(query, 'sessionId');
 }
 
-/** The home whose hash with the session is the highest: it stays the same for as long as that home is there. */
-function homeOf(session) {
-  let best;
-  let highest = '';
-  for (let n = 0; n < HOMES.length; n += 1) {
-    const hash = crypto.createHash('sha256').update(`${HOMES[n]} ${session}`).digest('hex');
-    if (hash > highest) {
-      highest = hash;
-      best = HOMES[n];
-    }
-  }
-  return best;
+/** The homes, that with the highest hash of itself and the session first: it stays so for as long as that home is there. */
+function homesOf(session) {
+  const hashed = HOMES.map((home) => ({ home, hash: crypto.createHash('sha256').update(`${home} ${session}`).digest('hex') }));
+  return hashed.sort((a, b) => (a.hash < b.hash ? 1 : -1)).map((one) => one.home);
 }
 
 function handler(event) {
   const session = sessionOf(event.request);
   // Whoever has none yet goes to the origin of the behaviour, which may be any of them.
-  if (session) cf.updateRequestOrigin({ domainName: homeOf(session) });
+  if (!session) return event.request;
+  const homes = homesOf(session);
+  if (homes.length === 1) {
+    cf.selectRequestOriginById(homes[0]);
+  } else {
+    // The second is where the session would live without the first. CloudFront asks it where it cannot connect to the first, and for
+    // 503, which is onelane's answer only while it shuts down; other answers are not repeated.
+    cf.createRequestOriginGroup({
+      originIds: [{ originId: homes[0] }, { originId: homes[1] }],
+      failoverCriteria: { statusCodes: [503] },
+    });
+  }
   return event.request;
 }

@@ -251,14 +251,16 @@ mod tests {
         }
     }
 
-    /// What balancers in front of several processes go by; see `deploy/` and `tests/fleet.rs`.
+    /// What balancers in front of several processes go by; see `deploy/`, `tests/players/fleet.test.mjs` and
+    /// `cloudfront.test.mjs` beside it. `{esc}` is the session id with its dashes escaped.
     #[test]
     fn the_table_of_the_balancers_is_ours() {
         let table: Vec<(String, bool)> =
             serde_json::from_str(include_str!("../../tests/urls.json")).expect("a table");
         for (target, has_session) in table {
-            let target = target.replace("{sid}", SID);
-            assert_eq!(route(&target).2, has_session.then_some(SID), "{target}");
+            let target = target.replace("{sid}", SID).replace("{esc}", &SID.replace('-', "%2D"));
+            let session = route(&target).2.map(decoded);
+            assert_eq!(session.as_deref(), has_session.then_some(SID), "{target}");
         }
     }
 }

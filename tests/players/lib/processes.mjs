@@ -1,5 +1,6 @@
 // Child processes that are waited for until they serve, and that never outlive the test.
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -69,6 +70,10 @@ export function start(program, args, { env = {}, onLine = () => {} } = {}) {
     /** Resolves with how it ended. */
     whenEnded: () => ended,
     stderr: () => told.stderr,
+    /** Signals it alone, not those that it has started: `SIGHUP` has nginx read its file again. */
+    tell: (name) => child.kill(name),
+    /** Whether SIGSTOP has reached it: until then it goes on. */
+    stands: () => /\) T /.test(readFileSync(`/proc/${child.pid}/stat`, 'utf8')),
     /** Ends it as a machine does that goes dark. */
     async kill() {
       signal(child, 'SIGKILL');
