@@ -40,6 +40,11 @@ impl Latency {
         Self { low: duration, high: duration }
     }
 
+    /// The least and the most that it may be.
+    pub const fn bounds(&self) -> (Duration, Duration) {
+        (self.low, self.high)
+    }
+
     /// Whether work takes no time.
     pub const fn is_zero(&self) -> bool {
         self.high.is_zero()
