@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod lane;
+pub mod lease;
 pub mod observe;
 pub mod remap;
 pub mod rescue;

@@ -27,6 +27,7 @@ use tower::{
 
 use crate::{
     lane::Lanes,
+    lease::Leases,
     observe::{Observe, ObserveLayer, record::Recorder},
     remap::{self, Remap, RemapLayer},
     rescue::{self, RescueLayer, RescueService},
@@ -281,6 +282,12 @@ impl<E, R> Stack<E, R> {
     /// The lanes, to look at.
     pub fn lanes(&self) -> &Lanes<SessionKey> {
         self.serialize.lanes()
+    }
+
+    /// Agrees turns with other instances, or does not any more.
+    #[must_use]
+    pub fn leased(self, leases: Option<Leases>) -> Self {
+        Self { serialize: self.serialize.leased(leases), ..self }
     }
 
     /// Notes what becomes of the last requests of each session there.

@@ -49,6 +49,7 @@ install_programs() {
   have mpv || missing+=(mpv)
   have promtool || missing+=(prometheus)
   have haproxy || missing+=(haproxy)
+  have redis-server || missing+=(redis-server)
   have nginx || missing+=(nginx-light)
   have streamlink || missing+=(streamlink)
   if [ ${#missing[@]} = 0 ]; then

@@ -6,6 +6,7 @@ use tower_layer::Layer;
 use super::{Config, Serialize, repeats::Repeats};
 use crate::{
     lane::Lanes,
+    lease::Leases,
     session::{MediaTailor, SessionKey},
 };
 
@@ -24,6 +25,8 @@ pub(super) struct State {
     pub(super) lanes: Lanes<SessionKey>,
     pub(super) repeats: Arc<Repeats>,
     pub(super) exchanges: TaskTracker,
+    /// Where turns are agreed with other instances.
+    pub(super) leases: Option<Leases>,
 }
 
 // === impl SerializeLayer ===
@@ -40,7 +43,7 @@ impl SerializeLayer {
         // Closed, it can still track: that only lets `drained` resolve whenever it is empty.
         exchanges.close();
         let lanes = Lanes::new(config.limits.clone());
-        let state = State { config, lanes, repeats: Arc::new(Repeats::new()), exchanges };
+        let state = State { config, lanes, repeats: Arc::new(Repeats::new()), exchanges, leases: None };
         Self { state: Arc::new(state), extract: Arc::new(MediaTailor::new()) }
     }
 }
@@ -49,9 +52,17 @@ impl<E> SerializeLayer<E> {
     /// The same lanes and exchanges under another [`Config`], for requests from now on.
     #[must_use]
     pub fn reconfigured(&self, config: Config) -> Self {
-        let State { lanes, repeats, exchanges, .. } = &*self.state;
-        let lanes = lanes.with_limits(config.limits.clone());
-        let state = State { config, lanes, repeats: Arc::clone(repeats), exchanges: exchanges.clone() };
+        let lanes = self.state.lanes.with_limits(config.limits.clone());
+        self.with_state(State { config, lanes, ..self.state.again() })
+    }
+
+    /// The same lanes, whose turns are agreed with other instances from now on, or no more.
+    #[must_use]
+    pub fn leased(&self, leases: Option<Leases>) -> Self {
+        self.with_state(State { leases, ..self.state.again() })
+    }
+
+    fn with_state(&self, state: State) -> Self {
         Self { state: Arc::new(state), extract: Arc::clone(&self.extract) }
     }
 
@@ -64,6 +75,11 @@ impl<E> SerializeLayer<E> {
     /// The lanes, to look at: how many there are and how many requests wait.
     pub fn lanes(&self) -> &Lanes<SessionKey> {
         &self.state.lanes
+    }
+
+    /// Where turns are agreed with other instances, if they are.
+    pub fn leases(&self) -> Option<&Leases> {
+        self.state.leases.as_ref()
     }
 
     /// How many exchanges wait for their turn, are in flight or drain.
@@ -85,6 +101,22 @@ impl<E> SerializeLayer<E> {
     /// [`Closed`](super::ErrorKind::Closed). What is in flight runs to its end.
     pub fn close(&self) {
         self.state.lanes.close();
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// The same once more.
+    fn again(&self) -> Self {
+        let Self { config, lanes, repeats, exchanges, leases } = self;
+        Self {
+            config: config.clone(),
+            lanes: lanes.with_limits(config.limits.clone()),
+            repeats: Arc::clone(repeats),
+            exchanges: exchanges.clone(),
+            leases: leases.clone(),
+        }
     }
 }
 

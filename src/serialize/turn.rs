@@ -1,4 +1,10 @@
-use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::{Buf, Bytes};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, response};
@@ -20,6 +26,7 @@ use super::{
 };
 use crate::{
     lane::{Ticket, Turn},
+    lease::{Lease, Leases},
     session::{Kind, SessionKey},
     telemetry,
     upstream::Verdict,
@@ -52,6 +59,21 @@ struct Outcome {
     audience: Audience,
 }
 
+/// What an exchange has for as long as it is its session's turn. Another instance's turn comes before this one's next.
+#[derive(Debug)]
+struct Hold {
+    _lease: Lease,
+    _turn: Turn<SessionKey>,
+}
+
+/// How long an exchange may take, and whom it asks first.
+#[derive(Debug)]
+struct Terms {
+    max_hold: Duration,
+    collect_up_to: usize,
+    leases: Option<Leases>,
+}
+
 /// An inner service puts it into a response's extensions where the upstream stays busy with a session for a moment
 /// after its answer: the players are answered at once, and the turn is handed on so much later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,8 +103,9 @@ pub(super) fn run<S, ReqBody, ResBody>(
     let uri = request.uri().clone();
     let players = Players { exchange, open, asked, uri, sent: None, outcome: None };
     let (max_hold, collect_up_to) = (state.config.max_hold, state.config.collect_up_to);
+    let terms = Terms { max_hold, collect_up_to, leases: state.leases.clone() };
     // Boxed, since the runtime copies a task's future several times, and this one is large.
-    let story = Box::pin(one_exchange(inner, request, ticket, players, max_hold, collect_up_to));
+    let story = Box::pin(one_exchange(inner, request, ticket, players, terms));
     state.exchanges.spawn(story);
 }
 
@@ -92,8 +115,7 @@ async fn one_exchange<S, ReqBody, ResBody>(
     request: Request<ReqBody>,
     ticket: Ticket<SessionKey>,
     mut players: Players,
-    max_hold: Duration,
-    collect_up_to: usize,
+    Terms { max_hold, collect_up_to, leases }: Terms,
 ) where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     S::Error: Into<BoxError>,
@@ -107,22 +129,50 @@ async fn one_exchange<S, ReqBody, ResBody>(
         () = players.exchange.deserted() => return players.left(),
         turn = ticket.turn_within(Duration::MAX) => turn,
     };
-    let mut turn = match turn {
-        Ok(turn) => Some(turn),
+    let turn = match turn {
+        Ok(turn) => turn,
         Err(closed) => return players.answer(Err(closed.into())),
     };
+    let lease = match &leases {
+        None => Lease::none(),
+        Some(leases) => tokio::select! {
+            biased;
+            () = players.exchange.deserted() => return players.left(),
+            // Boxed, as is what renews it: without leases there is no room for either.
+            lease = Box::pin(leases.acquire(&players.asked.key, max_hold)) => lease,
+        },
+    };
+    let renewal = lease.renewal(max_hold).map(Box::pin);
+    let mut hold = Some(Hold { _lease: lease, _turn: turn });
     if !players.send() {
         return players.left();
     }
     // From here on it is not the players that end it, only its own time.
-    let exchange = converse(inner, request, &mut turn, &mut players, collect_up_to);
-    let KeepTurn(gap) = timeout(max_hold, exchange).await.unwrap_or_else(|_| {
+    let exchange = timeout(max_hold, converse(inner, request, &mut hold, &mut players, collect_up_to));
+    let ended = meanwhile(exchange, renewal).await;
+    let KeepTurn(gap) = ended.unwrap_or_else(|_| {
         players.answer(Err(Error::new(ErrorKind::HeldTooLong)));
         KeepTurn(GRACE)
     });
     drop(players);
-    if turn.is_some() && !gap.is_zero() {
+    if hold.is_some() && !gap.is_zero() {
         sleep(gap).await;
+    }
+}
+
+/// Has the lease renewed, if there is one, until the exchange ends.
+async fn meanwhile<T>(
+    exchange: impl Future<Output = T>,
+    renewal: Option<Pin<Box<impl Future<Output = Infallible>>>>,
+) -> T {
+    let mut exchange = pin!(exchange);
+    match renewal {
+        None => exchange.await,
+        Some(renewal) => tokio::select! {
+            biased;
+            ended = &mut exchange => ended,
+            never = renewal => match never {},
+        },
     }
 }
 
@@ -131,7 +181,7 @@ async fn one_exchange<S, ReqBody, ResBody>(
 async fn converse<S, ReqBody, ResBody>(
     inner: S,
     request: Request<ReqBody>,
-    turn: &mut Option<Turn<SessionKey>>,
+    hold: &mut Option<Hold>,
     players: &mut Players,
     collect_up_to: usize,
 ) -> KeepTurn
@@ -155,7 +205,7 @@ where
     match collect(body.as_mut(), collect_up_to).await {
         Ok(Collected::Whole(whole)) => {
             if keep == KeepTurn(Duration::ZERO) {
-                players.hand_on(turn.take());
+                players.hand_on(hold.take());
             }
             players.answer(Ok(Answer::Whole(Response::from_parts(head, whole))));
             keep
@@ -225,9 +275,9 @@ impl Players {
 
     /// Before the answer, and in this order: a repeat that comes once the exchange is closed to it stands in line like any
     /// other, and the next in line need not wait until the players were told.
-    fn hand_on(&mut self, turn: Option<Turn<SessionKey>>) {
+    fn hand_on(&mut self, hold: Option<Hold>) {
         self.open = None;
-        drop(turn);
+        drop(hold);
     }
 
     /// Answers all players. A second answer is one that came too late; it only says how the exchange ended.

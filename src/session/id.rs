@@ -136,6 +136,14 @@ impl SessionId {
 }
 
 impl SessionId {
+    /// Gives the whole id to `reader`, as MediaTailor writes it.
+    pub(crate) fn whole<T>(&self, reader: impl FnOnce(&str) -> T) -> T {
+        match &self.0 {
+            Repr::Uuid(uuid) => reader(uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer())),
+            Repr::Token(id) => reader(id),
+        }
+    }
+
     /// Whether the id begins with this text; that of a UUID is the same in capitals.
     pub(crate) fn begins_with(&self, text: &str) -> bool {
         match &self.0 {

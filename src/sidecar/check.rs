@@ -15,7 +15,7 @@ use toml::{
 };
 
 use super::{
-    Error, Flags,
+    Error, Flags, LeaseEngine,
     file::{self, plain},
     tls::Tls,
 };
@@ -165,6 +165,11 @@ impl<'a> Effective<'a> {
             return self.default.get(id).cloned();
         };
         let text = text.to_string_lossy();
+        if id == "lease" {
+            // With a password, it is nobody's to read.
+            let engine: Result<LeaseEngine, _> = text.parse();
+            return engine.ok().map(|engine| Value::String(engine.to_string()));
+        }
         let is_number = self.default.get(id).is_none_or(Value::is_integer);
         let number = text.parse().ok().filter(|_| is_number).map(Value::Integer);
         Some(number.unwrap_or_else(|| Value::String(text.into_owned())))

@@ -5,10 +5,11 @@ use clap::ValueEnum;
 use http::{Uri, uri::Authority, uri::Scheme};
 
 use super::{
+    lease::LeaseEngine,
     site::Site,
     written::{at_least_one, duration, time},
 };
-use crate::{lane::Limits, remap, rescue, resume, serialize, shield, stack, upstream::RetryConfig};
+use crate::{lane::Limits, lease, remap, rescue, resume, serialize, shield, stack, upstream::RetryConfig};
 
 /// How the sidecar runs: what the flags of `onelane serve` and the file of `--config` come to.
 #[derive(Debug, Clone, clap::Args)]
@@ -120,6 +121,19 @@ pub struct Config {
     #[arg(long, env = "ONELANE_REQUIRE_UPSTREAM")]
     pub require_upstream: bool,
 
+    /// Where instances agree on turns, for where the balancer cannot send a session always to the same one: Redis or Valkey, as
+    /// redis://HOST, rediss://USER:PASSWORD@HOST, redis-cluster://HOST,HOST or redis-sentinel://HOST,HOST/MASTER
+    #[arg(long, env = "ONELANE_LEASE", value_name = "URL", hide_env_values = true)]
+    pub lease: Option<LeaseEngine>,
+
+    /// How long one call to the engine of --lease may take; past it the turn goes without
+    #[arg(long, env = "ONELANE_LEASE_BUDGET", value_name = "TIME", default_value = "50ms", value_parser = time)]
+    pub lease_budget: Duration,
+
+    /// Do not start, with exit code 69, unless the engine of --lease answers
+    #[arg(long, env = "ONELANE_LEASE_REQUIRED")]
+    pub lease_required: bool,
+
     /// Sessions whose last 32 requests are kept to be looked at on the admin port; 0 for none. Some 16 KiB each, and 64 MiB for all
     /// at the most
     #[arg(long, env = "ONELANE_RECORD_SESSIONS", value_name = "N", default_value_t = 0)]
@@ -220,6 +234,9 @@ impl Config {
             reuse_port: false,
             hand_over: None,
             require_upstream: false,
+            lease: None,
+            lease_budget: lease::BUDGET,
+            lease_required: false,
             record_sessions: 0,
             remap,
             rescue,

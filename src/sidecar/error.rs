@@ -1,6 +1,7 @@
 use std::{io, net::SocketAddr, path::Path, process::ExitCode};
 
-use super::{Upstream, file::BadFile};
+use super::{LeaseEngine, Upstream, file::BadFile};
+use crate::lease::StoreError;
 
 /// Why the sidecar could not start.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,16 @@ impl Error {
         let what = format!(
             "--upstream {upstream}: {why}; name MediaTailor's endpoint, let this machine reach it, or leave out --require-upstream"
         );
+        Self { what, source: None, code: UNAVAILABLE }
+    }
+
+    /// `why` says what to do.
+    pub(super) fn bad_lease(engine: &LeaseEngine, why: &dyn std::fmt::Display) -> Self {
+        Self { what: format!("--lease {engine}: {why}"), source: None, code: USAGE }
+    }
+
+    pub(super) fn no_lease(why: &StoreError) -> Self {
+        let what = format!("--lease {why}; let this machine reach it, or leave out --lease-required");
         Self { what, source: None, code: UNAVAILABLE }
     }
 

@@ -4,7 +4,7 @@ use bytesize::ByteSize;
 use clap::{Arg, Command};
 
 use super::{
-    Config, Error,
+    Config, Error, LeaseEngine,
     file::{
         File, Profile, Remap, Rescue,
         plain::{self, Plain},
@@ -72,6 +72,7 @@ impl Flags {
             Some(path) => (path.clone(), File::read(&path).map_err(Error::settings)?),
             None => Default::default(),
         };
+        config.lease.as_ref().map_or(Ok(()), LeaseEngine::check)?;
         flags.over(file).apply(&mut config).map_err(|wrong| Error::settings(wrong.of(&path)))?;
         Ok(config)
     }

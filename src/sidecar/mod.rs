@@ -29,6 +29,7 @@ mod flags;
 mod forward;
 mod hand_over;
 mod healthcheck;
+mod lease;
 mod listen;
 mod metrics;
 mod proxy;
@@ -43,7 +44,7 @@ pub(crate) mod upstream;
 mod wire;
 mod written;
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use sd_notify::NotifyState;
 use tokio::{
@@ -72,9 +73,13 @@ pub use self::{
     error::Error,
     flags::{Flags, with_file},
     healthcheck::{HealthcheckArgs, healthcheck},
+    lease::LeaseEngine,
     reread::Reread,
     site::Site,
 };
+
+/// How long leases that were given up may take to be so in the engine at the end, too.
+const RELEASE_WITHIN: Duration = Duration::from_millis(200);
 
 /// A proxy that has its ports and is ready to run.
 #[derive(Debug)]
@@ -156,6 +161,9 @@ impl Sidecar {
         let proxy = Proxy::new(&config)?;
         if config.require_upstream {
             proxy.reach(&config).await?;
+        }
+        if let (true, Some(leases)) = (config.lease_required, proxy.layer().leases()) {
+            leases.tried().await.map_err(|why| Error::no_lease(&why))?;
         }
         let hand_over = match &config.hand_over {
             Some(path) => Some(HandOver::at(path, &ports)?),
@@ -292,6 +300,10 @@ async fn attend(
     match drained {
         true => info!("drained"),
         false => warn!(exchanges = proxy.layer().exchanges(), "not drained in time; raise --drain"),
+    }
+    if let Some(leases) = proxy.layer().leases() {
+        // Another instance may wait for one of them.
+        let _told = timeout(RELEASE_WITHIN, leases.released()).await;
     }
     drop((admin, upkeep, successor));
     drained

@@ -80,7 +80,8 @@ impl Proxy {
             false => MediaTailor::new(),
         };
         let shared = Stack::new(config.stack()).extract_with(extract).resume(config.resume());
-        let shared = shared.recording(Recorder::new(config.record_sessions).map(Arc::new));
+        let leases = config.lease.as_ref().map(|engine| engine.start(config.lease_budget)).transpose()?;
+        let shared = shared.leased(leases).recording(Recorder::new(config.record_sessions).map(Arc::new));
         let upstreams = config.each().map(upstream::client).collect::<Result<Vec<_>, _>>()?;
         let stages = Stages::over(&shared, &stacks(&shared, config), upstreams);
         let (sites, forwards) = (Sites::new(&config.sites), config.each().map(Forward::new).collect());

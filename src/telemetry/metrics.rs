@@ -93,6 +93,16 @@ metrics! {
         "Lost sessions that went on as another.";
     NOT_RESUMED = Counter "onelane_not_resumed_total" ["reason"]
         "Lost sessions that stayed lost.";
+    LEASES = Counter "onelane_leases_total" ["result"]
+        "Turns that were to be agreed among instances: granted a lease, or bypassed for want of an engine.";
+    LEASE_SECONDS = Histogram "onelane_lease_seconds" []
+        "How long the heads of lanes waited for their lease.";
+    LEASE_FAILURES = Counter "onelane_lease_failures_total" []
+        "Calls to the engine of leases that failed or took too long.";
+    LEASES_LOST = Counter "onelane_leases_lost_total" []
+        "Leases that became another's while their turn went on.";
+    LEASE_UP = Gauge "onelane_lease_up" []
+        "Whether turns are agreed among instances: 1, or 0 while the engine is bypassed; absent without one.";
     LANES = Gauge "onelane_lanes" []
         "Sessions with a request in their lane.";
     WAITING = Gauge "onelane_waiting" []
@@ -142,7 +152,7 @@ pub fn describe() {
             Form::Histogram => metrics::describe_histogram!(*name, Unit::Seconds, *help),
         }
     }
-    for name in [ATTACHED, ABANDONED, LEFT, RESUMED] {
+    for name in [ATTACHED, ABANDONED, LEFT, RESUMED, LEASE_FAILURES, LEASES_LOST] {
         counter!(name).absolute(0);
     }
     for kind in [Kind::Media, Kind::Multivariant].map(Kind::as_str) {
@@ -162,6 +172,9 @@ pub fn describe() {
         counter!(RESCUES, "reason" => verdict.as_str()).absolute(0);
         counter!(RETRIES, "verdict" => verdict.as_str()).absolute(0);
         counter!(RETRIES_DENIED, "verdict" => verdict.as_str()).absolute(0);
+    }
+    for result in ["granted", "bypassed"] {
+        counter!(LEASES, "result" => result).absolute(0);
     }
     for spent in ["false", "true"] {
         counter!(QUOTA_NEAR, "spent" => spent).absolute(0);

@@ -1,6 +1,7 @@
 //! Every log line of the library, by name, and every [metric](metrics). A session is shown by the first characters of its id, and the lines
 //! join with AWS's own by time, that beginning and the request id.
 
+mod lease;
 mod meters;
 pub mod metrics;
 mod pulse;
@@ -13,6 +14,7 @@ use http::{HeaderName, HeaderValue, StatusCode, Uri, response};
 use tracing::{debug, error, info, warn};
 
 pub(crate) use self::{
+    lease::{lease_bypassed, lease_down, lease_failed, lease_granted, lease_lost, lease_up},
     meters::{Meters, Name},
     pulse::Pulse,
     recent::{Recent, What},
@@ -33,6 +35,9 @@ pub const LANE: &str = "onelane::lane";
 
 /// The target of the lines on what the upstream's answers meant, and what was done about them.
 pub const VERDICT: &str = "onelane::verdict";
+
+/// The target of the lines on leases and on the engine that has them.
+pub const LEASE: &str = "onelane::lease";
 
 /// The header in which AWS names a request; its logs have the same id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");

@@ -24,6 +24,7 @@ use tokio::{net::TcpListener, task::spawn_blocking};
 
 use self::{answer::Body, live::Live, overview::Overview};
 use super::{listen::Door, metrics::Metrics, proxy::Proxy, reload::Reload};
+use crate::lease::Leases;
 
 /// How long the head of an admin request may take.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -139,7 +140,12 @@ impl Told {
         let Inner { readiness, metrics, proxy, door, live, .. } = &*self.0;
         match path {
             "/healthz" => answer::text(StatusCode::OK, "alive\n".to_owned()),
-            "/readyz" if readiness.is_ready() => answer::text(StatusCode::OK, "ready\n".to_owned()),
+            "/readyz" if readiness.is_ready() => {
+                // It serves all the same; for people, and for who asks why sessions conflict.
+                let trouble = proxy.layer().leases().and_then(Leases::trouble);
+                let detail = trouble.map(|why| format!("without leases: {why}\n")).unwrap_or_default();
+                answer::text(StatusCode::OK, format!("ready\n{detail}"))
+            }
             "/readyz" => {
                 let left = proxy.layer().exchanges();
                 answer::text(StatusCode::SERVICE_UNAVAILABLE, format!("draining: {left} exchanges left\n"))

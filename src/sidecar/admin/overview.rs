@@ -53,6 +53,11 @@ impl Overview<'_> {
         let recorded = self.proxy.recorder().map(|recorder| {
             json!({ "sessions": recorder.sessions_now(), "bytes": recorder.bytes(), "each": Recorder::EACH })
         });
+        let leases = self.proxy.layer().leases();
+        let lease = leases.map(|leases| {
+            let why = leases.trouble().map(|why| why.to_string());
+            json!({ "up": why.is_none(), "why": why })
+        });
         json!({
             "ready": self.readiness.is_ready(),
             "lanes": lanes.len(),
@@ -61,6 +66,7 @@ impl Overview<'_> {
             "connections": self.door.connections(),
             "longest": longest.collect::<Value>(),
             "recorded": recorded,
+            "lease": lease,
         })
     }
 }

@@ -92,7 +92,10 @@ const tiles = TILES.map(([name, of, says, alarm]) => {
 
 function drawLevels() {
   tiles.forEach((draw) => draw());
-  const { longest = [], ready, exchanges } = state.levels;
+  const { longest = [], ready, exchanges, lease } = state.levels;
+  const told = lease && !lease.up ? `Turns are not agreed with other instances: ${lease.why}. They are those of this one alone, and may conflict.` : '';
+  by('lease').hidden = !told;
+  if (by('lease').textContent !== told) by('lease').textContent = told;
   const rows = longest.map((lane) => make('tr', {}, make('td', {}, session(lane.session)), make('td', { class: 'number' }, String(lane.waiting))));
   if (!rows.length) rows.push(make('tr', {}, make('td', { colspan: 2, class: 'none' }, 'Nobody waits.')));
   // Who has come to a session by keyboard is not to lose it every second.

@@ -1,0 +1,308 @@
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, watch},
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use super::{
+    BUDGET, Grant, Lease, LeaseId, LeaseStore, StoreError, TTL, Token, Wakes, health::Health, held::Held,
+};
+use crate::{session::SessionKey, telemetry};
+
+/// How long one try to revive the engine may take.
+const REVIVE_WITHIN: Duration = Duration::from_secs(1);
+
+/// The pause between two of them: at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// Who waits for a lease asks again after the first, unless it is told before, and then ever more rarely up to the second: a
+/// message may be lost, and an instance may have died.
+const POLLS: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(100));
+
+/// The leases of one instance. A clone is the same.
+///
+/// Made within a tokio runtime that outlives it, which talks to the engine whichever runtime asks.
+#[derive(Debug, Clone)]
+pub struct Leases {
+    inner: Arc<Inner>,
+    _keeper: Arc<AbortOnDropHandle<()>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    store: Box<dyn LeaseStore>,
+    /// How long a call may take.
+    pub(super) budget: Duration,
+    /// Which instance this is.
+    instance: String,
+    turns: AtomicU64,
+    waiting: DashMap<LeaseId, Arc<Notify>>,
+    health: Health,
+    /// Whether the engine was tried, and what came of it.
+    tried: watch::Sender<bool>,
+    releases: TaskTracker,
+    runtime: Handle,
+}
+
+/// A wait for a lease. Dropping it ends it.
+#[derive(Debug)]
+struct Waiting<'a> {
+    inner: &'a Inner,
+    id: LeaseId,
+    told: Arc<Notify>,
+}
+
+// === impl Leases ===
+
+impl Leases {
+    /// Begins to use an engine. It is not waited for: until it answers, it is bypassed.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn start(store: impl LeaseStore) -> Self {
+        Self::within(BUDGET, store)
+    }
+
+    /// The same with another budget for each call: for an engine that is further away.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn within(budget: Duration, store: impl LeaseStore) -> Self {
+        let releases = TaskTracker::new();
+        // Closed, it can still track: that only lets `released` resolve whenever it is empty.
+        releases.close();
+        let inner = Arc::new(Inner {
+            store: Box::new(store),
+            budget,
+            instance: instance(),
+            turns: AtomicU64::new(0),
+            waiting: DashMap::new(),
+            health: Health::default(),
+            tried: watch::Sender::new(false),
+            releases,
+            runtime: Handle::current(),
+        });
+        let keeper = tokio::spawn(keep_up(Arc::clone(&inner)));
+        Self { inner, _keeper: Arc::new(AbortOnDropHandle::new(keeper)) }
+    }
+
+    /// Waits for a session's lease. It always comes to an end: where the engine is of no use, with no lease.
+    ///
+    /// Only the head of the session's lane may ask: two of one instance are not kept apart.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the place in line up.
+    pub async fn acquire(&self, key: &SessionKey, max_hold: Duration) -> Lease {
+        let inner = &self.inner;
+        if !inner.health.is_up() {
+            telemetry::lease_bypassed();
+            return Lease::none();
+        }
+        let began = Instant::now();
+        let id = LeaseId::of(key.id());
+        let ttl = TTL.min(lifetime(max_hold));
+        let waiting = inner.wait(id);
+        // From the first call on the engine may have granted it, whether or not its answer comes.
+        let held = Held { leases: Arc::clone(inner), id, token: inner.token() };
+        let mut pause = POLLS.0;
+        loop {
+            match timeout(inner.budget, inner.store.acquire(&id, &held.token, ttl)).await {
+                Ok(Ok(Grant::Granted)) => {
+                    inner.good();
+                    telemetry::lease_granted(began.elapsed());
+                    return Lease::of(held);
+                }
+                Ok(Ok(Grant::Taken)) => {
+                    inner.good();
+                    // Either is a reason to look again.
+                    let _told = timeout(inner.jitter(pause), waiting.told.notified()).await;
+                    pause = (pause * 2).min(POLLS.1);
+                }
+                Ok(Err(why)) => {
+                    inner.bad(why);
+                    break;
+                }
+                Err(_) => {
+                    inner.bad(StoreError::slow(inner.budget));
+                    break;
+                }
+            }
+            if !inner.health.is_up() {
+                break;
+            }
+        }
+        telemetry::lease_bypassed();
+        Lease::none()
+    }
+
+    /// Resolves once the engine was tried for the first time: whether it is of use.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn tried(&self) -> Result<(), StoreError> {
+        // The sender is in here.
+        let mut tried = self.inner.tried.subscribe();
+        let _tried = tried.wait_for(|tried| *tried).await;
+        self.trouble().map_or(Ok(()), Err)
+    }
+
+    /// Why the engine is not used; `None` if it is.
+    pub fn trouble(&self) -> Option<StoreError> {
+        let unknown = || StoreError::new("it was not reached yet");
+        (!self.inner.health.is_up()).then(|| self.inner.health.why().unwrap_or_else(unknown))
+    }
+
+    /// Resolves once the engine knows of all that was given up, or had its time to. For the end: others would wait.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops nothing.
+    pub async fn released(&self) {
+        self.inner.releases.wait().await;
+    }
+}
+
+/// A second more than the turn, for the way back.
+pub(super) fn lifetime(max_hold: Duration) -> Duration {
+    // A bound for the sum with the clock; nobody holds a turn for a year.
+    max_hold.min(Duration::from_secs(31_536_000)) + Duration::from_secs(1)
+}
+
+/// Ten digits by chance.
+fn instance() -> String {
+    let mut text = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
+    text.truncate(10);
+    text
+}
+
+/// Revives the engine whenever it is down, for ever.
+async fn keep_up(leases: Arc<Inner>) {
+    let mut pause = PAUSES.0;
+    loop {
+        let wakes = Wakes(Arc::downgrade(&leases));
+        let came = timeout(REVIVE_WITHIN, leases.store.revive(wakes)).await;
+        let risen = Instant::now();
+        match came.unwrap_or_else(|_| Err(StoreError::slow(REVIVE_WITHIN))) {
+            Ok(()) => {
+                leases.health.rise();
+                telemetry::lease_up();
+                leases.tried.send_replace(true);
+                leases.health.fallen().await;
+                leases.waiting.iter().for_each(|told| told.notify_one());
+            }
+            Err(why) => {
+                telemetry::lease_down(&why);
+                leases.health.fall(why);
+                leases.tried.send_replace(true);
+            }
+        }
+        sleep(leases.jitter(pause)).await;
+        // What fails again at once is let alone for longer.
+        pause = if risen.elapsed() > PAUSES.1 * 5 { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    pub(super) fn store(&self) -> &dyn LeaseStore {
+        &*self.store
+    }
+
+    pub(super) fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    fn token(&self) -> Token {
+        Token::new(&self.instance, self.turns.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn wait(&self, id: LeaseId) -> Waiting<'_> {
+        let told = Arc::new(Notify::new());
+        self.waiting.insert(id, Arc::clone(&told));
+        Waiting { inner: self, id, told }
+    }
+
+    /// This instance is next. If nobody wants it any more, the one after it is.
+    pub(super) fn next(self: &Arc<Self>, id: &LeaseId) {
+        let told = self.waiting.get(id).map(|told| Arc::clone(&told));
+        match told {
+            Some(told) => told.notify_one(),
+            None => self.release(*id, self.token()),
+        }
+    }
+
+    /// Gives a lease up in the background: no player waits for that.
+    pub(super) fn release(self: &Arc<Self>, id: LeaseId, token: Token) {
+        if !self.health.is_up() {
+            // It ends by itself.
+            return;
+        }
+        let inner = Arc::clone(self);
+        let release = async move {
+            match timeout(inner.budget, inner.store.release(&id, &token)).await {
+                Ok(Ok(())) => inner.good(),
+                Ok(Err(why)) => inner.bad(why),
+                Err(_) => inner.bad(StoreError::slow(inner.budget)),
+            }
+        };
+        self.releases.spawn_on(release, &self.runtime);
+    }
+
+    pub(super) fn good(&self) {
+        self.health.good();
+    }
+
+    pub(super) fn bad(&self, why: StoreError) {
+        telemetry::lease_failed(&why);
+        if self.health.bad(why.clone()) {
+            telemetry::lease_down(&why);
+        }
+    }
+
+    /// The engine is not there any more.
+    pub(super) fn down(&self, why: StoreError) {
+        if self.health.fall(why.clone()) {
+            telemetry::lease_down(&why);
+        }
+    }
+
+    /// A lease became another's while its turn went on.
+    pub(super) fn lost(&self, id: &LeaseId) {
+        telemetry::lease_lost(id);
+    }
+
+    /// Three quarters of it to all of it, so that instances do not ask in step.
+    fn jitter(&self, pause: Duration) -> Duration {
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let chance = RandomState::new().hash_one(turn) % 256;
+        pause.mul_f64(0.75 + chance as f64 / 1024.0)
+    }
+}
+
+// === impl Waiting ===
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.inner.waiting.remove_if(&self.id, |_, told| Arc::ptr_eq(told, &self.told));
+    }
+}

@@ -1,0 +1,9 @@
+//! Turns agreed among instances: by an engine that the test is, by a real Redis, and by three sidecars before one upstream.
+
+mod bad_input;
+mod engine;
+mod faults;
+mod fleet;
+mod policy;
+mod redis;
+mod viewers;

@@ -1,0 +1,254 @@
+//! When the engine is asked, and when it is not, by a clock that the test moves.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use onelane::{
+    lease::{Answer, BUDGET, Grant, LeaseId, LeaseStore, Leases, StoreError, Token, Wakes},
+    session::{SessionId, SessionKey},
+};
+use tokio::time::{Instant, sleep};
+
+const HOLD: Duration = Duration::from_secs(10);
+
+/// An engine in this process, which several instances share.
+#[derive(Debug, Clone, Default)]
+struct Engine(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    held: Mutex<HashMap<LeaseId, String>>,
+    /// How long each call takes, and whether it fails then.
+    slow: Mutex<Duration>,
+    fails: Mutex<bool>,
+    asked: AtomicUsize,
+    renewed: AtomicUsize,
+    revived: AtomicUsize,
+    wakes: Mutex<Vec<Wakes>>,
+}
+
+impl Engine {
+    fn call<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&Shared) -> T + Send + 'static,
+    ) -> Answer<'static, T> {
+        let shared = Arc::clone(&self.0);
+        // What was asked is done, whether or not anybody hears of it.
+        let done = tokio::spawn(async move {
+            let slow = *shared.slow.lock().expect("no panic");
+            sleep(slow).await;
+            match *shared.fails.lock().expect("no panic") {
+                true => Err(StoreError::new("it fails")),
+                false => Ok(what(&shared)),
+            }
+        });
+        Box::pin(async move { done.await.expect("no panic") })
+    }
+
+    fn is(&self, slow: Duration, fails: bool) {
+        *self.0.slow.lock().expect("no panic") = slow;
+        *self.0.fails.lock().expect("no panic") = fails;
+    }
+
+    fn asked(&self) -> usize {
+        self.0.asked.load(Ordering::Relaxed)
+    }
+
+    fn renewed(&self) -> usize {
+        self.0.renewed.load(Ordering::Relaxed)
+    }
+
+    fn held(&self) -> usize {
+        self.0.held.lock().expect("no panic").len()
+    }
+}
+
+impl LeaseStore for Engine {
+    fn revive(&self, wakes: Wakes) -> Answer<'_, ()> {
+        self.0.revived.fetch_add(1, Ordering::Relaxed);
+        self.0.wakes.lock().expect("no panic").push(wakes);
+        self.call(|_| ())
+    }
+
+    fn acquire(&self, lease: &LeaseId, token: &Token, _: Duration) -> Answer<'_, Grant> {
+        self.0.asked.fetch_add(1, Ordering::Relaxed);
+        let (lease, token) = (*lease, token.as_str().to_owned());
+        self.call(move |shared| {
+            let mut held = shared.held.lock().expect("no panic");
+            match held.get(&lease) {
+                Some(_) => Grant::Taken,
+                None => {
+                    held.insert(lease, token);
+                    Grant::Granted
+                }
+            }
+        })
+    }
+
+    fn renew(&self, lease: &LeaseId, token: &Token, _: Duration) -> Answer<'_, bool> {
+        self.0.renewed.fetch_add(1, Ordering::Relaxed);
+        let (lease, token) = (*lease, token.as_str().to_owned());
+        self.call(move |shared| shared.held.lock().expect("no panic").get(&lease) == Some(&token))
+    }
+
+    fn release(&self, lease: &LeaseId, token: &Token) -> Answer<'_, ()> {
+        let (lease, token) = (*lease, token.as_str().to_owned());
+        self.call(move |shared| {
+            let mut held = shared.held.lock().expect("no panic");
+            if held.get(&lease) == Some(&token) {
+                held.remove(&lease);
+                drop(held);
+                shared.wakes.lock().expect("no panic").iter().for_each(|wakes| wakes.next(&lease));
+            }
+        })
+    }
+}
+
+fn key() -> SessionKey {
+    SessionKey::new(None, None, SessionId::parse("a-session").expect("an id"))
+}
+
+async fn start(engine: &Engine) -> Leases {
+    let leases = Leases::start(engine.clone());
+    leases.tried().await.expect("it is of use");
+    leases
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_had_by_one_instance_and_then_by_the_next() {
+    let engine = Engine::default();
+    let (a, b) = (start(&engine).await, start(&engine).await);
+    let first = a.acquire(&key(), HOLD).await;
+    assert!(first.is_held());
+    let second = tokio::spawn(async move { b.acquire(&key(), HOLD).await });
+    sleep(Duration::from_secs(1)).await;
+    assert!(!second.is_finished());
+    // Told, it asks at once.
+    let (told, asked) = (Instant::now(), engine.asked());
+    drop(first);
+    assert!(second.await.expect("no panic").is_held());
+    assert_eq!((told.elapsed(), engine.asked()), (Duration::ZERO, asked + 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_is_slow_costs_little_and_soon_nothing() {
+    let engine = Engine::default();
+    let leases = start(&engine).await;
+    engine.is(HOLD, false);
+    let began = Instant::now();
+    for _ in 0..3 {
+        assert!(!leases.acquire(&key(), HOLD).await.is_held());
+    }
+    // The release of a lease that may have been granted counts as well.
+    assert!(began.elapsed() <= BUDGET * 3, "{:?}", began.elapsed());
+    assert!(leases.trouble().expect("it is of no use").to_string().contains("no answer within 50 ms"));
+    let (began, asked) = (Instant::now(), engine.asked());
+    for _ in 0..1000 {
+        assert!(!leases.acquire(&key(), HOLD).await.is_held());
+    }
+    assert_eq!((began.elapsed(), engine.asked()), (Duration::ZERO, asked));
+    // Well again, it is asked again.
+    engine.is(Duration::ZERO, false);
+    let well = Instant::now();
+    while leases.trouble().is_some() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(well.elapsed() < Duration::from_secs(3), "{:?}", well.elapsed());
+    assert!(leases.acquire(&key(), HOLD).await.is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_does_not_wait_for_an_engine_that_went_away() {
+    let engine = Engine::default();
+    let (a, b) = (start(&engine).await, start(&engine).await);
+    let _first = a.acquire(&key(), HOLD).await;
+    let second = tokio::spawn({
+        let b = b.clone();
+        async move { (b.acquire(&key(), HOLD).await.is_held(), Instant::now()) }
+    });
+    sleep(Duration::from_secs(1)).await;
+    engine.is(Duration::ZERO, true);
+    let gone = Instant::now();
+    for wakes in engine.0.wakes.lock().expect("no panic").iter() {
+        wakes.lost(StoreError::new("it went away"));
+    }
+    let (held, at) = second.await.expect("no panic");
+    assert!(!held && at - gone < Duration::from_millis(1), "{:?}", at - gone);
+    assert_eq!(b.trouble().expect("it went").to_string(), "it went away");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_renewed_to_the_end_of_its_turn_and_no_further() {
+    let engine = Engine::default();
+    let leases = start(&engine).await;
+    let lease = leases.acquire(&key(), HOLD).await;
+    let renewing = tokio::spawn(lease.renewal(HOLD).expect("it is held"));
+    sleep(HOLD + Duration::from_millis(500)).await;
+    assert_eq!(engine.renewed(), 10);
+    sleep(HOLD * 10).await;
+    assert!(!renewing.is_finished());
+    assert_eq!(engine.renewed(), 10, "a turn is over by then");
+    renewing.abort();
+    drop(lease);
+    leases.released().await;
+    assert_eq!(engine.held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_taken_away_is_not_renewed() {
+    let engine = Engine::default();
+    let leases = start(&engine).await;
+    let lease = leases.acquire(&key(), HOLD).await;
+    let _renewing = tokio::spawn(lease.renewal(HOLD).expect("it is held"));
+    engine.0.held.lock().expect("no panic").clear();
+    sleep(HOLD).await;
+    assert_eq!(engine.renewed(), 1);
+    drop(lease);
+    leases.released().await;
+    assert_eq!(leases.trouble(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_waiting_leaves_nothing_behind() {
+    let engine = Engine::default();
+    let (a, b) = (start(&engine).await, start(&engine).await);
+    let first = a.acquire(&key(), HOLD).await;
+    let second = tokio::spawn({
+        let b = b.clone();
+        async move { b.acquire(&key(), HOLD).await }
+    });
+    sleep(Duration::from_secs(1)).await;
+    second.abort();
+    assert!(second.await.is_err());
+    drop(first);
+    a.released().await;
+    b.released().await;
+    assert_eq!(engine.held(), 0);
+    // Given up while it is being asked for: it may have been granted.
+    engine.is(Duration::from_millis(10), false);
+    let third = tokio::spawn(async move { b.acquire(&key(), HOLD).await });
+    sleep(Duration::from_millis(5)).await;
+    third.abort();
+    a.released().await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(engine.held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_never_was_there_is_tried_now_and_then() {
+    let engine = Engine::default();
+    engine.is(Duration::ZERO, true);
+    let leases = Leases::start(engine.clone());
+    assert_eq!(leases.tried().await, Err(StoreError::new("it fails")));
+    sleep(Duration::from_secs(60)).await;
+    let tries = engine.0.revived.load(Ordering::Relaxed);
+    assert!((60..80).contains(&tries), "{tries}");
+    assert_eq!(engine.asked(), 0);
+    assert!(!leases.acquire(&key(), HOLD).await.is_held());
+}

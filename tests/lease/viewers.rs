@@ -1,0 +1,196 @@
+//! Three sidecars before one emulator, and viewers who load three playlists at once, each from the next sidecar.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    process::Stdio,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request};
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use tokio::{
+    process::{Child, Command},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use crate::redis::{HANG, free, until};
+
+const SIDECARS: usize = 3;
+
+/// How often a viewer loads its playlists.
+const REFRESH: Duration = Duration::from_secs(1);
+
+pub(crate) struct Fleet {
+    upstream: SocketAddr,
+    pub(crate) sidecars: Vec<Sidecar>,
+    client: Client<HttpConnector, Empty<Bytes>>,
+    _emulator: Child,
+}
+
+pub(crate) struct Sidecar {
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    _child: Child,
+}
+
+/// Viewers at work. They go on until they are told to stop.
+pub(crate) struct Viewers {
+    tasks: JoinSet<()>,
+    seen: Arc<Seen>,
+}
+
+/// What they saw.
+#[derive(Default)]
+pub(crate) struct Seen {
+    stop: AtomicBool,
+    next: AtomicUsize,
+    /// By status, and by the reason of a rescue.
+    pub(crate) answers: Mutex<BTreeMap<(u16, Option<String>), usize>>,
+}
+
+pub(crate) fn onelane(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onelane"));
+    command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    pub(crate) async fn start(flags: &[&str]) -> Self {
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let upstream = free();
+        let listen = upstream.to_string();
+        let emulator = onelane(&["emulate", "--listen", &listen, "--latency", "10ms..30ms"]).spawn();
+        let mut fleet =
+            Self { upstream, sidecars: Vec::new(), client, _emulator: emulator.expect("it starts") };
+        until("the emulator answers", || fleet.get(upstream, "/__emulator/stats")).await;
+        for _ in 0..SIDECARS {
+            let sidecar = Sidecar::start(upstream, flags);
+            until("it is ready", || fleet.get(sidecar.admin, "/readyz")).await;
+            fleet.sidecars.push(sidecar);
+        }
+        fleet
+    }
+
+    pub(crate) async fn get(&self, from: SocketAddr, path: &str) -> Option<String> {
+        get(&self.client, from, path).await.ok().filter(|answer| answer.0 == 200).map(|answer| answer.2)
+    }
+
+    /// How many requests met another of their session at the upstream.
+    pub(crate) async fn conflicts(&self) -> u64 {
+        let stats = self.get(self.upstream, "/__emulator/stats").await.expect("stats");
+        let stats: serde_json::Value = serde_json::from_str(&stats).expect("JSON");
+        stats["conflicts"].as_u64().expect("a number")
+    }
+
+    /// What a metric adds up to, over all sidecars.
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
+        let mut sum = 0.0;
+        for sidecar in &self.sidecars {
+            let text = self.get(sidecar.admin, "/metrics").await.expect("metrics");
+            let own = text.lines().filter_map(|line| line.strip_prefix(series)?.trim().parse::<f64>().ok());
+            sum += own.sum::<f64>();
+        }
+        sum
+    }
+
+    /// Waits until all of them agree on turns, or none does.
+    pub(crate) async fn agrees(&self, up: bool) {
+        let all = if up { SIDECARS as f64 } else { 0.0 };
+        until(&format!("lease_up is {all}"), || async {
+            (self.metric("onelane_lease_up").await == all).then_some(())
+        })
+        .await;
+    }
+
+    /// Lets so many viewers begin, spread over one refresh.
+    pub(crate) fn watch(&self, viewers: u32) -> Viewers {
+        let seen = Arc::new(Seen::default());
+        let entries: Vec<_> = self.sidecars.iter().map(|sidecar| sidecar.listen).collect();
+        let mut tasks = JoinSet::new();
+        for nth in 0..viewers {
+            let (seen, entries, client) = (Arc::clone(&seen), entries.clone(), self.client.clone());
+            tasks.spawn(async move {
+                sleep(REFRESH * nth / viewers).await;
+                view(&client, &entries, &seen).await;
+            });
+        }
+        Viewers { tasks, seen }
+    }
+}
+
+async fn get(
+    client: &Client<HttpConnector, Empty<Bytes>>,
+    from: SocketAddr,
+    path: &str,
+) -> Result<(u16, Option<String>, String), Box<dyn std::error::Error + Send + Sync>> {
+    let request = Request::get(format!("http://{from}{path}")).body(Empty::new())?;
+    let answer = timeout(HANG, client.request(request)).await??;
+    let rescue = answer.headers().get("x-onelane-rescue").and_then(|why| HeaderValue::to_str(why).ok());
+    let (status, rescue) = (answer.status().as_u16(), rescue.map(str::to_owned));
+    let body = answer.into_body().collect().await?.to_bytes();
+    Ok((status, rescue, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// A session from its beginning: three playlists at once, again and again.
+async fn view(client: &Client<HttpConnector, Empty<Bytes>>, entries: &[SocketAddr], seen: &Arc<Seen>) {
+    let next = || entries[seen.next.fetch_add(1, Ordering::Relaxed) % entries.len()];
+    let (_, _, master) = get(client, next(), "/v1/master/acct/Demo/index.m3u8").await.expect("an answer");
+    let (_, rest) = master.split_once("/manifest/acct/Demo/").expect("a link");
+    let session = &rest[..36];
+    while !seen.stop.load(Ordering::Relaxed) {
+        let mut burst = JoinSet::new();
+        for playlist in 0..3 {
+            let (client, from) = (client.clone(), next());
+            let path = format!("/v1/manifest/acct/Demo/{session}/{playlist}.m3u8");
+            burst.spawn(async move { get(&client, from, &path).await });
+        }
+        for answer in burst.join_all().await {
+            let key = answer.map_or((0, None), |(status, rescue, _)| (status, rescue));
+            *seen.answers.lock().expect("no panic").entry(key).or_default() += 1;
+        }
+        sleep(REFRESH).await;
+    }
+}
+
+// === impl Sidecar ===
+
+impl Sidecar {
+    fn start(upstream: SocketAddr, flags: &[&str]) -> Self {
+        let (listen, admin) = (free(), free());
+        let addresses = [format!("http://{upstream}"), listen.to_string(), admin.to_string()];
+        let [upstream, own, looks] = &addresses;
+        let all = ["serve", "--upstream", upstream, "--listen", own, "--admin", looks, "--log", "warn"];
+        let child = onelane(&[&all, flags].concat()).spawn().expect("it starts");
+        Self { listen, admin, _child: child }
+    }
+}
+
+// === impl Viewers ===
+
+impl Viewers {
+    /// Waits until they had so many more answers.
+    pub(crate) async fn had(&self, more: usize) {
+        let count = || self.seen.answers.lock().expect("no panic").values().sum::<usize>();
+        let enough = count() + more;
+        until("so many answers", || async { (count() >= enough).then_some(()) }).await;
+    }
+
+    pub(crate) async fn stop(self) -> BTreeMap<(u16, Option<String>), usize> {
+        self.seen.stop.store(true, Ordering::Relaxed);
+        timeout(HANG, self.tasks.join_all()).await.expect("nobody hangs");
+        std::mem::take(&mut *self.seen.answers.lock().expect("no panic"))
+    }
+}
