@@ -23,6 +23,10 @@ pub struct Config {
     /// Whether DASH manifests of a session take a turn. Default: no; AWS says that HLS players alone meet the
     /// conflict.
     pub dash: bool,
+    /// Whether the future of an answer drives its exchange, which moves to a task of its own when that future is dropped.
+    /// Cheaper, and right only where each future is polled until it is ready or dropped, as a server does: one that is put aside
+    /// holds up all of its session. Default: no; an exchange has a task from the start.
+    pub driven_by_players: bool,
     /// The bounds of the lanes. [`Limits::wait`] is not used here: `answer_within` bounds the wait.
     pub limits: Limits,
 }
@@ -66,6 +70,12 @@ impl Config {
         Self { dash, ..self }
     }
 
+    /// Sets [`driven_by_players`](Self::driven_by_players).
+    #[must_use]
+    pub fn driven_by_players(self, driven_by_players: bool) -> Self {
+        Self { driven_by_players, ..self }
+    }
+
     /// Sets [`limits`](Self::limits).
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
@@ -92,6 +102,7 @@ impl Default for Config {
             collect_up_to: 2 * 1024 * 1024,
             tracking: false,
             dash: false,
+            driven_by_players: false,
             limits: Limits::default(),
         }
     }

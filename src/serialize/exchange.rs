@@ -1,4 +1,8 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+};
 
 use http::{HeaderValue, Response, StatusCode};
 use tokio::sync::Notify;
@@ -7,6 +11,7 @@ use super::{
     Error, ErrorKind,
     body::{Parts, Whole},
     repeats::Identity,
+    story::Driven,
 };
 use crate::{observe::record::Note, telemetry};
 
@@ -189,6 +194,20 @@ impl Watcher {
             }
             answered.await;
         }
+    }
+
+    /// As [`answer`](Self::answer), for the one who drives the exchange. Nobody else answers it, so that there is no word of
+    /// it to wait for.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future abandons the exchange, which goes on in a task of its own.
+    pub(super) async fn drive(mut self, mut driven: Driven) -> Option<Result<Answer, Error>> {
+        poll_fn(|cx| {
+            driven.go_on(cx);
+            self.look().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 
     fn look(&mut self) -> Option<Option<Result<Answer, Error>>> {

@@ -43,6 +43,7 @@ mod future;
 mod layer;
 mod repeats;
 mod service;
+mod story;
 mod turn;
 
 pub use self::{

@@ -18,6 +18,7 @@ use super::{
     future::Passing,
     layer::State,
     repeats::{Entrance, Identity},
+    story::Driven,
     turn,
 };
 use crate::{
@@ -67,7 +68,8 @@ impl<S: fmt::Debug, E> fmt::Debug for Serialize<S, E> {
     }
 }
 
-/// Must be called within a tokio runtime: an exchange is a task of its own.
+/// Must be called within a tokio runtime: an exchange is a task of its own, if not
+/// [from the start](super::Config::driven_by_players).
 impl<S, E, ReqBody, ResBody> Service<Request<ReqBody>> for Serialize<S, E>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
@@ -142,21 +144,18 @@ where
     let Entrance { exchange, watcher, place } =
         state.repeats.enter(identity, note.as_ref(), || join(&state, &asked))?;
     // An attached request is kept: a stream has one reader, and whoever else waits must ask anew.
-    let kept = match place {
-        Some(place) => {
-            turn::run(&state, inner, exchange, place, asked.clone(), request);
-            None
-        }
+    let (kept, driven) = match place {
+        Some(place) => (None, turn::run(&state, inner, exchange, place, asked.clone(), request)),
         None => {
             if let (Some(note), Some(first)) = (&note, exchange.note()) {
                 note.attached_to(first);
             }
-            Some((inner, request))
+            (Some((inner, request)), None)
         }
     };
     Ok(async move {
         let deadline = asked.at.checked_add(state.config.answer_within);
-        if let Some(answer) = in_time(&asked, deadline, watcher).await? {
+        if let Some(answer) = in_time(&asked, deadline, watcher, driven).await? {
             return into_response(answer);
         }
         // Only who attached gets here: the stream is the maker's.
@@ -168,8 +167,8 @@ where
         }
         let ticket = join(&state, &asked)?;
         let (exchange, watcher) = Exchange::new(None, note);
-        turn::run(&state, inner, exchange, (ticket, None), asked.clone(), request);
-        let answer = in_time(&asked, deadline, watcher).await?;
+        let driven = turn::run(&state, inner, exchange, (ticket, None), asked.clone(), request);
+        let answer = in_time(&asked, deadline, watcher, driven).await?;
         answer.map_or(Err(Error::new(ErrorKind::Panicked)), into_response)
     })
 }
@@ -186,11 +185,18 @@ async fn in_time(
     asked: &turn::Asked,
     deadline: Option<Instant>,
     watcher: Watcher,
+    driven: Option<Driven>,
 ) -> Result<Option<Answer>, Error> {
-    let Some(deadline) = deadline else {
-        return watcher.answer().await.transpose();
+    let answer = async move {
+        match driven {
+            Some(driven) => watcher.drive(driven).await,
+            None => watcher.answer().await,
+        }
     };
-    timeout_at(deadline, watcher.answer())
+    let Some(deadline) = deadline else {
+        return answer.await.transpose();
+    };
+    timeout_at(deadline, answer)
         .await
         .unwrap_or_else(|_| {
             telemetry::timed_out(&asked.key, asked.kind, asked.at.elapsed());

@@ -23,6 +23,7 @@ use super::{
     exchange::{Answer, Audience, Exchange},
     layer::State,
     repeats::Open,
+    story::{Driven, Story},
 };
 use crate::{
     lane::{Ticket, Turn},
@@ -83,7 +84,7 @@ pub struct KeepTurn(pub Duration);
 /// players have their answer, and neither a repeat nor a sibling goes out.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// Starts an exchange in a task of its own, which its players cannot take down.
+/// Starts an exchange, which its players cannot take down: in a task of its own, or given back for its player to drive.
 pub(super) fn run<S, ReqBody, ResBody>(
     state: &State,
     inner: S,
@@ -91,7 +92,8 @@ pub(super) fn run<S, ReqBody, ResBody>(
     (ticket, open): (Ticket<SessionKey>, Option<Open>),
     asked: Asked,
     request: Request<ReqBody>,
-) where
+) -> Option<Driven>
+where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
@@ -105,8 +107,13 @@ pub(super) fn run<S, ReqBody, ResBody>(
     let (max_hold, collect_up_to) = (state.config.max_hold, state.config.collect_up_to);
     let terms = Terms { max_hold, collect_up_to, leases: state.leases.clone() };
     // Boxed, since the runtime copies a task's future several times, and this one is large.
-    let story = Box::pin(one_exchange(inner, request, ticket, players, terms));
-    state.exchanges.spawn(story);
+    let story = one_exchange(inner, request, ticket, players, terms);
+    let story: Story = Box::pin(state.exchanges.track_future(story));
+    if state.config.driven_by_players {
+        return Some(Driven::new(story));
+    }
+    tokio::spawn(story);
+    None
 }
 
 /// The story of one exchange, from its place in line to its answer.

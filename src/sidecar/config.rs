@@ -271,6 +271,8 @@ impl Config {
 
     fn serialize(&self) -> serialize::Config {
         serialize::Config::default()
+            // hyper polls every request until it is answered or dropped.
+            .driven_by_players(true)
             .answer_within(self.answer_within)
             .bound_all(true)
             .max_hold(self.max_hold)

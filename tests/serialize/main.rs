@@ -10,16 +10,16 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty, Full};
 use onelane::{
     lane::Limits,
-    serialize::{Config, ErrorKind, SerializeLayer},
+    serialize::{ErrorKind, SerializeLayer},
 };
 use tokio::time::{Instant, sleep, timeout};
 use tower::{BoxError, Layer as _, Service as _, ServiceBuilder, ServiceExt as _};
 
-use support::{A, B, answer, get, lane, media, method, parts, watch};
+use support::{A, B, answer, config, get, lane, media, method, parts, watch};
 
 #[tokio::test(start_paused = true)]
 async fn the_second_is_sent_when_the_first_has_ended() {
-    let (mut player, mut far) = lane(&SerializeLayer::new());
+    let (mut player, mut far) = lane(&SerializeLayer::with(config()));
     let video = watch(&mut player, media(A, 0));
     let audio = watch(&mut player, media(A, 1));
     let subtitles = watch(&mut player, media(A, 2));
@@ -48,7 +48,7 @@ async fn the_second_is_sent_when_the_first_has_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn sessions_do_not_wait_for_each_other() {
-    let layer = SerializeLayer::new();
+    let layer = SerializeLayer::with(config());
     let (mut player, mut far) = lane(&layer);
     let _one = watch(&mut player, media(A, 0));
     let _other = watch(&mut player, media(B, 0));
@@ -59,7 +59,7 @@ async fn sessions_do_not_wait_for_each_other() {
 
 #[tokio::test(start_paused = true)]
 async fn all_services_of_a_layer_share_the_lanes() {
-    let layer = SerializeLayer::new();
+    let layer = SerializeLayer::with(config());
     let (mut one, mut far_one) = lane(&layer);
     let (mut other, mut far_other) = lane(&layer);
     let _video = watch(&mut one, media(A, 0));
@@ -72,7 +72,7 @@ async fn all_services_of_a_layer_share_the_lanes() {
 
 #[tokio::test(start_paused = true)]
 async fn an_abandoned_exchange_keeps_its_turn_to_the_end() {
-    let layer = SerializeLayer::new();
+    let layer = SerializeLayer::with(config());
     let (mut player, mut far) = lane(&layer);
     let video = watch(&mut player, media(A, 0));
     let (_, with) = far.asked().await;
@@ -90,7 +90,7 @@ async fn an_abandoned_exchange_keeps_its_turn_to_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_was_left_while_it_waited_is_never_sent() {
-    let layer = SerializeLayer::new();
+    let layer = SerializeLayer::with(config());
     let (mut player, mut far) = lane(&layer);
     let _video = watch(&mut player, media(A, 0));
     let (_, with) = far.asked().await;
@@ -111,7 +111,7 @@ async fn a_request_that_was_left_while_it_waited_is_never_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn a_future_that_is_never_polled_leaves_no_trace() {
-    let layer = SerializeLayer::new();
+    let layer = SerializeLayer::with(config());
     let (mut player, mut far) = lane(&layer);
     let unpolled = player.call(media(A, 0));
     // Its exchange runs all the same: whoever holds it cannot hold up the session.
@@ -124,7 +124,7 @@ async fn a_future_that_is_never_polled_leaves_no_trace() {
 
 #[tokio::test(start_paused = true)]
 async fn fifty_repeats_are_one_exchange() {
-    let (mut player, mut far) = lane(&SerializeLayer::new());
+    let (mut player, mut far) = lane(&SerializeLayer::with(config()));
     let players: Vec<_> = (0..50).map(|_| watch(&mut player, media(A, 0))).collect();
     let (_, with) = far.asked().await;
     far.quiet().await;
@@ -137,7 +137,7 @@ async fn fifty_repeats_are_one_exchange() {
 
 #[tokio::test(start_paused = true)]
 async fn a_repeat_attaches_to_the_exchange_that_its_player_left() {
-    let (mut player, mut far) = lane(&SerializeLayer::new());
+    let (mut player, mut far) = lane(&SerializeLayer::with(config()));
     let first = watch(&mut player, media(A, 0));
     let (_, with) = far.asked().await;
     first.abort();
@@ -151,7 +151,7 @@ async fn a_repeat_attaches_to_the_exchange_that_its_player_left() {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiting_exchange_lives_as_long_as_one_player_wants_it() {
-    let (mut player, mut far) = lane(&SerializeLayer::new());
+    let (mut player, mut far) = lane(&SerializeLayer::with(config()));
     let _video = watch(&mut player, media(A, 0));
     let (_, with) = far.asked().await;
     let leader = watch(&mut player, media(A, 1));
@@ -167,7 +167,7 @@ async fn a_waiting_exchange_lives_as_long_as_one_player_wants_it() {
 
 #[tokio::test(start_paused = true)]
 async fn only_equal_requests_share_an_answer() {
-    let (mut player, mut far) = lane(&SerializeLayer::new());
+    let (mut player, mut far) = lane(&SerializeLayer::with(config()));
     let mut gzip = media(A, 0);
     gzip.headers_mut().insert("accept-encoding", "gzip".parse().unwrap());
     let requests = [
@@ -188,7 +188,7 @@ async fn only_equal_requests_share_an_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_are_not_safe_are_never_shared() {
-    let layer = SerializeLayer::with(Config::default().tracking(true));
+    let layer = SerializeLayer::with(config().tracking(true));
     let (mut player, mut far) = lane(&layer);
     let uri = format!("/v1/tracking/acct/Demo/{A}");
     let _one = watch(&mut player, method(Method::POST, &uri));
@@ -201,7 +201,7 @@ async fn requests_that_are_not_safe_are_never_shared() {
 
 #[tokio::test(start_paused = true)]
 async fn what_needs_no_lane_goes_straight_through() {
-    let layer = SerializeLayer::new();
+    let layer = SerializeLayer::with(config());
     let (mut player, mut far) = lane(&layer);
     let straight = [
         get("/v1/master/acct/Demo/index.m3u8"),
@@ -226,7 +226,7 @@ async fn what_needs_no_lane_goes_straight_through() {
 
 #[tokio::test(start_paused = true)]
 async fn playlists_of_a_session_share_its_lane_whatever_their_shape() {
-    let layer = SerializeLayer::with(Config::default().tracking(true).dash(true));
+    let layer = SerializeLayer::with(config().tracking(true).dash(true));
     let (mut player, mut far) = lane(&layer);
     let requests = [
         media(A, 0),
@@ -246,7 +246,7 @@ async fn playlists_of_a_session_share_its_lane_whatever_their_shape() {
 
 #[tokio::test(start_paused = true)]
 async fn past_its_time_the_player_is_answered_and_the_exchange_goes_on() {
-    let (mut player, mut far) = lane(&SerializeLayer::new());
+    let (mut player, mut far) = lane(&SerializeLayer::with(config()));
     let started = Instant::now();
     let video = watch(&mut player, media(A, 0));
     let (_, with) = far.asked().await;
@@ -267,7 +267,7 @@ async fn past_its_time_the_player_is_answered_and_the_exchange_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn past_max_hold_the_turn_goes_to_the_next() {
-    let (mut player, mut far) = lane(&SerializeLayer::new());
+    let (mut player, mut far) = lane(&SerializeLayer::with(config()));
     let _video = watch(&mut player, media(A, 0));
     let (_, black_hole) = far.asked().await;
     let started = Instant::now();
@@ -288,7 +288,7 @@ async fn past_max_hold_the_turn_goes_to_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn a_large_body_streams_and_keeps_its_turn() {
-    let (mut player, mut far) = lane(&SerializeLayer::with(Config::default().collect_up_to(10)));
+    let (mut player, mut far) = lane(&SerializeLayer::with(config().collect_up_to(10)));
     let response = tokio::spawn(player.call(media(A, 0)));
     let audio = watch(&mut player, media(A, 1));
     let (_, with) = far.asked().await;
@@ -309,7 +309,7 @@ async fn a_large_body_streams_and_keeps_its_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_its_player_left_is_read_to_its_end() {
-    let (mut player, mut far) = lane(&SerializeLayer::with(Config::default().collect_up_to(2)));
+    let (mut player, mut far) = lane(&SerializeLayer::with(config().collect_up_to(2)));
     let response = tokio::spawn(player.call(media(A, 0)));
     let _audio = watch(&mut player, media(A, 1));
     let (_, with) = far.asked().await;
@@ -327,7 +327,7 @@ async fn a_stream_that_its_player_left_is_read_to_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_cut_off_at_max_hold_does_not_pass_for_a_whole_playlist() {
-    let (mut player, mut far) = lane(&SerializeLayer::with(Config::default().collect_up_to(2)));
+    let (mut player, mut far) = lane(&SerializeLayer::with(config().collect_up_to(2)));
     let video = watch(&mut player, media(A, 0));
     let (_, with) = far.asked().await;
     let (body, sender) = parts();
@@ -339,7 +339,7 @@ async fn a_stream_cut_off_at_max_hold_does_not_pass_for_a_whole_playlist() {
 
 #[tokio::test(start_paused = true)]
 async fn who_attached_to_a_stream_asks_anew() {
-    let (mut player, mut far) = lane(&SerializeLayer::with(Config::default().collect_up_to(2)));
+    let (mut player, mut far) = lane(&SerializeLayer::with(config().collect_up_to(2)));
     let players = [watch(&mut player, media(A, 0)), watch(&mut player, media(A, 0))];
     for _ in 0..2 {
         let (_, with) = far.asked().await;
@@ -352,7 +352,7 @@ async fn who_attached_to_a_stream_asks_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_the_makers_even_if_another_looks_first() {
-    let (mut player, mut far) = lane(&SerializeLayer::with(Config::default().collect_up_to(2)));
+    let (mut player, mut far) = lane(&SerializeLayer::with(config().collect_up_to(2)));
     let maker = player.call(media(A, 0));
     let attached = watch(&mut player, media(A, 0));
     answer(far.asked().await.1, "large");
@@ -366,7 +366,7 @@ async fn a_stream_is_the_makers_even_if_another_looks_first() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_whose_maker_left_goes_to_one_that_attached() {
-    let (mut player, mut far) = lane(&SerializeLayer::with(Config::default().collect_up_to(2)));
+    let (mut player, mut far) = lane(&SerializeLayer::with(config().collect_up_to(2)));
     let maker = watch(&mut player, media(A, 0));
     let attached = watch(&mut player, media(A, 0));
     let (_, with) = far.asked().await;
@@ -379,7 +379,7 @@ async fn a_stream_whose_maker_left_goes_to_one_that_attached() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_breaks_is_no_playlist() {
-    let (mut player, mut far) = lane(&SerializeLayer::new());
+    let (mut player, mut far) = lane(&SerializeLayer::with(config()));
     let video = watch(&mut player, media(A, 0));
     let _audio = watch(&mut player, media(A, 1));
     let (_, with) = far.asked().await;
@@ -394,7 +394,7 @@ async fn a_body_that_breaks_is_no_playlist() {
 
 #[tokio::test(start_paused = true)]
 async fn after_a_stream_that_breaks_the_turn_is_kept_for_a_moment() {
-    let (mut player, mut far) = lane(&SerializeLayer::with(Config::default().collect_up_to(2)));
+    let (mut player, mut far) = lane(&SerializeLayer::with(config().collect_up_to(2)));
     let video = watch(&mut player, media(A, 0));
     let _audio = watch(&mut player, media(A, 1));
     let (_, with) = far.asked().await;
@@ -410,7 +410,7 @@ async fn after_a_stream_that_breaks_the_turn_is_kept_for_a_moment() {
 
 #[tokio::test(start_paused = true)]
 async fn an_upstream_that_fails_passes_the_turn_on() {
-    let (mut player, mut far) = lane(&SerializeLayer::new());
+    let (mut player, mut far) = lane(&SerializeLayer::with(config()));
     let video = watch(&mut player, media(A, 0));
     let audio = watch(&mut player, media(A, 1));
     far.asked().await.1.send_error("connection refused");
@@ -424,7 +424,7 @@ async fn an_upstream_that_fails_passes_the_turn_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_is_one_exchanges_own() {
-    let layer = SerializeLayer::new();
+    let layer = SerializeLayer::with(config());
     let mut player = layer.layer(tower::service_fn(async |request: Request<Empty<Bytes>>| {
         assert!(!request.uri().path().ends_with("/0.m3u8"), "this one panics");
         Ok::<_, BoxError>(Response::new(Full::new(Bytes::from("fine"))))
@@ -441,7 +441,7 @@ async fn a_panic_is_one_exchanges_own() {
 #[tokio::test(start_paused = true)]
 async fn a_full_lane_refuses() {
     let limits = Limits::default().depth(2);
-    let (mut player, mut far) = lane(&SerializeLayer::with(Config::default().limits(limits)));
+    let (mut player, mut far) = lane(&SerializeLayer::with(config().limits(limits)));
     let _first = watch(&mut player, media(A, 0));
     let _second = watch(&mut player, media(A, 1));
     let error = watch(&mut player, media(A, 2)).await.unwrap().unwrap_err();
@@ -453,7 +453,7 @@ async fn a_full_lane_refuses() {
 
 #[tokio::test(start_paused = true)]
 async fn a_malformed_session_is_refused_with_a_reason() {
-    let (mut player, mut far) = lane(&SerializeLayer::new());
+    let (mut player, mut far) = lane(&SerializeLayer::with(config()));
     for session in ["", "..", "%00", "a%2Fb", &"x".repeat(4096)] {
         let error = watch(&mut player, media(session, 0)).await.unwrap().unwrap_err();
         assert_eq!((error.kind(), error.status().as_u16()), (ErrorKind::MalformedSession, 400), "{session}");
@@ -464,7 +464,7 @@ async fn a_malformed_session_is_refused_with_a_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn closing_ends_the_wait_and_leaves_the_flight() {
-    let layer = SerializeLayer::new();
+    let layer = SerializeLayer::with(config());
     let (mut player, mut far) = lane(&layer);
     let video = watch(&mut player, media(A, 0));
     let (_, with) = far.asked().await;
@@ -480,7 +480,7 @@ async fn closing_ends_the_wait_and_leaves_the_flight() {
 
 #[tokio::test(start_paused = true)]
 async fn drained_waits_for_those_whose_player_left() {
-    let layer = SerializeLayer::new();
+    let layer = SerializeLayer::with(config());
     let (mut player, mut far) = lane(&layer);
     let video = watch(&mut player, media(A, 0));
     let (_, with) = far.asked().await;
@@ -500,7 +500,7 @@ async fn an_inner_service_of_few_places_does_not_deadlock() {
             Ok::<_, BoxError>(Response::new(Full::new(Bytes::from("x"))))
         },
     ));
-    let player = SerializeLayer::new().layer(inner);
+    let player = SerializeLayer::with(config()).layer(inner);
     let all = (0..16).map(|n| player.clone().oneshot(media(A, n)));
     for answer in all.map(tokio::spawn).collect::<Vec<_>>() {
         assert_eq!(answer.await.unwrap().unwrap().status(), 200);

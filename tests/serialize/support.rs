@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Empty};
-use onelane::serialize::{Error, Serialize, SerializeLayer};
+use onelane::serialize::{Config, Error, Serialize, SerializeLayer};
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
@@ -32,6 +32,11 @@ pub(crate) struct Far(mock::Handle<Asked, Told>);
 /// A response body whose parts a test sends when it likes.
 #[derive(Debug)]
 pub(crate) struct Parts(mpsc::UnboundedReceiver<Result<Frame<Bytes>, BoxError>>);
+
+/// The defaults; in `driven.rs`, players drive their exchanges.
+pub(crate) fn config() -> Config {
+    Config::default().driven_by_players(env!("CARGO_CRATE_NAME") == "driven")
+}
 
 pub(crate) fn lane(layer: &SerializeLayer) -> (Player, Far) {
     let (upstream, mut handle) = mock::pair();
