@@ -2,6 +2,7 @@ use std::{collections::VecDeque, fmt, time::Duration};
 
 use bytes::Bytes;
 use http::HeaderMap;
+use tokio::time::Instant;
 
 use crate::upstream::playlist::Summary;
 
@@ -13,6 +14,7 @@ pub struct Good<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a VecDeque<Bytes>,
     pub(super) numbers: Numbers,
+    pub(super) unchanged: Option<Instant>,
 }
 
 /// What was read in a playlist.
@@ -31,7 +33,7 @@ impl<'a> Good<'a> {
     /// A playlist of these headers and this body, in the pieces in which it came, of which nothing else is
     /// known: as it is for a multivariant playlist.
     pub fn new(headers: &'a HeaderMap, body: &'a VecDeque<Bytes>) -> Self {
-        Self { headers, body, numbers: Numbers::default() }
+        Self { headers, body, numbers: Numbers::default(), unchanged: None }
     }
 
     /// Sets its `EXT-X-MEDIA-SEQUENCE`; 0 for a media playlist without (RFC 8216 section 4.3.3.2), `None` for
@@ -67,6 +69,14 @@ impl<'a> Good<'a> {
     #[must_use]
     pub fn summary(mut self, summary: Option<Summary>) -> Self {
         self.numbers.summary = summary;
+        self
+    }
+
+    /// Sets since when it is known, as [`Store::same`](super::Store::same) says: it is not compared with what is kept since
+    /// then. Default: unknown.
+    #[must_use]
+    pub fn unchanged(mut self, unchanged: Option<Instant>) -> Self {
+        self.unchanged = unchanged;
         self
     }
 

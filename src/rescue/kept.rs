@@ -55,7 +55,7 @@ impl Kept {
     /// Takes a later answer in. `true` if its content is another; otherwise the head stays that of the first,
     /// since it is seldom in the processor's caches and would cost more to compare than all the rest.
     pub(super) fn renew(&mut self, good: &Good<'_>, now: Instant) -> bool {
-        let changed = !good.is(&self.body);
+        let changed = good.unchanged != Some(self.changed) && !good.is(&self.body);
         if changed {
             if !self.head.is(good.headers) {
                 self.head = Arc::new(Head::of(good.headers));

@@ -57,12 +57,13 @@ impl Shelf {
         self.places.iter().any(|place| place.url.split('?').next() == Some(path))
     }
 
-    /// What was read of a playlist before, if this is the very same.
-    pub(super) fn same(&self, url: &Url<'_>, good: &Good<'_>) -> Option<Summary> {
+    /// What was read of a playlist before, if this is the very same, and since when it is.
+    pub(super) fn same(&self, url: &Url<'_>, good: &Good<'_>) -> Option<(Summary, Instant)> {
         let coding = Coding::of(good.headers)?;
         let place = self.places.iter().find(|place| *place.url == *url.whole)?;
         let kept = place.forms.iter().find(|kept| kept.coding == coding)?;
-        kept.numbers.summary.filter(|_| good.is(&kept.body))
+        let summary = kept.numbers.summary.filter(|_| good.is(&kept.body))?;
+        Some((summary, kept.changed))
     }
 
     /// When the upstream last gave something good.

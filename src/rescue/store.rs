@@ -211,8 +211,9 @@ impl Store {
     }
 
     /// What was [read](Good::summary) of the playlist that is kept of `uri`, if `good` is the very same: reading it
-    /// again would cost twenty times as much as to compare.
-    pub fn same(&self, session: &SessionKey, uri: &Uri, good: &Good<'_>) -> Option<Summary> {
+    /// again would cost twenty times as much as to compare. With it, since when it has been the same, for
+    /// [`Good::unchanged`].
+    pub fn same(&self, session: &SessionKey, uri: &Uri, good: &Good<'_>) -> Option<(Summary, Instant)> {
         self.sessions.peek(session)?.shared.state().shelf.same(&Url::of(uri), good)
     }
 
@@ -576,7 +577,20 @@ mod tests {
         assert_eq!(same(&answer), None);
         let good = answer.good().summary(Some(summary));
         scene.store.learn(&scene.session, &uri(URL), &good, Instant::now());
-        assert_eq!(same(&answer), Some(summary));
+        let (read, since) = same(&answer).expect("the very same");
+        assert_eq!(read, summary);
+        let unchanged = good.unchanged(Some(since));
+        assert_eq!(
+            scene.store.learn(&scene.session, &uri(URL), &unchanged, Instant::now()),
+            Learned::Unchanged
+        );
+        advance(secs(1)).await;
+        let changed = Answer { sequence: Some(1), segments: 1, ..Answer::of("#EXTM3U\n") };
+        scene.learn(URL, &changed);
+        let stale = scene.store.learn(&scene.session, &uri(URL), &unchanged, Instant::now());
+        assert_eq!(stale, Learned::Older, "what has changed since is compared");
+        scene.store.forget(&scene.session);
+        scene.store.learn(&scene.session, &uri(URL), &good, Instant::now());
         assert_eq!(same(&Answer::of("#EXTM3U\n")), None);
         assert_eq!(same(&answer.clone().with("content-encoding", "gzip")), None);
         scene.store.forget(&scene.session);

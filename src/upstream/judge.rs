@@ -151,7 +151,9 @@ impl Case {
         let collected = collect(Pin::new(&mut body), self.judge.collect_up_to).await?;
         let judgement = match &collected {
             Collected::Whole(whole) if self.method != Method::HEAD => match self.known(&head, &whole.data) {
-                Some(summary) => Judgement { summary: Some(summary), ..Verdict::Playlist.into() },
+                Some((summary, since)) => {
+                    Judgement { summary: Some(summary), unchanged: Some(since), ..Verdict::Playlist.into() }
+                }
                 None => self.judge(&head, &whole.data),
             },
             _ => Judgement::without_body(kind, has_session, head.status, &head.headers),
@@ -173,7 +175,7 @@ impl Case {
     }
 
     /// What was read of this very playlist before: between two segments most are the same again.
-    fn known(&self, head: &Parts, data: &VecDeque<Bytes>) -> Option<Summary> {
+    fn known(&self, head: &Parts, data: &VecDeque<Bytes>) -> Option<(Summary, Instant)> {
         let lessons = self.judge.lessons.as_ref().filter(|_| head.status == StatusCode::OK)?;
         lessons.store.same(self.named.key()?, &self.uri, &Good::new(&head.headers, data))
     }

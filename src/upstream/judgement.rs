@@ -1,4 +1,5 @@
 use http::{HeaderMap, HeaderName, StatusCode, header};
+use tokio::time::Instant;
 
 use super::{
     Exception, Flaw, Verdict, decode,
@@ -27,6 +28,8 @@ pub struct Judgement {
     pub summary: Option<Summary>,
     /// What is wrong with a success that should be a playlist, or why it could not be judged.
     pub flaw: Option<Flaw>,
+    /// Since when it is known, if it is the very playlist that is kept: it need not be compared again.
+    pub(crate) unchanged: Option<Instant>,
 }
 
 // === impl Judgement ===
@@ -105,7 +108,15 @@ impl Judgement {
 impl From<Verdict> for Judgement {
     /// A verdict that needs no grounds.
     fn from(verdict: Verdict) -> Self {
-        Self { verdict, exception: None, named: false, message: None, summary: None, flaw: None }
+        Self {
+            verdict,
+            exception: None,
+            named: false,
+            message: None,
+            summary: None,
+            flaw: None,
+            unchanged: None,
+        }
     }
 }
 

@@ -129,7 +129,7 @@ impl Lessons {
             Verdict::Playlist => {
                 let good = match (body.pieces(), judgement.summary) {
                     (Some(pieces), Some(summary)) if method == Method::GET && status == StatusCode::OK => {
-                        Some(good(headers, pieces, &summary))
+                        Some(good(headers, pieces, &summary).unchanged(judgement.unchanged))
                     }
                     _ => None,
                 };
