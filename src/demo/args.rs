@@ -9,8 +9,9 @@ pub struct Args {
     /// Players on each side, a session each
     ///
     /// All of them run in this process. Each makes some three requests a second and may hold eight files open:
-    /// from about a thousand on, mind `ulimit -n` and the processors, which then decide the latencies.
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// from about a thousand on, mind `ulimit -n` and the processors, which then decide the latencies. With --serve 20
+    /// unless said otherwise.
+    #[arg(long, value_name = "N", default_value_t = 200, default_value_if("serve", "true", "20"), value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub sessions: u32,
 
     /// How long each of the two sides runs
@@ -30,8 +31,13 @@ pub struct Args {
     pub seed: Option<u64>,
 
     /// One JSON object in place of the table
-    #[arg(long)]
+    #[arg(long, conflicts_with = "serve")]
     pub json: bool,
+
+    /// Stay up until SIGINT or SIGTERM, to look at: both sides at once, onelane with its page, and something that goes wrong every few
+    /// seconds
+    #[arg(long, conflicts_with = "seconds")]
+    pub serve: bool,
 }
 
 /// The models that conflict: without conflicts there is nothing to show.

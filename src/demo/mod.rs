@@ -16,7 +16,9 @@ mod player;
 mod progress;
 mod report;
 mod side;
+mod stay;
 mod tally;
+mod trouble;
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -24,17 +26,28 @@ pub use self::args::Args;
 use self::{
     report::Report,
     side::{Side, Way},
+    stay::Stay,
 };
 
 /// The command `onelane demo`: runs both sides and says what they show, on standard output.
 ///
-/// It succeeds when the direct side met conflicts and the other side none.
+/// It succeeds when the direct side met conflicts and the other side none. With `--serve` both run at once, to be looked at, until a signal ends
+/// it.
 ///
 /// # Cancel safety
 ///
 /// Dropped, its players stop at once.
 pub async fn run(args: Args) -> ExitCode {
     let seed = args.seed.unwrap_or_else(|| rand::random::<u32>().into());
+    if args.serve {
+        return match Stay::run(&args, seed).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("onelane demo: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let mut sides = Vec::with_capacity(2);
     for way in [Way::Direct, Way::Onelane] {
         match Side::run(way, &args, seed).await {

@@ -9,7 +9,7 @@ use super::{client::Client, links::Playlists};
 pub(super) const REFRESH: Duration = Duration::from_secs(1);
 
 /// Any multivariant playlist will do: the emulator makes a session of each.
-const MULTIVARIANT: &str = "/v1/master/acct/Demo/index.m3u8";
+pub(super) const MULTIVARIANT: &str = "/v1/master/acct/Demo/index.m3u8";
 
 /// When a switch comes in the middle of a load, in milliseconds after its beginning.
 const SWITCH_AFTER: std::ops::Range<u64> = 2..20;

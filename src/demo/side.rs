@@ -49,7 +49,7 @@ pub(super) struct Side {
 }
 
 /// Any port of the loopback.
-const FREE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(super) const FREE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 // === impl Way ===
 
@@ -120,7 +120,7 @@ impl Side {
     }
 }
 
-fn emulation(args: &Args, seed: u64) -> emulator::Args {
+pub(super) fn emulation(args: &Args, seed: u64) -> emulator::Args {
     emulator::Args {
         listen: FREE,
         conflict: args.conflict,
