@@ -17,7 +17,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
 use tower::{
     Layer, ServiceBuilder,
     layer::util::Identity,
@@ -35,7 +34,7 @@ use crate::{
     serialize::{self, Serialize, SerializeLayer},
     session::{MediaTailor, Name, NameLayer, SessionKey},
     shield::{self, Shield, ShieldLayer},
-    telemetry::metrics::Levels,
+    telemetry::{Levels, OwnLevels},
     upstream::{
         Again, Judge, JudgeLayer, Learn, LearnLayer, Lessons, RetryConfig, Settle, StripDirectives,
         StripDirectivesLayer, playlist::Limits,
@@ -240,11 +239,18 @@ impl<E> Stack<E> {
 }
 
 impl<E, R: Clone> Stack<E, R> {
-    /// The same lanes and lessons under another configuration and with a retry budget of its own, for an upstream beside this
-    /// one: sessions are told apart by their upstream, so neither meets what is the other's.
+    /// The same lanes under another configuration, for an upstream beside this one: sessions are told apart by their upstream,
+    /// so neither meets what is the other's. It has a retry budget, a quota of 4xx and learned gaps of its own.
     #[must_use]
     pub fn beside(&self, config: Config) -> Self {
-        Self { again: Again::new(config.attempts()), ..self.reconfigured(config) }
+        let lessons = self.lessons.beside(config.rescue.clone(), config.shield.clone(), config.settle);
+        Self { again: Again::new(config.attempts()), ..self.learning(config, lessons) }
+    }
+
+    /// Calls the upstream by a name, where there are several: the label `upstream` of the metrics that count for each.
+    #[must_use]
+    pub fn named(self, upstream: impl Into<Arc<str>>) -> Self {
+        Self { observe: self.observe.for_upstream(upstream.into()), ..self }
     }
 
     /// The same lanes and lessons under another configuration, for requests from now on: those in line and in flight are
@@ -253,9 +259,13 @@ impl<E, R: Clone> Stack<E, R> {
     /// The memory of [`rescue::Config::bytes`] is shared out anew at once.
     #[must_use]
     pub fn reconfigured(&self, config: Config) -> Self {
-        let (retry, judge) = (config.attempts(), config.judge());
-        let Config { remap, rescue, shield, serialize, settle, strip_directives, .. } = config;
-        let lessons = Arc::new(self.lessons.reconfigured(rescue, shield, settle));
+        let lessons = self.lessons.reconfigured(config.rescue.clone(), config.shield.clone(), config.settle);
+        self.learning(config, lessons)
+    }
+
+    fn learning(&self, config: Config, lessons: Lessons) -> Self {
+        let (retry, judge, lessons) = (config.attempts(), config.judge(), Arc::new(lessons));
+        let Config { remap, serialize, strip_directives, .. } = config;
         Self {
             strip: StripDirectivesLayer::new(strip_directives),
             name: self.name.clone(),
@@ -304,22 +314,23 @@ impl<E, R> Stack<E, R> {
     /// Shows the gauges of the [metrics](crate::telemetry::metrics) as they are now. Call it before the recorder is read: nothing
     /// else sets them.
     pub fn show_levels(&self) {
-        let (lanes, lessons) = (self.lanes(), &*self.lessons);
-        let Lessons { store, marks, quota, settle, .. } = lessons;
-        let now = Instant::now();
-        let levels = Levels {
-            lanes: lanes.len(),
-            waiting: lanes.waiting(),
-            exchanges: self.serialize.exchanges(),
-            marked: marks.len(),
-            quota_configurations: quota.configurations(),
-            quota_used: quota.used(now),
-            settle: settle.longest(now),
-            store_bytes: store.bytes(),
-            store_playlists: store.playlists(),
-            store_sessions: store.sessions(),
-        };
-        levels.show();
+        self.show_shared_levels();
+        self.show_own_levels();
+    }
+
+    /// Those that all upstreams have in common.
+    pub(crate) fn show_shared_levels(&self) {
+        Levels::of(&self.serialize, &self.lessons).show();
+    }
+
+    /// Those that each upstream has by itself.
+    pub(crate) fn show_own_levels(&self) {
+        OwnLevels::of(&self.lessons).show(self.upstream());
+    }
+
+    /// What the upstream is called, where there are several.
+    pub(crate) fn upstream(&self) -> Option<&Arc<str>> {
+        self.observe.upstream()
     }
 
     /// The layer of the lanes: to look at, to close and to drain.

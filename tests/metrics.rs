@@ -9,8 +9,11 @@ use onelane::telemetry::metrics::{ALL, Form};
 use serde_json::Value;
 
 /// Those of the sidecar alone.
-const SIDECAR: [(&str, &[&str]); 2] =
-    [("onelane_client_connections", &[]), ("onelane_build_info", &["version"])];
+const SIDECAR: [(&str, &[&str]); 3] = [
+    ("onelane_client_connections", &[]),
+    ("onelane_upstream_connections", &["upstream"]),
+    ("onelane_build_info", &["version"]),
+];
 
 /// Labels that a scrape adds.
 const OF_THE_SCRAPE: [&str; 2] = ["instance", "job"];

@@ -21,6 +21,7 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub struct ObserveLayer {
     recorder: Option<Arc<Recorder>>,
+    upstream: Option<Arc<str>>,
 }
 
 /// A service whose requests are counted by what their players got.
@@ -34,6 +35,7 @@ pub struct ObserveLayer {
 pub struct Observe<S> {
     inner: S,
     recorder: Option<Arc<Recorder>>,
+    upstream: Option<Arc<str>>,
 }
 
 /// A request on its way, for the count.
@@ -55,6 +57,7 @@ enum Whose {
     New {
         scope: Option<u64>,
         uri: Uri,
+        upstream: Option<Arc<str>>,
     },
 }
 
@@ -79,7 +82,18 @@ impl ObserveLayer {
     /// Notes what becomes of each request of a session as well.
     #[must_use]
     pub fn recording(self, recorder: Option<Arc<Recorder>>) -> Self {
-        Self { recorder }
+        Self { recorder, ..self }
+    }
+
+    /// Calls the upstream by a name, where there are several.
+    #[must_use]
+    pub fn for_upstream(&self, name: Arc<str>) -> Self {
+        Self { upstream: Some(name), ..self.clone() }
+    }
+
+    /// What the upstream is called, where there are several.
+    pub fn upstream(&self) -> Option<&Arc<str>> {
+        self.upstream.as_ref()
     }
 
     /// Where that is noted.
@@ -92,7 +106,7 @@ impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Observe { inner, recorder: self.recorder.clone() }
+        Observe { inner, recorder: self.recorder.clone(), upstream: self.upstream.clone() }
     }
 }
 
@@ -119,9 +133,9 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let mut seen = Seen::of(&head);
+        let mut seen = Seen::of(&head, self.upstream.as_ref());
         if let (Some(recorder), Some(key)) = (&self.recorder, &seen.key) {
-            let note = recorder.begin(key.id(), seen.kind, &head.uri);
+            let note = recorder.begin(key, self.upstream.as_ref(), seen.kind, &head.uri);
             head.extensions.insert(note.clone());
             seen.note = Some(note);
         }
@@ -148,13 +162,13 @@ where
 // === impl Seen ===
 
 impl Seen {
-    fn of(head: &Parts) -> Self {
+    fn of(head: &Parts, upstream: Option<&Arc<str>>) -> Self {
         let named = Extracted::of(head, &MediaTailor::new());
         let scope = named.key().map(SessionKey::scope_id);
         let whose = match scope.and_then(|scope| Meters::get().known(scope)) {
             Some(name) => Whose::Known(name),
             None if named.kind == Kind::Other => Whose::Known(Name::NONE),
-            None => Whose::New { scope, uri: head.uri.clone() },
+            None => Whose::New { scope, uri: head.uri.clone(), upstream: upstream.cloned() },
         };
         let Extracted { kind, session } = named;
         let key = session.ok().flatten();
@@ -184,8 +198,9 @@ impl Seen {
             Whose::Known(name) => *name,
             // Only what the upstream knows has a name.
             Whose::New { .. } if !status.is_some_and(|status| status.is_success()) => Name::OTHER,
-            Whose::New { scope, uri } => {
-                meters.name(*scope, Route::of(uri.path(), uri.query()).configuration)
+            Whose::New { scope, uri, upstream } => {
+                let configuration = Route::of(uri.path(), uri.query()).configuration;
+                meters.name(*scope, configuration, upstream.clone())
             }
         };
         meters.request(name, self.kind, status, self.at.elapsed());

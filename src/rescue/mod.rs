@@ -48,6 +48,7 @@ mod head;
 mod kept;
 mod layer;
 mod learned;
+mod session;
 mod shelf;
 mod store;
 mod url;

@@ -1,44 +1,28 @@
 use std::{
     fmt,
     hash::RandomState,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use http::Uri;
 use quick_cache::{
-    OptionsBuilder, Weighter,
+    OptionsBuilder,
     sync::{Cache, DefaultLifecycle, GuardResult},
 };
 use tokio::time::Instant;
 
 use super::{
     Accept, Config, Good, Learned, NoRescue, Rescue,
+    session::{LARGEST_PER_SESSION, LEAST_LARGEST, OVERHEAD, SESSION_OF_SHARD, Session, Weigh, bounds},
     shelf::{Bounds, Shelf},
     url::Url,
 };
 use crate::{session::SessionKey, upstream::playlist::Summary};
 
-/// A session may take as much as so many of the largest playlists.
-const LARGEST_PER_SESSION: u64 = 4;
-
-/// That is no less than so many bytes for each of them.
-const LEAST_LARGEST: u64 = 16 * 1024;
-
-/// The part of a shard that a session may take. Also the part that is for sessions that were seen again: the
-/// rest is for new ones, which have to stay until their player polls again.
-const SESSION_OF_SHARD: f64 = 0.5;
-
 /// What a session is expected to take, in bytes: three playlists of a live stream. Off by much, it costs some
 /// memory for what the cache remembers of sessions that it evicted.
 const EXPECTED: u64 = 64 * 1024;
-
-/// What the cache takes for a session besides what it keeps, in bytes: a slot of some 80, and up to twice as many
-/// slots are there as are used.
-const SLOT: usize = 192;
 
 /// The last good playlists of all sessions, within a byte budget.
 ///
@@ -52,33 +36,6 @@ pub struct Store {
     sessions: Arc<Cache<SessionKey, Session, Weigh, RandomState>>,
     off: bool,
 }
-
-/// A session's shelf in the cache. The cache must know the weight without a lock.
-#[derive(Clone)]
-struct Session {
-    weight: u64,
-    shared: Arc<Shared>,
-}
-
-#[derive(Default)]
-struct Shared {
-    /// Locked before the cache's shard where both are.
-    state: Mutex<State>,
-    /// When the last playlist will be too old, in milliseconds since the store was made.
-    good_until: AtomicU64,
-}
-
-#[derive(Default)]
-struct State {
-    shelf: Shelf,
-    /// The weight that the cache knows.
-    weight: u64,
-    /// It is no longer in the cache, and must not get there again.
-    forgotten: bool,
-}
-
-#[derive(Clone)]
-struct Weigh;
 
 // === impl Store ===
 
@@ -257,22 +214,6 @@ impl Store {
     }
 }
 
-/// `shard` is what a shard holds, in bytes.
-fn bounds(config: &Config, shard: u64, count: Arc<AtomicUsize>) -> Bounds {
-    let largest = (config.largest as u64).max(LEAST_LARGEST);
-    let room = (shard as f64 * SESSION_OF_SHARD) as u64;
-    let room = room.min(largest.saturating_mul(LARGEST_PER_SESSION));
-    Bounds {
-        max_age: config.max_age,
-        largest: config.largest,
-        room: usize::try_from(room).unwrap_or(usize::MAX).saturating_sub(OVERHEAD),
-        count,
-    }
-}
-
-/// What a session takes without its playlists, in bytes.
-const OVERHEAD: usize = SLOT + size_of::<Shared>() + super::ALLOCATION;
-
 fn duration_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -291,23 +232,6 @@ impl fmt::Debug for Store {
             .field("bytes", &self.bytes())
             .field("config", &self.config)
             .finish_non_exhaustive()
-    }
-}
-
-// === impl Shared ===
-
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here can panic half-way, and a poisoned lock must not stick a session.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// === impl Weigh ===
-
-impl Weighter<SessionKey, Session> for Weigh {
-    fn weight(&self, _: &SessionKey, session: &Session) -> u64 {
-        session.weight
     }
 }
 

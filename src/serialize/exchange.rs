@@ -13,7 +13,10 @@ use super::{
     repeats::Identity,
     story::Driven,
 };
-use crate::{observe::record::Note, telemetry};
+use crate::{
+    observe::record::Note,
+    telemetry::{self, Flights},
+};
 
 /// The most players that one exchange answers; a bound for memory, far above what any player repeats.
 const MOST_WATCHERS: u32 = 1024;
@@ -109,6 +112,9 @@ impl Exchange {
             Stage::Waiting | Stage::Sent if state.watchers < MOST_WATCHERS => {}
             _ => return None,
         }
+        if state.stage == Stage::Sent && state.watchers == 0 {
+            Flights::get().found();
+        }
         state.watchers += 1;
         state.attached += 1;
         Some(Watcher { exchange: Arc::clone(self), maker: false, answered: false })
@@ -129,6 +135,7 @@ impl Exchange {
         let wanted = state.stage == Stage::Waiting;
         if wanted {
             state.stage = Stage::Sent;
+            Flights::get().sent();
         }
         wanted
     }
@@ -253,6 +260,9 @@ impl Drop for Watcher {
         }
         // An answer that came too late for everybody is not kept.
         let _late = state.answer.take();
+        if state.stage == Stage::Sent {
+            Flights::get().left();
+        }
         if state.stage == Stage::Waiting {
             state.stage = Stage::Deserted;
             drop(state);

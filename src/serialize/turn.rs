@@ -29,7 +29,7 @@ use crate::{
     lane::{Ticket, Turn},
     lease::{Lease, Leases},
     session::{Kind, SessionKey},
-    telemetry,
+    telemetry::{self, Flights},
     upstream::Verdict,
 };
 
@@ -323,6 +323,7 @@ impl Drop for Players {
         let (Some(sent), Some(outcome)) = (self.sent, &self.outcome) else {
             return;
         };
+        Flights::get().ended(outcome.audience.abandoned);
         if let Some(note) = self.exchange.note() {
             note.ended(outcome.status, outcome.error.as_ref().map(|error| Verdict::of_error(error)));
         }

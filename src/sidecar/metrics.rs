@@ -5,7 +5,10 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use tracing::warn;
 
 use super::{listen::Door, proxy::Proxy};
-use crate::telemetry::metrics::{RESCUE_AGE_SECONDS, describe};
+use crate::telemetry::{
+    metrics::{RESCUE_AGE_SECONDS, describe},
+    own,
+};
 
 /// Where `/metrics` comes from: one recorder for the process, however many sidecars are in it.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +25,7 @@ const BUCKETS: [f64; 17] =
 const AGES: [f64; 9] = [1.0, 2.0, 4.0, 6.0, 10.0, 15.0, 20.0, 30.0, 60.0];
 
 pub(super) const CLIENT_CONNECTIONS: &str = "onelane_client_connections";
+pub(super) const UPSTREAM_CONNECTIONS: &str = "onelane_upstream_connections";
 pub(super) const BUILD_INFO: &str = "onelane_build_info";
 
 // === impl Metrics ===
@@ -34,6 +38,7 @@ impl Metrics {
             Ok(handle) => {
                 describe();
                 metrics::describe_gauge!(CLIENT_CONNECTIONS, "Connections of players or their CDN.");
+                metrics::describe_gauge!(UPSTREAM_CONNECTIONS, "Connections to the upstream that are open.");
                 metrics::describe_gauge!(BUILD_INFO, "Always 1; the version is in its label.");
                 Some(handle)
             }
@@ -50,6 +55,9 @@ impl Metrics {
         let handle = self.0?;
         proxy.show_levels();
         gauge!(CLIENT_CONNECTIONS).set(door.connections() as f64);
+        for (upstream, connections) in proxy.connections() {
+            own(UPSTREAM_CONNECTIONS, upstream.as_ref()).set(connections as f64);
+        }
         gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         Some(handle.render())
     }

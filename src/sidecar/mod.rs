@@ -23,6 +23,8 @@ mod changes;
 mod check;
 mod config;
 mod connection;
+mod counted;
+mod endpoint;
 mod error;
 mod file;
 mod flags;
@@ -69,7 +71,8 @@ use self::{
 };
 pub use self::{
     check::{ConfigArgs, check, print_default},
-    config::{Config, HostHeader, Upstream, UpstreamHttp},
+    config::{Config, HostHeader, UpstreamHttp},
+    endpoint::Upstream,
     error::Error,
     flags::{Flags, with_file},
     healthcheck::{HealthcheckArgs, healthcheck},

@@ -25,7 +25,7 @@ use crate::{
     observe::record::Recorder,
     serialize::SerializeLayer,
     session::MediaTailor,
-    stack::{MayResume, Stack, Stacked},
+    stack::{self, MayResume, Stack, Stacked},
     telemetry::Chain,
 };
 
@@ -83,7 +83,8 @@ impl Proxy {
         let leases = config.lease.as_ref().map(|engine| engine.start(config.lease_budget)).transpose()?;
         let shared = shared.leased(leases).recording(Recorder::new(config.record_sessions).map(Arc::new));
         let upstreams = config.each().map(upstream::client).collect::<Result<Vec<_>, _>>()?;
-        let stages = Stages::over(&shared, &stacks(&shared, config), upstreams);
+        let stacks = stacks(&shared, config, |_, own| shared.beside(own));
+        let stages = Stages::over(&shared, &stacks, upstreams);
         let (sites, forwards) = (Sites::new(&config.sites), config.each().map(Forward::new).collect());
         let all = Arc::default();
         Ok(Self::among(&all, &mut lock(&all), stages, sites, forwards))
@@ -120,8 +121,9 @@ impl Proxy {
     pub(super) fn reconfigure(&self, config: &Config) {
         let mut list = lock(&self.0.all);
         list.retain(|one| one.strong_count() > 0);
-        let shared = self.0.stages.load().shared.reconfigured(config.stack());
-        let stacks = stacks(&shared, config);
+        let before = self.0.stages.load();
+        let shared = before.shared.reconfigured(config.stack());
+        let stacks = stacks(&shared, config, |place, own| before.each[place].stack.reconfigured(own));
         let all = list.iter().filter_map(Weak::upgrade).map(|one| {
             let upstreams = one.stages.load().each.iter().map(|site| site.upstreams().clone()).collect();
             let stages = Arc::new(Stages::over(&shared, &stacks, upstreams));
@@ -159,7 +161,17 @@ impl Proxy {
 
     /// Shows the gauges as they are now.
     pub(super) fn show_levels(&self) {
-        self.0.stages.load().shared.show_levels();
+        let stages = self.0.stages.load();
+        stages.shared.show_shared_levels();
+        stages.each.iter().for_each(|site| site.stack.show_own_levels());
+    }
+
+    /// How many connections there are to each upstream, by its name where there are several. Two ways to the same one may each
+    /// have some.
+    pub(super) fn connections(&self) -> Vec<(Option<Arc<str>>, usize)> {
+        let stages = self.0.stages.load();
+        let each = stages.each.iter();
+        each.map(|site| (site.stack.upstream().cloned(), site.upstreams().connections())).collect()
     }
 }
 
@@ -174,12 +186,27 @@ async fn reach(config: &Config, mut upstreams: Upstreams) -> Result<(), Error> {
     }
 }
 
-/// The stages of each upstream. The only one's are the shared ones.
-fn stacks(shared: &Stack<MediaTailor, MayResume>, config: &Config) -> Vec<Stack<MediaTailor, MayResume>> {
-    match &config.sites[..] {
-        [] => vec![shared.clone()],
-        sites => sites.iter().map(|site| shared.beside(site.config.stack())).collect(),
+/// The stages of each upstream; `own` makes those of the one at a place. The only one's are the shared ones, and two ways to the
+/// same upstream have in common what counts for it: its 4xx, the gaps, and the retry budget if both have the same.
+fn stacks(
+    shared: &Stack<MediaTailor, MayResume>,
+    config: &Config,
+    own: impl Fn(usize, stack::Config) -> Stack<MediaTailor, MayResume>,
+) -> Vec<Stack<MediaTailor, MayResume>> {
+    if config.sites.is_empty() {
+        return vec![shared.clone()];
     }
+    let mut stacks: Vec<Stack<MediaTailor, MayResume>> = Vec::new();
+    for (place, site) in config.sites.iter().enumerate() {
+        let mut before = config.sites[..place].iter();
+        let same = before.position(|other| other.config.upstream == site.config.upstream);
+        let stack = match same {
+            Some(same) => stacks[same].reconfigured(site.config.stack()),
+            None => own(place, site.config.stack()),
+        };
+        stacks.push(stack.named(&*site.name));
+    }
+    stacks
 }
 
 fn lock(all: &Mutex<Vec<Weak<Inner>>>) -> MutexGuard<'_, Vec<Weak<Inner>>> {

@@ -15,7 +15,7 @@ use rustls::{ClientConfig, crypto::ring};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tower_service::Service;
 
-use super::{Config, Error, HostHeader, UpstreamHttp, forward::Body};
+use super::{Config, Error, HostHeader, UpstreamHttp, counted::Counting, forward::Body};
 
 /// The client that speaks to the upstream. A clone shares the connections.
 #[derive(Debug, Clone)]
@@ -23,8 +23,8 @@ pub(super) struct Upstreams(Arc<Pool>);
 
 #[derive(Debug)]
 struct Pool {
-    client: Client<Connector, Body>,
-    connector: Connector,
+    client: Client<Counting<Connector>, Body>,
+    connector: Counting<Connector>,
     idle: Duration,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn client(config: &Config) -> Result<Upstreams, Error> {
     // Over HTTP/2 the viewer's host would have to be the connection's own name.
     let http1_only = config.upstream_http == UpstreamHttp::Http1 || config.host == HostHeader::Preserve;
     let connector = connector(config.connect_within, config.upstream_idle, http1_only)?;
-    Ok(Upstreams::over(connector, config.upstream_idle))
+    Ok(Upstreams::over(Counting::new(connector), config.upstream_idle))
 }
 
 /// Connects by TCP, and over TLS with the system's roots.
@@ -64,7 +64,7 @@ pub(crate) fn connector(within: Duration, idle: Duration, http1_only: bool) -> R
 // === impl Upstreams ===
 
 impl Upstreams {
-    fn over(connector: Connector, idle: Duration) -> Self {
+    fn over(connector: Counting<Connector>, idle: Duration) -> Self {
         let client = Client::builder(TokioExecutor::new())
             // Without a timer the idle time-out does nothing.
             .pool_timer(TokioTimer::new())
@@ -81,6 +81,11 @@ impl Upstreams {
     /// The same upstream over connections of its own.
     pub(super) fn anew(&self) -> Self {
         Self::over(self.0.connector.clone(), self.0.idle)
+    }
+
+    /// How many connections are open, those of all that were made [anew](Self::anew) as well.
+    pub(super) fn connections(&self) -> usize {
+        self.0.connector.open()
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Meters {
     attached: Counter,
     abandoned: Counter,
     names: Mutex<Vec<Arc<str>>>,
-    scopes: DashMap<u64, Name>,
+    scopes: DashMap<u64, (Name, Option<Arc<str>>)>,
 }
 
 /// The number of a playback configuration's name: nought is none, and the last all that have none of their own.
@@ -72,16 +72,27 @@ impl Meters {
 
     /// The playback configuration of a session, if one of its sessions was named before.
     pub(crate) fn known(&self, scope: u64) -> Option<Name> {
-        self.scopes.get(&scope).map(|name| *name)
+        self.scopes.get(&scope).map(|known| known.0)
     }
 
-    /// Names a playback configuration, and the scope of its sessions by it, if there is room for one more.
-    pub(crate) fn name(&self, scope: Option<u64>, configuration: Option<&str>) -> Name {
+    /// What the upstream of a session is called, if it has a name and one of the configuration's sessions was named before.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn upstream(&self, scope: u64) -> Option<Arc<str>> {
+        self.scopes.get(&scope)?.1.clone()
+    }
+
+    /// Names a playback configuration, and the scope of its sessions by it and its upstream, if there is room for one more.
+    pub(crate) fn name(
+        &self,
+        scope: Option<u64>,
+        configuration: Option<&str>,
+        upstream: Option<Arc<str>>,
+    ) -> Name {
         let name = configuration.map_or(Name::NONE, |configuration| self.number(configuration));
         if let Some(scope) = scope
             && self.scopes.len() < SCOPES
         {
-            self.scopes.insert(scope, name);
+            self.scopes.insert(scope, (name, upstream));
         }
         name
     }
@@ -196,12 +207,13 @@ mod tests {
     #[test]
     fn names_are_bounded() {
         let meters = Meters::new();
-        assert_eq!(meters.name(None, None), Name::NONE);
-        let names: Vec<_> = (0..CONFIGURATIONS).map(|n| meters.name(None, Some(&n.to_string()))).collect();
+        assert_eq!(meters.name(None, None, None), Name::NONE);
+        let names: Vec<_> =
+            (0..CONFIGURATIONS).map(|n| meters.name(None, Some(&n.to_string()), None)).collect();
         assert_eq!(&*meters.text(names[7]), "7");
         for n in 0..10_000 {
             let expected = names.get(n).copied().unwrap_or(Name::OTHER);
-            assert_eq!(meters.name(Some(n as u64), Some(&n.to_string())), expected);
+            assert_eq!(meters.name(Some(n as u64), Some(&n.to_string()), None), expected);
             assert_eq!(meters.known(n as u64), (n < SCOPES).then_some(expected));
         }
         assert_eq!(meters.scopes.len(), SCOPES);

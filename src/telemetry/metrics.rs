@@ -3,11 +3,10 @@
 //! They go through the facade of the [`metrics`] crate: whoever embeds the library installs a recorder of their own, before the
 //! first request, since what each request needs is looked up once. `onelane serve` shows them at `/metrics`; `docs/metrics.md`
 //! says what each is good for. No label names a session, and no label has a value of a client's own making beyond
-//! [`CONFIGURATIONS`].
+//! [`CONFIGURATIONS`]. The label `upstream` is there where several are [named](crate::stack::Stack::named), and left out where there is
+//! one.
 
-use std::time::Duration;
-
-use metrics::{Unit, counter, gauge};
+use metrics::{Unit, counter};
 
 use crate::{session::Kind, upstream::Verdict};
 
@@ -109,15 +108,19 @@ metrics! {
         "Requests that wait for their turn.";
     OPEN = Gauge "onelane_open_exchanges" []
         "Exchanges that wait, are in flight or drain.";
+    IN_FLIGHT = Gauge "onelane_in_flight" []
+        "Exchanges that are with the upstream, of the whole process.";
+    DRAINING = Gauge "onelane_draining" []
+        "Those of them that all their players have left.";
     MARKED = Gauge "onelane_marked_sessions" []
         "Sessions that are known to be lost, blocked or failing.";
-    QUOTA_CONFIGURATIONS = Gauge "onelane_4xx_configurations" []
+    QUOTA_CONFIGURATIONS = Gauge "onelane_4xx_configurations" ["upstream"]
         "Playback configurations with a 4xx in the last minute.";
-    QUOTA_USED = Gauge "onelane_4xx_quota_used_ratio" []
+    QUOTA_USED = Gauge "onelane_4xx_quota_used_ratio" ["upstream"]
         "The most that any playback configuration has used of its 4xx per minute, 0 to 1.";
-    SETTLE_SECONDS = Gauge "onelane_settle_gap_seconds" []
+    SETTLE_SECONDS = Gauge "onelane_settle_gap_seconds" ["upstream"]
         "The longest gap between turns that was learned and is in force.";
-    SETTLE_CONFIGURATIONS = Gauge "onelane_settle_configurations" []
+    SETTLE_CONFIGURATIONS = Gauge "onelane_settle_configurations" ["upstream"]
         "Playback configurations with such a gap.";
     STORE_BYTES = Gauge "onelane_rescue_store_bytes" []
         "What the last good playlists take.";
@@ -125,21 +128,6 @@ metrics! {
         "Last good playlists that are kept.";
     STORE_SESSIONS = Gauge "onelane_rescue_store_sessions" []
         "Sessions with a last good playlist.";
-}
-
-/// What was learned and is kept, to be shown; read when somebody asks for it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Levels {
-    pub(crate) lanes: usize,
-    pub(crate) waiting: usize,
-    pub(crate) exchanges: usize,
-    pub(crate) marked: usize,
-    pub(crate) quota_configurations: usize,
-    pub(crate) quota_used: f64,
-    pub(crate) settle: (Duration, usize),
-    pub(crate) store_bytes: u64,
-    pub(crate) store_playlists: usize,
-    pub(crate) store_sessions: usize,
 }
 
 /// Tells the recorder what each metric is, and begins those at nought whose labels are known: a rate shows the first event
@@ -178,26 +166,6 @@ pub fn describe() {
     }
     for spent in ["false", "true"] {
         counter!(QUOTA_NEAR, "spent" => spent).absolute(0);
-    }
-}
-
-// === impl Levels ===
-
-impl Levels {
-    /// Shows them.
-    pub(crate) fn show(&self) {
-        let count = |count: usize| count as f64;
-        gauge!(LANES).set(count(self.lanes));
-        gauge!(WAITING).set(count(self.waiting));
-        gauge!(OPEN).set(count(self.exchanges));
-        gauge!(MARKED).set(count(self.marked));
-        gauge!(QUOTA_CONFIGURATIONS).set(count(self.quota_configurations));
-        gauge!(QUOTA_USED).set(self.quota_used);
-        gauge!(SETTLE_SECONDS).set(self.settle.0.as_secs_f64());
-        gauge!(SETTLE_CONFIGURATIONS).set(count(self.settle.1));
-        gauge!(STORE_BYTES).set(self.store_bytes as f64);
-        gauge!(STORE_PLAYLISTS).set(count(self.store_playlists));
-        gauge!(STORE_SESSIONS).set(count(self.store_sessions));
     }
 }
 

@@ -1,7 +1,9 @@
 //! Every log line of the library, by name, and every [metric](metrics). A session is shown by the first characters of its id, and the lines
 //! join with AWS's own by time, that beginning and the request id.
 
+mod flights;
 mod lease;
+mod levels;
 mod meters;
 pub mod metrics;
 mod pulse;
@@ -13,8 +15,12 @@ use ::metrics::{counter, histogram};
 use http::{HeaderName, HeaderValue, StatusCode, Uri, response};
 use tracing::{debug, error, info, warn};
 
+#[cfg(feature = "sidecar")]
+pub(crate) use self::levels::own;
 pub(crate) use self::{
+    flights::Flights,
     lease::{lease_bypassed, lease_down, lease_failed, lease_granted, lease_lost, lease_up},
+    levels::{Levels, OwnLevels},
     meters::{Meters, Name},
     pulse::Pulse,
     recent::{Recent, What},

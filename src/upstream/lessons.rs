@@ -74,6 +74,20 @@ impl Lessons {
         }
     }
 
+    /// For another upstream beside this one's: the store and the marks are the same, since their memory is for all. What
+    /// counts for an upstream by itself, 4xx and gaps, begins anew.
+    #[must_use]
+    pub fn beside(&self, rescue: Option<rescue::Config>, shield: shield::Config, settle: Duration) -> Self {
+        Self {
+            store: self.store.reconfigured(rescue),
+            quota: Quota::new(&shield),
+            marks: self.marks.reconfigured(shield),
+            settle: Settle::new(settle),
+            born: self.born,
+            told: AtomicU64::new(0),
+        }
+    }
+
     /// Whether what is known of a session is answer enough for this request. Of one that just failed it is only where there
     /// is a last good playlist to give: another may have its try.
     pub(crate) fn answers(&self, known: &Known, key: &SessionKey, head: &Parts, now: Instant) -> bool {

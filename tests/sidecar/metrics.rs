@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Every series with its value.
-async fn scrape(serve: &Serve) -> BTreeMap<String, f64> {
+pub(crate) async fn scrape(serve: &Serve) -> BTreeMap<String, f64> {
     let (status, text) = serve.admin("/metrics").await;
     assert_eq!(status, 200);
     let series = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -60,13 +60,19 @@ async fn requests_are_counted_by_what_their_players_got() {
     assert_eq!((after["onelane_marked_sessions"], after["onelane_rescue_store_playlists"]), (2.0, 1.0));
     assert_eq!((after["onelane_lanes"], after["onelane_open_exchanges"]), (0.0, 0.0));
     assert!(after["onelane_client_connections"] >= 1.0);
+    assert!(after["onelane_upstream_connections"] >= 1.0, "one upstream has no label");
 
     for series in after.keys() {
         let name = series.split('{').next().unwrap_or_default();
         let base =
             ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
         let known = ALL.iter().any(|metric| metric.name == name || metric.name == base);
-        assert!(known || ["onelane_client_connections", "onelane_build_info"].contains(&name), "{series}");
+        assert!(
+            known
+                || ["onelane_client_connections", "onelane_upstream_connections", "onelane_build_info"]
+                    .contains(&name),
+            "{series}"
+        );
         assert!(!series.contains(&one[..8]), "no session is named: {series}");
     }
 }
@@ -82,6 +88,20 @@ async fn a_player_that_leaves_is_counted_as_one() {
     let left = r#"onelane_requests_total{configuration="other",kind="media",status="left"}"#;
     // Each scrape is a round trip: there is no event to wait for.
     within(async { while scrape(&serve).await.get(left) != Some(&1.0) {} }).await;
-    asked.say(ok(&playlist("1")));
+    let flights = async || {
+        let levels = scrape(&serve).await;
+        (levels["onelane_in_flight"], levels["onelane_draining"])
+    };
+    assert_eq!(flights().await, (1.0, 1.0));
+    // A repeat attaches, and has it drain no longer.
+    let mut again = serve.player().await;
+    again.ask(&media(&session(1), 0)).await;
+    within(async { while flights().await != (1.0, 0.0) {} }).await;
+    drop(again);
+    within(async { while flights().await != (1.0, 1.0) {} }).await;
+    assert_eq!(scrape(&serve).await["onelane_upstream_connections"], 1.0);
+    asked.say(ok(&playlist("1")).replacen("\r\n", "\r\nConnection: close\r\n", 1));
     within(async { while scrape(&serve).await["onelane_abandoned_total"] < 1.0 {} }).await;
+    within(async { while flights().await != (0.0, 0.0) {} }).await;
+    within(async { while scrape(&serve).await["onelane_upstream_connections"] > 0.0 {} }).await;
 }

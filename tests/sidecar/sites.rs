@@ -1,7 +1,10 @@
 //! Several upstreams behind one sidecar.
 
+use std::collections::BTreeMap;
+
 use crate::{
     far::Far,
+    metrics::scrape,
     player::Player,
     process::{Serve, onelane},
     support::{Folder, session, within},
@@ -120,6 +123,76 @@ async fn each_has_its_own_settings_and_a_reload_changes_them() {
         player.ask(&media("Two", 2)).await;
         two.asked().await.say(CONFLICT);
         player.answer().await.is_problem(503);
+    }
+}
+
+#[tokio::test]
+async fn each_is_measured_by_itself() {
+    let folder = Folder::new();
+    let (mut one, mut two) = (Far::listen().await, Far::listen().await);
+    let own = "[upstream.shield]\nconfiguration_4xx_per_minute = 10\n[upstream.settle]\nmost = \"9s\"\n";
+    let text = format!("record_sessions = 9\n[settle]\nmost = \"0s\"\n{}", tables(&one, &two, own));
+    let config = folder.file("sites.toml", &text);
+    let serve = Serve::start(&one.url(), &["--config", &config]).await;
+    let mut player = serve.player().await;
+    for (far, configuration) in [(&mut one, "One"), (&mut two, "Two")] {
+        player.ask(&media(configuration, 0)).await;
+        far.asked().await.well("good");
+        assert_eq!(player.answer().await.note(), "good");
+    }
+    player.ask(&media("Two", 0)).await;
+    two.asked().await.say(CONFLICT);
+    two.asked().await.well("better");
+    assert_eq!(player.answer().await.note(), "better");
+    let mut waits = Vec::new();
+    player.ask(&media("Two", 0)).await;
+    let flies = two.asked().await;
+    for n in 1..3 {
+        let mut player = serve.player().await;
+        player.ask(&media("Two", n)).await;
+        waits.push(player);
+    }
+
+    let of = |levels: &BTreeMap<String, f64>, name: &str| {
+        ["one", "two"].map(|upstream| levels[&format!("{name}{{upstream=\"{upstream}\"}}")])
+    };
+    let levels = scrape(&serve).await;
+    assert_eq!(of(&levels, "onelane_4xx_quota_used_ratio"), [0.0, 0.1], "by its own limit");
+    assert_eq!(of(&levels, "onelane_4xx_configurations"), [0.0, 1.0]);
+    assert_eq!(of(&levels, "onelane_settle_configurations"), [0.0, 1.0], "the other has none");
+    assert!(of(&levels, "onelane_settle_gap_seconds")[1] > 0.0);
+    assert!(of(&levels, "onelane_upstream_connections").iter().all(|open| *open >= 1.0));
+    assert!(!levels.contains_key("onelane_4xx_quota_used_ratio"), "nothing stands for none of them");
+
+    let (_, overview) = within(async {
+        loop {
+            let told = serve.admin("/api/overview").await;
+            if told.1.contains("\"waiting\":2") {
+                break told;
+            }
+        }
+    })
+    .await;
+    let overview: serde_json::Value = serde_json::from_str(&overview).expect("JSON");
+    assert_eq!(
+        (&overview["longest"][0]["upstream"], &overview["longest"][0]["waiting"]),
+        (&"two".into(), &2.into())
+    );
+    let (_, told) = serve.admin(&format!("/api/sessions/{}", session(1))).await;
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    let requests = told["requests"].as_array().expect("a list");
+    let at = |upstream: &str| requests.iter().filter(|request| request["upstream"] == upstream).count();
+    assert_eq!((at("one"), at("two")), (1, 5), "{told:#}");
+
+    // A reload forgets nothing of it.
+    folder.file("sites.toml", text.replace("9s", "8s"));
+    assert_eq!(reload(&serve).await.0, 200);
+    assert_eq!(of(&scrape(&serve).await, "onelane_4xx_quota_used_ratio"), [0.0, 0.1]);
+    flies.well("flew");
+    player.answer().await;
+    for mut waits in waits {
+        two.asked().await.well("waited");
+        waits.answer().await;
     }
 }
 

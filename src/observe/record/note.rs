@@ -26,6 +26,8 @@ pub struct Record {
     pub began: SystemTime,
     /// How long ago that was.
     pub age: Duration,
+    /// What its upstream is called, where there are several.
+    pub upstream: Option<Arc<str>>,
     /// What was asked for.
     pub kind: Kind,
     /// The last part of its path.
@@ -93,7 +95,13 @@ const MOST_ATTEMPTS: usize = 8;
 // === impl Note ===
 
 impl Note {
-    pub(super) fn new(number: u64, kind: Kind, uri: &Uri, bytes: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(
+        number: u64,
+        upstream: Option<Arc<str>>,
+        kind: Kind,
+        uri: &Uri,
+        bytes: Arc<AtomicUsize>,
+    ) -> Self {
         let name = uri.path().rsplit('/').next().unwrap_or_default();
         // What stands in a tracking URL may be a secret.
         let name = if kind == Kind::Tracking { "" } else { name };
@@ -101,6 +109,7 @@ impl Note {
             number,
             began: SystemTime::now(),
             age: Duration::ZERO,
+            upstream,
             kind,
             playlist: name.get(..name.len().min(LONGEST_NAME)).unwrap_or_default().into(),
             sent: None,

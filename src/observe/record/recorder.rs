@@ -1,5 +1,5 @@
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -11,7 +11,7 @@ use http::Uri;
 use lru::LruCache;
 
 use super::{Note, Record};
-use crate::session::{Kind, SessionId};
+use crate::session::{Kind, SessionId, SessionKey};
 
 /// The last requests of the sessions that were active last.
 ///
@@ -19,7 +19,7 @@ use crate::session::{Kind, SessionId};
 /// [`BYTES`](Self::BYTES) of memory for all. The session that was not active for the longest goes first; one alone can take no
 /// more than its own [`EACH`](Self::EACH).
 pub struct Recorder {
-    sessions: Mutex<LruCache<SessionId, VecDeque<Note>>>,
+    sessions: Mutex<LruCache<SessionKey, VecDeque<Note>>>,
     most: usize,
     most_bytes: usize,
     bytes: Arc<AtomicUsize>,
@@ -65,13 +65,13 @@ impl Recorder {
     }
 
     /// A session's request came.
-    pub(crate) fn begin(&self, id: &SessionId, kind: Kind, uri: &Uri) -> Note {
+    pub(crate) fn begin(&self, key: &SessionKey, upstream: Option<&Arc<str>>, kind: Kind, uri: &Uri) -> Note {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let note = Note::new(number, kind, uri, Arc::clone(&self.bytes));
+        let note = Note::new(number, upstream.cloned(), kind, uri, Arc::clone(&self.bytes));
         let mut sessions = self.sessions();
-        let last = match sessions.get_mut(id) {
+        let last = match sessions.get_mut(key) {
             Some(last) => last,
-            None => sessions.get_or_insert_mut(id.clone(), VecDeque::new),
+            None => sessions.get_or_insert_mut(key.clone(), VecDeque::new),
         };
         // Dropped once the lock is let go, like those of whole sessions.
         let oldest = if last.len() == Self::EACH { last.pop_front() } else { None };
@@ -83,9 +83,9 @@ impl Recorder {
         // What was taken out is counted until it is dropped.
         let mut over = self.bytes().saturating_sub(self.most_bytes);
         while over > 0 && sessions.len() > 1 {
-            let Some((id, last)) = sessions.pop_lru() else { break };
+            let Some((key, last)) = sessions.pop_lru() else { break };
             over = over.saturating_sub(last.len() * size_of::<Record>());
-            gone.push((id, last));
+            gone.push((key, last));
         }
         drop(sessions);
         drop((oldest, gone));
@@ -97,19 +97,22 @@ impl Recorder {
     /// The beginning is looked for among all that are recorded, while their requests wait: it is for people.
     pub fn find(&self, id: &str) -> Found {
         let sessions = self.sessions();
-        let exact = SessionId::parse(id).ok().and_then(|id| Some((id.clone(), sessions.peek(&id)?)));
-        if let Some((id, last)) = exact {
-            return Found::One(id, last.iter().map(Note::read).collect());
-        }
-        if id.len() < LEAST {
-            return Found::None;
-        }
-        let mut such = sessions.iter().filter(|(session, _)| session.begins_with(id));
-        match (such.next(), such.count()) {
-            (None, _) => Found::None,
-            (Some((session, last)), 0) => Found::One(session.clone(), last.iter().map(Note::read).collect()),
-            (Some(_), more) => Found::Several(more + 1),
-        }
+        let exact = SessionId::parse(id).ok();
+        let such = |key: &SessionKey| exact.as_ref() == Some(key.id());
+        let begins = |key: &SessionKey| id.len() >= LEAST && key.id().begins_with(id);
+        let wanted = match sessions.iter().any(|(key, _)| such(key)) {
+            true => exact.clone(),
+            false => match several(sessions.iter().map(|(key, _)| key).filter(|key| begins(key))) {
+                (first, 0 | 1) => first,
+                (_, several) => return Found::Several(several),
+            },
+        };
+        let Some(wanted) = wanted else { return Found::None };
+        let those = sessions.iter().filter(|(key, _)| *key.id() == wanted);
+        let mut records: Vec<_> = those.flat_map(|(_, last)| last.iter().map(Note::read)).collect();
+        drop(sessions);
+        records.sort_by_key(|record| record.number);
+        Found::One(wanted, records)
     }
 
     /// How many sessions are recorded now.
@@ -122,9 +125,15 @@ impl Recorder {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    fn sessions(&self) -> MutexGuard<'_, LruCache<SessionId, VecDeque<Note>>> {
+    fn sessions(&self) -> MutexGuard<'_, LruCache<SessionKey, VecDeque<Note>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The first id, and how many others there are with it. The same one at several upstreams is one.
+fn several<'a>(keys: impl Iterator<Item = &'a SessionKey>) -> (Option<SessionId>, usize) {
+    let ids: HashSet<_> = keys.map(SessionKey::id).collect();
+    (ids.iter().next().map(|id| (*id).clone()), ids.len())
 }
 
 impl fmt::Debug for Recorder {
@@ -147,7 +156,7 @@ mod tests {
 
     fn begin(recorder: &Recorder, n: usize, playlist: usize) -> Note {
         let uri = format!("/v1/manifest/acct/Demo/x/{playlist}.m3u8").parse().expect("a path");
-        recorder.begin(&id(n), Kind::Media, &uri)
+        recorder.begin(&SessionKey::new(None, None, id(n)), None, Kind::Media, &uri)
     }
 
     fn numbers(recorder: &Recorder, n: usize) -> Vec<String> {
@@ -176,6 +185,26 @@ mod tests {
     }
 
     #[test]
+    fn one_id_at_two_upstreams_is_two_sessions_that_are_found_together() {
+        let recorder = Recorder::new(3).expect("some");
+        let uri = "/v1/manifest/acct/Demo/x/0.m3u8".parse().expect("a path");
+        let [one, two] = ["one", "two"].map(Arc::<str>::from);
+        for n in 0..50 {
+            // One request at the other, and then a storm here.
+            for upstream in [&two, &one].into_iter().skip(usize::from(n > 0)) {
+                let key = SessionKey::new(Some(upstream), Some("Demo"), id(1));
+                recorder.begin(&key, Some(upstream), Kind::Media, &uri);
+            }
+        }
+        assert_eq!(recorder.sessions_now(), 2);
+        let Found::One(_, records) = recorder.find("00000001") else { panic!("it is one id") };
+        let of =
+            |upstream| records.iter().filter(|record| record.upstream.as_ref() == Some(upstream)).count();
+        assert_eq!((of(&one), of(&two), records.len()), (Recorder::EACH, 1, Recorder::EACH + 1));
+        assert!(records.is_sorted_by_key(|record| record.number));
+    }
+
+    #[test]
     fn all_stay_within_the_memory_and_give_it_back() {
         const BYTES: usize = 256 * 1024;
         let recorder = Recorder::within(1_000_000, BYTES).expect("some");
@@ -201,7 +230,8 @@ mod tests {
         begin(&recorder, 0xabcd_ef01, 0);
         let uri = "/v1/manifest/a/b/c/0.m3u8".parse().expect("a path");
         for token in ["a-token-of-someone", "a-token-of-another"] {
-            recorder.begin(&SessionId::parse(token).expect("an id"), Kind::Media, &uri);
+            let key = SessionKey::new(None, None, SessionId::parse(token).expect("an id"));
+            recorder.begin(&key, None, Kind::Media, &uri);
         }
         for known in ["abcdef01", "ABCDEF01", "abcdef01-30aa", "abcdef01-30aa-4c1e-9d0f-2a4d1f7be901"] {
             assert!(matches!(recorder.find(known), Found::One(..)), "{known}");

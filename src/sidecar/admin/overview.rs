@@ -3,7 +3,8 @@ use serde_json::{Value, json};
 use super::{Door, Proxy, Readiness, history::Second, live::Live, session::unix_ms};
 use crate::{
     observe::record::Recorder,
-    telemetry::{Event, Recent, What},
+    session::SessionKey,
+    telemetry::{Event, Meters, Recent, What},
     upstream::Verdict,
 };
 
@@ -49,7 +50,9 @@ impl Overview<'_> {
     fn levels(&self) -> Value {
         let lanes = self.proxy.layer().lanes();
         let longest = lanes.longest(LANES).into_iter();
-        let longest = longest.map(|(key, waiting)| json!({ "session": key.to_string(), "waiting": waiting }));
+        let longest = longest.map(|(key, waiting)| {
+            json!({ "session": key.to_string(), "upstream": upstream(&key), "waiting": waiting })
+        });
         let recorded = self.proxy.recorder().map(|recorder| {
             json!({ "sessions": recorder.sessions_now(), "bytes": recorder.bytes(), "each": Recorder::EACH })
         });
@@ -98,12 +101,18 @@ fn told(event: &Event) -> Value {
     json!({
         "at": unix_ms(*at),
         "session": key.as_ref().map(ToString::to_string),
+        "upstream": key.as_ref().and_then(upstream),
         "kind": kind.as_str(),
         "what": name,
         "reason": reason,
         "words": words,
         "remedy": remedy,
     })
+}
+
+/// What a session's upstream is called, where there are several; once it has answered for the configuration.
+fn upstream(key: &SessionKey) -> Option<String> {
+    Meters::get().upstream(key.scope_id()).map(|upstream| upstream.to_string())
 }
 
 /// With a capital.

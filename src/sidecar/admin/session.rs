@@ -59,6 +59,7 @@ fn told(record: &Record) -> Value {
         "number": record.number,
         "at": unix_ms(record.began),
         "age_ms": ms(record.age),
+        "upstream": record.upstream.as_deref(),
         "kind": record.kind.as_str(),
         "playlist": record.playlist,
         "sent_ms": record.sent.map(ms),

@@ -90,13 +90,16 @@ const tiles = TILES.map(([name, of, says, alarm]) => {
   };
 });
 
+/** Which upstream it is about, where there are several. */
+const at = ({ upstream }) => (upstream ? make('small', {}, ` at ${upstream}`) : '');
+
 function drawLevels() {
   tiles.forEach((draw) => draw());
   const { longest = [], ready, exchanges, lease } = state.levels;
   const told = lease && !lease.up ? `Turns are not agreed with other instances: ${lease.why}. They are those of this one alone, and may conflict.` : '';
   by('lease').hidden = !told;
   if (by('lease').textContent !== told) by('lease').textContent = told;
-  const rows = longest.map((lane) => make('tr', {}, make('td', {}, session(lane.session)), make('td', { class: 'number' }, String(lane.waiting))));
+  const rows = longest.map((lane) => make('tr', {}, make('td', {}, session(lane.session), at(lane)), make('td', { class: 'number' }, String(lane.waiting))));
   if (!rows.length) rows.push(make('tr', {}, make('td', { colspan: 2, class: 'none' }, 'Nobody waits.')));
   // Who has come to a session by keyboard is not to lose it every second.
   if (!by('longest').contains(document.activeElement)) by('longest').replaceChildren(...rows);
@@ -124,14 +127,14 @@ function drawEvents() {
   let before;
   for (const event of state.events) {
     if (state.filter !== 'all' && state.filter !== event.what) continue;
-    const same = before && ['what', 'reason', 'session'].every((key) => before.event[key] === event[key]);
+    const same = before && ['what', 'reason', 'session', 'upstream'].every((key) => before.event[key] === event[key]);
     if (same) {
       before.times += 1;
       before.count.textContent = ` × ${before.times}`;
       continue;
     }
     const count = make('span', { class: 'none' });
-    const words = make('div', {}, session(event.session), ' ', event.words, count, make('small', {}, sentence(event.remedy)));
+    const words = make('div', {}, session(event.session), at(event), ' ', event.words, count, make('small', {}, sentence(event.remedy)));
     rows.push(make('li', {}, make('time', {}, clock(event.at)), make('span', { class: `what ${event.what}` }, event.what), words));
     before = { event, count, times: 1 };
   }
@@ -219,7 +222,7 @@ function drawBurst(requests, open) {
   return make('div', { class: 'burst' }, title, make('ol', {}, ...rows));
 }
 
-const name = (request) => make('span', { class: 'name' }, request.playlist || request.kind);
+const name = (request) => make('span', { class: 'name' }, request.playlist || request.kind, at(request));
 
 /** What its time went to: [class, from, to], and whether it goes on. */
 function parts(request) {
@@ -274,7 +277,7 @@ function outcome(request) {
 /** A request's story in words. */
 function steps(request) {
   const { number, kind, playlist, sent_ms, attempts, ended, attached_to, attached, shielded, answer, left_ms } = request;
-  const all = [[0, `Request ${number} came: ${kind} ${playlist}`]];
+  const all = [[0, `Request ${number} came${request.upstream ? ` for upstream ${request.upstream}` : ''}: ${kind} ${playlist}`]];
   if (attached_to !== null) all.push([0, `It attached to request ${attached_to}, which asked for the same: one exchange, one answer for both.`]);
   if (shielded) all.push([answer?.at_ms ?? 0, `Answered here without the upstream: the session is known to be ${words(shielded)}.`]);
   if (sent_ms !== null) all.push([sent_ms, sent_ms < 1 ? 'Its lane was empty: it was sent at once.' : `Its turn came and it was sent, after a wait of ${time(sent_ms)}.`]);
