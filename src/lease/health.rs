@@ -60,11 +60,11 @@ impl Health {
     }
 
     /// A call failed. `true` if with that the engine is not worth asking any more.
-    pub(super) fn bad(&self, why: StoreError) -> bool {
+    pub(super) fn bad(&self, why: &StoreError) -> bool {
         let mut trouble = self.trouble();
         self.shaken.store(true, Ordering::Relaxed);
         trouble.failures += 1;
-        trouble.why = Some(why);
+        trouble.why = Some(why.clone());
         let first = *trouble.first.get_or_insert_with(Instant::now);
         let enough = trouble.failures >= MANY || first.elapsed() >= LONG;
         drop(trouble);
@@ -72,8 +72,8 @@ impl Health {
     }
 
     /// It is certain that the engine is not there. `true` if that is news.
-    pub(super) fn fall(&self, why: StoreError) -> bool {
-        self.trouble().why = Some(why);
+    pub(super) fn fall(&self, why: &StoreError) -> bool {
+        self.trouble().why = Some(why.clone());
         self.falls()
     }
 
@@ -117,12 +117,12 @@ mod tests {
         assert!(!health.is_up());
         health.rise();
         for _ in 0..10 {
-            assert!(!health.bad(why()) && !health.bad(why()));
+            assert!(!health.bad(&why()) && !health.bad(&why()));
             health.good();
         }
-        assert!(!health.bad(why()) && !health.bad(why()) && health.is_up());
-        assert!(health.bad(why()) && !health.is_up());
-        assert!(!health.bad(why()), "that is no news");
+        assert!(!health.bad(&why()) && !health.bad(&why()) && health.is_up());
+        assert!(health.bad(&why()) && !health.is_up());
+        assert!(!health.bad(&why()), "that is no news");
         health.fallen().await;
         assert_eq!(health.why(), Some(why()));
         health.rise();
@@ -133,10 +133,10 @@ mod tests {
     async fn failures_that_are_rare_are_no_reason_to_try_for_ever() {
         let health = Health::default();
         health.rise();
-        assert!(!health.bad(why()));
+        assert!(!health.bad(&why()));
         advance(LONG).await;
-        assert!(health.bad(why()));
+        assert!(health.bad(&why()));
         health.rise();
-        assert!(health.fall(why()) && !health.fall(why()));
+        assert!(health.fall(&why()) && !health.fall(&why()));
     }
 }

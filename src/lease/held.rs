@@ -70,8 +70,8 @@ async fn renew(leases: &Inner, id: &LeaseId, token: &Token, until: Instant) {
             Ok(Ok(true)) => leases.good(),
             // What is in flight is not called back: it is answered, and conflicts at worst.
             Ok(Ok(false)) => return leases.lost(id),
-            Ok(Err(why)) => leases.bad(why),
-            Err(_) => leases.bad(StoreError::slow(leases.budget)),
+            Ok(Err(why)) => leases.bad(&why),
+            Err(_) => leases.bad(&StoreError::slow(leases.budget)),
         }
     }
 }

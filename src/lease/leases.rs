@@ -133,11 +133,11 @@ impl Leases {
                     pause = (pause * 2).min(POLLS.1);
                 }
                 Ok(Err(why)) => {
-                    inner.bad(why);
+                    inner.bad(&why);
                     break;
                 }
                 Err(_) => {
-                    inner.bad(StoreError::slow(inner.budget));
+                    inner.bad(&StoreError::slow(inner.budget));
                     break;
                 }
             }
@@ -211,7 +211,7 @@ async fn keep_up(leases: Arc<Inner>) {
             }
             Err(why) => {
                 telemetry::lease_down(&why);
-                leases.health.fall(why);
+                leases.health.fall(&why);
                 leases.tried.send_replace(true);
             }
         }
@@ -261,8 +261,8 @@ impl Inner {
         let release = async move {
             match timeout(inner.budget, inner.store.release(&id, &token)).await {
                 Ok(Ok(())) => inner.good(),
-                Ok(Err(why)) => inner.bad(why),
-                Err(_) => inner.bad(StoreError::slow(inner.budget)),
+                Ok(Err(why)) => inner.bad(&why),
+                Err(_) => inner.bad(&StoreError::slow(inner.budget)),
             }
         };
         self.releases.spawn_on(release, &self.runtime);
@@ -272,17 +272,17 @@ impl Inner {
         self.health.good();
     }
 
-    pub(super) fn bad(&self, why: StoreError) {
-        telemetry::lease_failed(&why);
-        if self.health.bad(why.clone()) {
-            telemetry::lease_down(&why);
+    pub(super) fn bad(&self, why: &StoreError) {
+        telemetry::lease_failed(why);
+        if self.health.bad(why) {
+            telemetry::lease_down(why);
         }
     }
 
     /// The engine is not there any more.
-    pub(super) fn down(&self, why: StoreError) {
-        if self.health.fall(why.clone()) {
-            telemetry::lease_down(&why);
+    pub(super) fn down(&self, why: &StoreError) {
+        if self.health.fall(why) {
+            telemetry::lease_down(why);
         }
     }
 

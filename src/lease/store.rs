@@ -145,7 +145,7 @@ impl Wakes {
     }
 
     /// The engine went away.
-    pub fn lost(&self, why: StoreError) {
+    pub fn lost(&self, why: &StoreError) {
         if let Some(leases) = self.0.upgrade() {
             leases.down(why);
         }

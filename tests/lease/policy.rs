@@ -176,7 +176,7 @@ async fn who_waits_does_not_wait_for_an_engine_that_went_away() {
     engine.is(Duration::ZERO, true);
     let gone = Instant::now();
     for wakes in engine.0.wakes.lock().expect("no panic").iter() {
-        wakes.lost(StoreError::new("it went away"));
+        wakes.lost(&StoreError::new("it went away"));
     }
     let (held, at) = second.await.expect("no panic");
     assert!(!held && at - gone < Duration::from_millis(1), "{:?}", at - gone);

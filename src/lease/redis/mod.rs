@@ -196,7 +196,7 @@ impl fmt::Debug for Redis {
 fn listener(wakes: Wakes) -> Arc<dyn redis::aio::AsyncPushSender> {
     Arc::new(move |PushInfo { kind, data }: PushInfo| {
         match (kind, data.get(1)) {
-            (PushKind::Disconnection, _) => wakes.lost(StoreError::new("the connection ended")),
+            (PushKind::Disconnection, _) => wakes.lost(&StoreError::new("the connection ended")),
             (PushKind::Message, Some(Value::BulkString(lease))) => {
                 if let Some(lease) = std::str::from_utf8(lease).ok().and_then(LeaseId::parse) {
                     wakes.next(&lease);
