@@ -102,7 +102,8 @@ for (const [name, balancer] of Object.entries(BALANCERS)) {
         await fleet.forget();
         const at_rest = await audience.refreshed(2);
         const steady = await fleet.stats();
-        assert.ok(steady.playlists >= VIEWERS * 6, JSON.stringify(steady));
+        // Less than two rounds of three: what was in flight as the counters began is not in them.
+        assert.ok(steady.playlists >= VIEWERS * 5, JSON.stringify(steady));
         assert.deepEqual([at_rest.length, steady.conflicts], [0, 0], 'nothing happens, and yet there are sessions that move, or conflicts');
 
         const added = await fleet.addHome();

@@ -69,7 +69,7 @@ export const BALANCERS = {
     // It notices that a list took the place of the old one.
     reload: () => {},
     asksForReadyz: true,
-    movesWithoutNeed: 0.2,
+    movesWithoutNeed: 0.03,
   },
 };
 
