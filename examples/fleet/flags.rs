@@ -22,18 +22,18 @@ pub(crate) struct Flags {
     pub(crate) instances: Vec<u32>,
 
     /// Sessions where nothing happens, 1 to 10,000,000.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000), default_value_t = 1_000_000)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000), default_value_t = 200_000)]
     pub(crate) sessions: u32,
 
     /// Sessions where something happens: such runs are longer.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000), default_value_t = 100_000)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000), default_value_t = 50_000)]
     pub(crate) event_sessions: u32,
 
     /// The seed of all dice.
     #[arg(long, default_value_t = 7)]
     pub(crate) seed: u64,
 
-    /// Runs at once; each needs some 300 MB for 1,000,000 sessions. Default: one a core.
+    /// Runs at once; each needs up to 1.3 GB for 1,000,000 sessions. Default: one a core.
     #[arg(long)]
     pub(crate) threads: Option<usize>,
 

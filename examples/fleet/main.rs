@@ -133,17 +133,16 @@ fn compare(binary: &Path, serve: &[String], runs: &[Run], tallies: &[Tally]) -> 
 
 fn report(runs: &[Run], tallies: &[Tally]) {
     println!(
-        "| | instances | | conflicts per million requests | in the worst second | no playlist, per million | added wait p50 | p99 | commands to the engine per request |"
+        "| | instances | | conflicts per million requests | no playlist, per million | added wait p50 | p99 | commands to the engine per request |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     for (run, tally) in runs.iter().zip(tallies) {
         println!(
-            "| {} | {} | {} | {:.0} | {:.0} | {:.0} | {:.1} ms | {:.1} ms | {:.2} |",
+            "| {} | {} | {} | {:.0} | {:.0} | {:.1} ms | {:.1} ms | {:.2} |",
             run.happening.name(),
             run.instances,
             run.way.name(),
             tally.per_million(tally.conflicts),
-            tally.worst_second(),
             tally.per_million(tally.lost + tally.late),
             tally.added_ms(0.5),
             tally.added_ms(0.99),

@@ -76,7 +76,8 @@ pub(crate) fn write(folder: &Path, runs: &[Run], tallies: &[Tally]) -> io::Resul
             .collect();
         let x = Axis { name: "s".into(), marks, scale: Scale::Even };
         let y = Axis { name: "conflicts per 1,000 requests of that second".into(), ..even(&lines) };
-        let title = format!("Conflicts at MediaTailor: {} of {}", happening.name(), most.unwrap_or(0));
+        let title =
+            format!("Conflicts at MediaTailor, {} processes: {}", most.unwrap_or(0), happening.name());
         put(folder, &format!("fleet-{name}.svg"), &Chart { title, x, y, lines })?;
     }
     Ok(())
@@ -84,7 +85,9 @@ pub(crate) fn write(folder: &Path, runs: &[Run], tallies: &[Tally]) -> io::Resul
 
 /// Second by second, from the first that is counted.
 fn line(run: &Run, tally: &Tally) -> Line {
-    let seconds = tally.seconds.iter().enumerate().filter(|(_, second)| second.0 > 0);
+    // The last second is no whole one.
+    let few = tally.seconds.iter().map(|second| second.0).max().unwrap_or(0) / 4;
+    let seconds = tally.seconds.iter().enumerate().filter(|(_, second)| second.0 > few);
     let from = run.crowd.refresh.as_secs_f64();
     let points = seconds
         .map(|(at, (requests, conflicts))| (at as f64 - from, *conflicts as f64 * 1e3 / *requests as f64));

@@ -100,7 +100,9 @@ impl Queue {
         }
         while self.near.is_empty() {
             self.current += 1;
-            self.near.extend(self.wheel[(self.current % SLOTS) as usize].drain(..).map(Reverse));
+            // Taken with its memory: in each slot of the wheel it would come to a multiple of what is needed at a time.
+            let slot = std::mem::take(&mut self.wheel[(self.current % SLOTS) as usize]);
+            self.near.extend(slot.into_iter().map(Reverse));
             while self.far.peek().is_some_and(|Reverse(event)| event.at >> SLOT <= self.current) {
                 self.near.extend(self.far.pop());
             }

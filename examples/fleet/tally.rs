@@ -54,10 +54,4 @@ impl Tally {
     pub(crate) fn took_ms(&self, part: f64) -> f64 {
         self.took.value_at_quantile(part) as f64 / 1e3
     }
-
-    /// The conflicts per million requests of the worst second.
-    pub(crate) fn worst_second(&self) -> f64 {
-        let rates = self.seconds.iter().filter(|second| second.0 > 0);
-        rates.map(|(requests, conflicts)| *conflicts as f64 * 1e6 / *requests as f64).fold(0.0, f64::max)
-    }
 }

@@ -296,7 +296,7 @@ impl<'a> World<'a> {
     /// At the engine: granted if it is free, kept for this process, or of an earlier turn of it with nobody in line. Otherwise the
     /// process gets in line.
     fn ask(&mut self, at: u32) {
-        self.tally.commands += 1;
+        self.tally.commands += u64::from(self.now >= self.times.refresh);
         let back = self.dice.between(self.times.lease) / 2;
         let request = self.requests.get_mut(at);
         let session = &mut self.sessions[request.session as usize];
@@ -328,7 +328,7 @@ impl<'a> World<'a> {
 
     /// The lease is given up, if it is still this turn's, and kept for a moment for the process that is next, which is told.
     fn free(&mut self, whom: u32, token: u32) {
-        self.tally.commands += 1;
+        self.tally.commands += u64::from(self.now >= self.times.refresh);
         let session = &mut self.sessions[whom as usize];
         if session.holder != token {
             return;
