@@ -188,7 +188,7 @@ mod tests {
 
     /// The defaults of the library, and the lanes as the sidecar has them.
     fn stack_of_the_sidecar() -> stack::Config {
-        let serialize = crate::serialize::Config::default().bound_all(true);
+        let serialize = crate::serialize::Config::default().bound_all(true).driven_by_players(true);
         stack::Config::default().serialize(serialize)
     }
 
