@@ -10,7 +10,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty, Full};
 use onelane::{
     lane::Limits,
-    serialize::{ErrorKind, SerializeLayer},
+    serialize::{Config, ErrorKind, SerializeLayer},
 };
 use tokio::time::{Instant, sleep, timeout};
 use tower::{BoxError, Layer as _, Service as _, ServiceBuilder, ServiceExt as _};
@@ -111,13 +111,24 @@ async fn a_request_that_was_left_while_it_waited_is_never_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn a_future_that_is_never_polled_leaves_no_trace() {
-    let layer = SerializeLayer::with(config());
+    // With a task from the start: who drives an exchange has to poll.
+    let layer = SerializeLayer::new();
     let (mut player, mut far) = lane(&layer);
     let unpolled = player.call(media(A, 0));
     // Its exchange runs all the same: whoever holds it cannot hold up the session.
     let (_, with) = far.asked().await;
     answer(with, "x");
     drop(unpolled);
+    layer.drained().await;
+    assert!(layer.lanes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_future_that_is_dropped_before_it_was_polled_is_never_sent() {
+    let layer = SerializeLayer::with(config());
+    let (mut player, mut far) = lane(&layer);
+    drop(player.call(media(A, 0)));
+    far.quiet().await;
     layer.drained().await;
     assert!(layer.lanes().is_empty());
 }
@@ -352,7 +363,8 @@ async fn who_attached_to_a_stream_asks_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_the_makers_even_if_another_looks_first() {
-    let (mut player, mut far) = lane(&SerializeLayer::with(config().collect_up_to(2)));
+    // With a task from the start: who drives an exchange looks first.
+    let (mut player, mut far) = lane(&SerializeLayer::with(Config::default().collect_up_to(2)));
     let maker = player.call(media(A, 0));
     let attached = watch(&mut player, media(A, 0));
     answer(far.asked().await.1, "large");

@@ -60,7 +60,7 @@ async fn a_session_is_shown_as_it_waited() {
     let (_, overview) = json(&serve, "/api/overview").await;
     assert_eq!(
         overview["longest"],
-        serde_json::json!([{ "session": format!("{}…", &id[..8]), "waiting": 1 }])
+        serde_json::json!([{ "session": format!("{}…", &id[..8]), "upstream": null, "waiting": 1 }])
     );
 
     say_playlist(&at_far);
