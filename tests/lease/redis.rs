@@ -2,6 +2,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
+    path::Path,
     process::Stdio,
     time::Duration,
 };
@@ -73,6 +74,19 @@ impl Redis {
         let child = spawn(address, &flags);
         answers(address).await;
         Self { address, flags, child }
+    }
+
+    /// What watches over others, by a file of settings that it may write to.
+    pub(crate) async fn sentinel(settings: &Path) -> Self {
+        let settings = settings.to_str().expect("a path");
+        let address = free();
+        let port = address.port().to_string();
+        let mut command = Command::new("redis-server");
+        command.args([settings, "--port", &port, "--bind", "127.0.0.1", "--sentinel"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        let child = command.spawn().expect("redis-server is installed");
+        answers(address).await;
+        Self { address, flags: Vec::new(), child }
     }
 
     pub(crate) fn url(&self) -> String {

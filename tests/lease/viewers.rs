@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    path::Path,
     process::Stdio,
     sync::{
         Arc, Mutex,
@@ -69,6 +70,11 @@ pub(crate) fn onelane(arguments: &[&str]) -> Command {
 
 impl Fleet {
     pub(crate) async fn start(flags: &[&str]) -> Self {
+        Self::start_trusting(None, flags).await
+    }
+
+    /// With other roots for TLS than the system's.
+    pub(crate) async fn start_trusting(roots: Option<&Path>, flags: &[&str]) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
         let upstream = free();
         let listen = upstream.to_string();
@@ -77,7 +83,7 @@ impl Fleet {
             Self { upstream, sidecars: Vec::new(), client, _emulator: emulator.expect("it starts") };
         until("the emulator answers", || fleet.get(upstream, "/__emulator/stats")).await;
         for _ in 0..SIDECARS {
-            let sidecar = Sidecar::start(upstream, flags);
+            let sidecar = Sidecar::start(upstream, roots, flags);
             until("it is ready", || fleet.get(sidecar.admin, "/readyz")).await;
             fleet.sidecars.push(sidecar);
         }
@@ -168,12 +174,14 @@ async fn view(client: &Client<HttpConnector, Empty<Bytes>>, entries: &[SocketAdd
 // === impl Sidecar ===
 
 impl Sidecar {
-    fn start(upstream: SocketAddr, flags: &[&str]) -> Self {
+    fn start(upstream: SocketAddr, roots: Option<&Path>, flags: &[&str]) -> Self {
         let (listen, admin) = (free(), free());
         let addresses = [format!("http://{upstream}"), listen.to_string(), admin.to_string()];
         let [upstream, own, looks] = &addresses;
         let all = ["serve", "--upstream", upstream, "--listen", own, "--admin", looks, "--log", "warn"];
-        let child = onelane(&[&all, flags].concat()).spawn().expect("it starts");
+        let mut command = onelane(&[&all, flags].concat());
+        command.envs(roots.map(|roots| ("SSL_CERT_FILE", roots)));
+        let child = command.spawn().expect("it starts");
         Self { listen, admin, _child: child }
     }
 }
