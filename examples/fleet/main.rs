@@ -16,6 +16,7 @@ mod session;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod times;
 mod world;
 
 use std::{
