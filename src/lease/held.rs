@@ -1,9 +1,9 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
-    LeaseId, StoreError, TTL, Token,
+    LeaseId, TTL, Token,
     leases::{Inner, lifetime},
 };
 
@@ -66,12 +66,9 @@ async fn renew(leases: &Inner, id: &LeaseId, token: &Token, until: Instant) {
         if ttl < Duration::from_millis(1) {
             return;
         }
-        match timeout(leases.budget, leases.store().renew(id, token, ttl)).await {
-            Ok(Ok(true)) => leases.good(),
-            // What is in flight is not called back: it is answered, and conflicts at worst.
-            Ok(Ok(false)) => return leases.lost(id),
-            Ok(Err(why)) => leases.bad(&why),
-            Err(_) => leases.bad(&StoreError::slow(leases.budget)),
+        // What is in flight is not called back: it is answered, and conflicts at worst.
+        if leases.in_time(leases.store().renew(id, token, ttl)).await == Some(false) {
+            return leases.lost(id);
         }
     }
 }

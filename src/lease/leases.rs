@@ -16,7 +16,8 @@ use tokio::{
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{
-    BUDGET, Grant, Lease, LeaseId, LeaseStore, StoreError, TTL, Token, Wakes, health::Health, held::Held,
+    Answer, BUDGET, Grant, Lease, LeaseId, LeaseStore, StoreError, TTL, Token, Wakes, health::Health,
+    held::Held,
 };
 use crate::{session::SessionKey, telemetry};
 
@@ -43,7 +44,7 @@ pub struct Leases {
 pub(super) struct Inner {
     store: Box<dyn LeaseStore>,
     /// How long a call may take.
-    pub(super) budget: Duration,
+    budget: Duration,
     /// Which instance this is.
     instance: String,
     turns: AtomicU64,
@@ -120,26 +121,17 @@ impl Leases {
         let held = Held { leases: Arc::clone(inner), id, token: inner.token() };
         let mut pause = POLLS.0;
         loop {
-            match timeout(inner.budget, inner.store.acquire(&id, &held.token, ttl)).await {
-                Ok(Ok(Grant::Granted)) => {
-                    inner.good();
+            match inner.in_time(inner.store.acquire(&id, &held.token, ttl)).await {
+                Some(Grant::Granted) => {
                     telemetry::lease_granted(began.elapsed());
                     return Lease::of(held);
                 }
-                Ok(Ok(Grant::Taken)) => {
-                    inner.good();
+                Some(Grant::Taken) => {
                     // Either is a reason to look again.
                     let _told = timeout(inner.jitter(pause), waiting.told.notified()).await;
                     pause = (pause * 2).min(POLLS.1);
                 }
-                Ok(Err(why)) => {
-                    inner.bad(&why);
-                    break;
-                }
-                Err(_) => {
-                    inner.bad(&StoreError::slow(inner.budget));
-                    break;
-                }
+                None => break,
             }
             if !inner.health.is_up() {
                 break;
@@ -259,23 +251,27 @@ impl Inner {
         }
         let inner = Arc::clone(self);
         let release = async move {
-            match timeout(inner.budget, inner.store.release(&id, &token)).await {
-                Ok(Ok(())) => inner.good(),
-                Ok(Err(why)) => inner.bad(&why),
-                Err(_) => inner.bad(&StoreError::slow(inner.budget)),
-            }
+            // What became of it is noted.
+            let _done = inner.in_time(inner.store.release(&id, &token)).await;
         };
         self.releases.spawn_on(release, &self.runtime);
     }
 
-    pub(super) fn good(&self) {
-        self.health.good();
-    }
-
-    pub(super) fn bad(&self, why: &StoreError) {
-        telemetry::lease_failed(why);
-        if self.health.bad(why) {
-            telemetry::lease_down(why);
+    /// What the engine answers, within the budget; `None` if it fails. Either counts for its health.
+    pub(super) async fn in_time<T>(&self, call: Answer<'_, T>) -> Option<T> {
+        let came = timeout(self.budget, call).await;
+        match came.unwrap_or_else(|_| Err(StoreError::slow(self.budget))) {
+            Ok(answer) => {
+                self.health.good();
+                Some(answer)
+            }
+            Err(why) => {
+                telemetry::lease_failed(&why);
+                if self.health.bad(&why) {
+                    telemetry::lease_down(&why);
+                }
+                None
+            }
         }
     }
 
