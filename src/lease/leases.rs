@@ -11,21 +11,15 @@ use dashmap::DashMap;
 use tokio::{
     runtime::Handle,
     sync::{Notify, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{
-    Answer, BUDGET, Grant, Lease, LeaseId, LeaseStore, StoreError, TTL, Token, Wakes, health::Health,
-    held::Held,
+    Answer, BUDGET, Grant, Lease, LeaseId, LeaseStore, StoreError, TTL, Token, health::Health, held::Held,
+    upkeep::keep_up,
 };
 use crate::{session::SessionKey, telemetry};
-
-/// How long one try to revive the engine may take.
-const REVIVE_WITHIN: Duration = Duration::from_secs(1);
-
-/// The pause between two of them: at first, and at most.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// Who waits for a lease asks again after the first, unless it is told before, and then ever more rarely up to the second: a
 /// message may be lost, and an instance may have died.
@@ -186,33 +180,6 @@ fn instance() -> String {
     text
 }
 
-/// Revives the engine whenever it is down, for ever.
-async fn keep_up(leases: Arc<Inner>) {
-    let mut pause = PAUSES.0;
-    loop {
-        let wakes = Wakes(Arc::downgrade(&leases));
-        let came = timeout(REVIVE_WITHIN, leases.store.revive(wakes)).await;
-        let risen = Instant::now();
-        match came.unwrap_or_else(|_| Err(StoreError::slow(REVIVE_WITHIN))) {
-            Ok(()) => {
-                leases.health.rise();
-                telemetry::lease_up();
-                leases.tried.send_replace(true);
-                leases.health.fallen().await;
-                leases.waiting.iter().for_each(|told| told.notify_one());
-            }
-            Err(why) => {
-                telemetry::lease_down(&why);
-                leases.health.fall(&why);
-                leases.tried.send_replace(true);
-            }
-        }
-        sleep(leases.jitter(pause)).await;
-        // What fails again at once is let alone for longer.
-        pause = if risen.elapsed() > PAUSES.1 * 5 { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
-    }
-}
-
 // === impl Inner ===
 
 impl Inner {
@@ -275,6 +242,23 @@ impl Inner {
         }
     }
 
+    /// The engine is there. Resolves once it is not any more.
+    pub(super) async fn up(&self) {
+        self.health.rise();
+        telemetry::lease_up();
+        self.tried.send_replace(true);
+        self.health.fallen().await;
+        // Nobody waits for what cannot come.
+        self.waiting.iter().for_each(|told| told.notify_one());
+    }
+
+    /// The engine could not be revived.
+    pub(super) fn still_down(&self, why: &StoreError) {
+        telemetry::lease_down(why);
+        self.health.fall(why);
+        self.tried.send_replace(true);
+    }
+
     /// The engine is not there any more.
     pub(super) fn down(&self, why: &StoreError) {
         if self.health.fall(why) {
@@ -288,7 +272,7 @@ impl Inner {
     }
 
     /// Three quarters of it to all of it, so that instances do not ask in step.
-    fn jitter(&self, pause: Duration) -> Duration {
+    pub(super) fn jitter(&self, pause: Duration) -> Duration {
         let turn = self.turns.fetch_add(1, Ordering::Relaxed);
         let chance = RandomState::new().hash_one(turn) % 256;
         pause.mul_f64(0.75 + chance as f64 / 1024.0)

@@ -20,6 +20,7 @@ mod leases;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod store;
+mod upkeep;
 
 use std::time::Duration;
 

@@ -1,0 +1,85 @@
+use std::{net::SocketAddr, time::Duration};
+
+use sd_notify::NotifyState;
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{info, warn};
+
+use super::{
+    admin::{self, Readiness, Told},
+    hand_over::{HandOver, Successor},
+    listen::{self, Door},
+    metrics::Metrics,
+    proxy::Proxy,
+    reload::Reload,
+    system::tell_systemd,
+};
+
+/// How long leases that were given up may take to be so in the engine at the end, too.
+const RELEASE_WITHIN: Duration = Duration::from_millis(200);
+
+/// Tells who asks how it goes, and ends it in order once `stop` resolves.
+pub(super) async fn attend(
+    reload: &Reload,
+    (listen, admin): (SocketAddr, TcpListener),
+    mut hand_over: Option<HandOver>,
+    door: &Door,
+    proxy: &Proxy,
+    stop: impl Future<Output = ()>,
+) -> bool {
+    let config = reload.config();
+    let tls = config.tls_cert.is_some();
+    let upstream = config.each().map(|each| each.upstream.to_string()).collect::<Vec<_>>().join(", ");
+    info!(%listen, tls, admin = %listen::address(&admin), %upstream, "serving");
+    let readiness = Readiness::default();
+    let metrics = Metrics::install();
+    let told = Told::new(upstream, readiness.clone(), metrics, proxy.clone(), door.clone(), reload.clone());
+    let admin = AbortOnDropHandle::new(tokio::spawn(admin::serve(admin, told)));
+    let upkeep = AbortOnDropHandle::new(tokio::spawn(metrics.keep_up()));
+    tell_systemd(&[NotifyState::Ready]);
+    let successor = tokio::select! {
+        () = stop => None,
+        successor = successor(hand_over.as_mut()) => Some(successor),
+    };
+    // It holds the ports as well.
+    drop(hand_over);
+    // As a reload has left them.
+    let config = reload.config();
+    readiness.unready();
+    reload.stopping();
+    if successor.is_some() {
+        info!("handing over");
+        // Whoever asks how it goes means the successor by now.
+        admin.abort();
+    } else if !config.unready_for.is_zero() {
+        info!(unready_for = ?config.unready_for, "unready, and still taking connections");
+        sleep(config.unready_for).await;
+    }
+    door.close();
+    info!(exchanges = proxy.layer().exchanges(), drain = ?config.drain, "draining");
+    let drained = timeout(config.drain, async {
+        door.closed().await;
+        proxy.layer().drained().await;
+    });
+    let drained = drained.await.is_ok();
+    match drained {
+        true => info!("drained"),
+        false => warn!(exchanges = proxy.layer().exchanges(), "not drained in time; raise --drain"),
+    }
+    if let Some(leases) = proxy.layer().leases() {
+        // Another instance may wait for one of them.
+        let _told = timeout(RELEASE_WITHIN, leases.released()).await;
+    }
+    drop((admin, upkeep, successor));
+    drained
+}
+
+async fn successor(hand_over: Option<&mut HandOver>) -> Successor {
+    match hand_over {
+        Some(hand_over) => hand_over.successor().await,
+        None => std::future::pending().await,
+    }
+}
