@@ -232,6 +232,8 @@ impl Command {
             #[cfg(feature = "sidecar")]
             Self::Doctor(_) => Role::Aside,
             #[cfg(all(feature = "sidecar", feature = "emulator"))]
+            Self::Demo(args) if args.serve => Role::Staged,
+            #[cfg(all(feature = "sidecar", feature = "emulator"))]
             Self::Demo(_) => Role::Aside,
         }
     }

@@ -2,6 +2,7 @@
 #![cfg(all(feature = "sidecar", feature = "emulator"))]
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     process::{Child, Command, Output, Stdio},
@@ -9,6 +10,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tempfile::NamedTempFile;
 use tokio::time::Instant;
 
 fn demo(flags: &[&str]) -> Output {
@@ -81,6 +83,8 @@ struct Staying {
     child: Child,
     page: String,
     entries: [String; 2],
+    /// Standard error.
+    said: NamedTempFile,
 }
 
 /// The longest that anything here may take; only a hang reaches it.
@@ -90,7 +94,9 @@ impl Staying {
     fn start() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_onelane"));
         command.args(["demo", "--serve", "--sessions", "6", "--seed", "7"]).env_remove("ONELANE_LOG");
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+        let said = NamedTempFile::new().expect("a file");
+        let stderr = said.reopen().expect("the same file");
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("it starts");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let told: Vec<_> = lines.take(4).map(|line| line.expect("text")).collect();
         let url = |name: &str| {
@@ -98,7 +104,7 @@ impl Staying {
             line.split_whitespace().next().expect("an address").to_owned()
         };
         let (page, entries) = (url("page"), [url("straight"), url("through onelane")]);
-        Self { child, page, entries }
+        Self { child, page, entries, said }
     }
 
     fn overview(&self) -> Value {
@@ -163,6 +169,11 @@ fn stays_up_to_be_looked_at() {
     }
     let overview = staying.overview();
     assert!(overview["recorded"]["sessions"].as_u64().expect("they are recorded") >= 6, "{overview:#}");
+    let said = fs::read_to_string(staying.said.path()).expect("text");
+    assert!(
+        said.contains("now ") && !said.contains("onelane::"),
+        "the trouble is announced, and not drowned: {said}"
+    );
     staying.ends_at("-INT");
     Staying::start().ends_at("-TERM");
 }

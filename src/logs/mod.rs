@@ -29,7 +29,7 @@ pub(crate) struct Logs {
 
     /// What is logged: error, warn, info or debug, or directives like onelane::exchange=warn
     ///
-    /// Without it info, and warn in the demo.
+    /// Without it info; warn in doctor and the demo, and error in `demo --serve`.
     #[arg(long, env = "ONELANE_LOG", value_name = "FILTER", global = true)]
     log: Option<String>,
 }
@@ -43,6 +43,9 @@ pub(crate) enum Role {
     /// It would drown the output: to standard error, and only what went wrong.
     #[cfg_attr(not(feature = "sidecar"), expect(dead_code))]
     Aside,
+    /// The same where things go wrong on purpose: only what was not meant to.
+    #[cfg_attr(not(all(feature = "sidecar", feature = "emulator")), expect(dead_code))]
+    Staged,
 }
 
 /// A log that has begun, and whose filter may change.
@@ -70,6 +73,7 @@ impl Logs {
         let (unless_said, out, is_terminal): (_, Box<dyn Write + Send>, _) = match role {
             Role::Output => ("info", Box::new(stdout()), stdout().is_terminal()),
             Role::Aside => ("warn", Box::new(stderr()), stderr().is_terminal()),
+            Role::Staged => ("error", Box::new(stderr()), stderr().is_terminal()),
         };
         let said = self.log.as_deref().unwrap_or(unless_said);
         let filter = filter(said)?;
