@@ -14,6 +14,8 @@ const SESSIONS = 30;
 /** Viewers that load three playlists at once every `REFRESH` ms while homes come and go. */
 const VIEWERS = 500;
 const REFRESH = 3_000;
+/** Sessions that are made at once: that one of two homes gets none of them is a chance of one in 16,000. */
+const POSTS = 16;
 
 const filled = (shape, sid) => shape.replace('{sid}', sid).replace('{esc}', sid.replaceAll('-', '%2D'));
 const media = (sid, n = 0) => `/v1/manifest/acct/Cfg/${sid}/${n}.m3u8`;
@@ -157,6 +159,23 @@ for (const [name, balancer] of Object.entries(BALANCERS)) {
         assert.equal((await fleet.stats()).in_flight, sessions.length, 'they were cut off, or ended before there was anything to see');
         for (const { status, home } of await answers) assert.deepEqual([status, home], [200, leaving.listen]);
         assert.equal((await fleet.stats()).conflicts, 0);
+      } finally {
+        await fleet.stop();
+      }
+    });
+
+    it('repeats no POST whose home goes away: it may have made a session', { timeout: 60_000 }, async () => {
+      const fleet = await openFleet(balancer, { count: 2, latency: '2s' });
+      try {
+        await fleet.forget();
+        const posts = Array.from({ length: POSTS }, () => fleet.create());
+        const arrived = async () => (await fleet.stats()).by_kind.session_creation;
+        await until('all of them to be at work on', async () => (await arrived()) === POSTS);
+        await fleet.homes[0].process.kill();
+        const statuses = await Promise.all(posts);
+        const lost = statuses.filter((status) => status >= 500).length;
+        assert.ok(lost > 0 && lost < POSTS, `both homes had some of them: ${statuses}`);
+        assert.equal(await arrived(), POSTS, `${lost} were lost, and some of them sent again`);
       } finally {
         await fleet.stop();
       }

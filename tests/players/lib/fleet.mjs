@@ -99,6 +99,8 @@ export async function openFleet(balancer, { count, latency, serveArgs = [] }) {
       const { status, header } = await request(`http://${entry}${path}`, by);
       return { status, home: balancer.servedBy(header, homes) };
     },
+    /** The status of a POST that makes a session; nothing here sends it twice. */
+    create: async () => (await fetch(`http://${entry}/v1/session/acct/Cfg/index.m3u8`, { method: 'POST', body: '{}' })).status,
     stats: async () => (await fetch(`http://${emulator}/__emulator/stats`)).json(),
     forget: () => fetch(`http://${emulator}/__emulator/reset`, { method: 'POST' }),
     async addHome() {
