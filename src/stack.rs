@@ -158,6 +158,18 @@ impl<E, R> Stack<E, R> {
         self
     }
 
+    /// Tells other instances of the 4xx that this one had, and hears of theirs: [`Quota::share`](crate::shield::Quota::share), to be called once
+    /// a second. Without [leases](Self::leased) it does nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped half-way it may tell the same once more the next time.
+    pub async fn share_quota(&self) {
+        if let Some(leases) = self.stages.serialize.leases() {
+            self.stages.lessons.quota.share(leases).await;
+        }
+    }
+
     /// Notes what becomes of the last requests of each session there.
     #[must_use]
     pub fn recording(mut self, recorder: Option<Arc<Recorder>>) -> Self {

@@ -135,6 +135,20 @@ impl Leases {
         Lease::none()
     }
 
+    /// Adds to the 4xx that all instances have had of a playback configuration, and tells how many those are; `None` while the engine is of
+    /// no use.
+    ///
+    /// # Cancel safety
+    ///
+    /// Whether it was added is not known then.
+    pub async fn spend(&self, scope: u64, more: u32) -> Option<u32> {
+        let inner = &self.inner;
+        if !inner.health.is_up() {
+            return None;
+        }
+        inner.in_time(inner.store.spend(scope, more)).await
+    }
+
     /// Resolves once the engine was tried for the first time: whether it is of use.
     ///
     /// # Errors

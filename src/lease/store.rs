@@ -29,6 +29,14 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
 
     /// Gives a lease up, or the claim to be next for it, if it is this token's; then it is the next instance's.
     fn release(&self, lease: &LeaseId, token: &Token) -> Answer<'_, ()>;
+
+    /// Adds to the 4xx that all instances have had of a playback configuration, by its
+    /// [scope](crate::session::SessionKey::scope_id), and tells how many there were in the last minute, or in ten seconds more. What is in no
+    /// engine is nobody else's: by default 0.
+    fn spend(&self, scope: u64, more: u32) -> Answer<'_, u32> {
+        let _alone = (scope, more);
+        Box::pin(std::future::ready(Ok(0)))
+    }
 }
 
 /// What an engine answers, in time.

@@ -61,9 +61,9 @@ impl<K: Eq + Hash + Clone, V: Passing> Ledger<K, V> {
     }
 
     /// The most that `look` makes of any entry.
-    pub(super) fn most<T: Ord>(&self, now: Instant, look: impl Fn(&V) -> T) -> Option<T> {
+    pub(super) fn most<T: Ord>(&self, now: Instant, look: impl Fn(&K, &V) -> T) -> Option<T> {
         self.sweep_if_due(now);
-        self.entries.iter().map(|entry| look(entry.value())).max()
+        self.entries.iter().map(|entry| look(entry.key(), entry.value())).max()
     }
 
     /// Changes an entry, if there is one, in a critical section of its own: `change` must not touch the ledger.

@@ -34,6 +34,7 @@ mod ledger;
 mod mark;
 mod marks;
 mod quota;
+mod shared;
 mod window;
 
 pub(crate) use self::answer::{Answer, AskAgainIn, Probe};

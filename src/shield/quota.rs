@@ -6,9 +6,10 @@ use tokio::time::Instant;
 use super::{
     Config,
     ledger::Ledger,
+    shared::Shared,
     window::{MINUTE, Window},
 };
-use crate::session::SessionKey;
+use crate::{lease::Leases, session::SessionKey};
 
 /// How many 4xx the upstream gave in the last minute, by session and by playback configuration.
 ///
@@ -21,6 +22,8 @@ pub struct Quota {
     configurations: Counts<u64>,
     /// How many are in flight of those whose quota runs out.
     flying: Arc<DashMap<u64, u32>>,
+    /// What other instances have spent of it, where they are asked.
+    shared: Arc<Shared>,
 }
 
 /// What [`Quota::reserve`] says.
@@ -77,13 +80,14 @@ impl Quota {
             sessions: Counts::new(config, config.session_4xx_per_minute),
             configurations: Counts::new(config, config.configuration_4xx_per_minute),
             flying: Arc::default(),
+            shared: Arc::default(),
         }
     }
 
     /// What was counted, under other limits; [`Config::capacity`] stays what it was.
     #[must_use]
     pub fn reconfigured(&self, config: &Config) -> Self {
-        let Self { sessions, configurations, flying } = self;
+        let Self { sessions, configurations, flying, shared } = self;
         Self {
             sessions: Counts::over(&sessions.windows, config, config.session_4xx_per_minute),
             configurations: Counts::over(
@@ -92,13 +96,35 @@ impl Quota {
                 config.configuration_4xx_per_minute,
             ),
             flying: Arc::clone(flying),
+            shared: Arc::clone(shared),
+        }
+    }
+
+    /// Tells other instances what was spent of the configurations' quotas since the last time, and hears what they have. Called once a
+    /// second it keeps all of them together within the limit, but for what they spend in that second; while the engine is of no use each
+    /// goes by its own count. Sessions are counted here alone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped half-way it may tell the same once more the next time: rather too much than too little.
+    pub async fn share(&self, leases: &Leases) {
+        for (scope, untold) in self.shared.untold() {
+            let Some(total) = leases.spend(scope, untold).await else { return };
+            let now = Instant::now();
+            let own = self.configurations.count(&scope, now);
+            self.shared.heard(scope, untold, (total, own), now);
+            if own == 0 {
+                self.shared.forget(scope);
+            }
         }
     }
 
     /// Counts a 4xx that the upstream gave this session, each attempt by itself.
     pub fn spend(&self, session: &SessionKey, now: Instant) {
         self.sessions.spend(session, now);
-        self.configurations.spend(&session.scope_id(), now);
+        if self.configurations.spend(&session.scope_id(), now) {
+            self.shared.spend(session.scope_id());
+        }
     }
 
     /// Whether this session and its configuration may have one more 4xx. Where both are at the same level, the
@@ -107,8 +133,8 @@ impl Quota {
     /// It takes nothing: those in flight at the same time may spend more than there is, unless each
     /// [takes a place](Self::reserve).
     pub fn allows(&self, session: &SessionKey, now: Instant) -> Allowance {
-        let of_session = self.sessions.level(session, now);
-        let of_configuration = self.configurations.level(&session.scope_id(), now);
+        let of_session = self.sessions.level(self.sessions.count(session, now));
+        let of_configuration = self.configurations.level(self.spent(session.scope_id(), now));
         let scope = if of_session > of_configuration { Scope::Session } else { Scope::Configuration };
         match of_session.max(of_configuration) {
             Level::Low => Allowance::Allow,
@@ -121,7 +147,7 @@ impl Quota {
     /// are never more in flight than what is left, so that the limit holds to the last one.
     pub fn reserve(&self, session: &SessionKey, now: Instant) -> Place {
         let (scope, limit) = (session.scope_id(), self.configurations.limit);
-        let spent = self.configurations.count(&scope, now);
+        let spent = self.spent(scope, now);
         if spent == 0 {
             return Place::Free;
         }
@@ -148,8 +174,18 @@ impl Quota {
 
     /// The most that any playback configuration has used of its quota, as a part of it.
     pub fn used(&self, now: Instant) -> f64 {
-        let most = self.configurations.windows.most(now, |window| window.count(now)).unwrap_or_default();
+        let spent =
+            |scope: &u64, window: &Window| window.count(now).saturating_add(self.shared.others(*scope, now));
+        let most = self.configurations.windows.most(now, spent).unwrap_or_default();
         f64::from(most) / f64::from(self.configurations.limit.max(1))
+    }
+
+    /// How many a configuration had in the last minute, here and elsewhere.
+    fn spent(&self, scope: u64, now: Instant) -> u32 {
+        match self.configurations.count(&scope, now) {
+            0 => 0,
+            own => own.saturating_add(self.shared.others(scope, now)),
+        }
     }
 
     /// How many sessions had a 4xx of late.
@@ -193,16 +229,17 @@ impl<K: Eq + std::hash::Hash + Clone> Counts<K> {
         Self { windows: Arc::clone(windows), limit, near }
     }
 
-    fn spend(&self, key: &K, now: Instant) {
-        self.windows.put(key, now, Window::new(now), |window, _| window.add(now));
+    /// `false` if there was no room to count it.
+    fn spend(&self, key: &K, now: Instant) -> bool {
+        self.windows.put(key, now, Window::new(now), |window, _| window.add(now))
     }
 
     fn count(&self, key: &K, now: Instant) -> u32 {
         self.windows.look(key, now, |window| window.count(now)).unwrap_or_default()
     }
 
-    fn level(&self, key: &K, now: Instant) -> Level {
-        match self.count(key, now) {
+    fn level(&self, count: u32) -> Level {
+        match count {
             count if count >= self.limit => Level::Spent,
             count if count >= self.near => Level::Near,
             _ => Level::Low,

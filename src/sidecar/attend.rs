@@ -39,6 +39,7 @@ pub(super) async fn attend(
     let told = Told::new(upstream, readiness.clone(), metrics, proxy.clone(), door.clone(), reload.clone());
     let admin = AbortOnDropHandle::new(tokio::spawn(admin::serve(admin, told)));
     let upkeep = AbortOnDropHandle::new(tokio::spawn(metrics.keep_up()));
+    let quotas = AbortOnDropHandle::new(tokio::spawn(proxy.clone().share_quotas()));
     tell_systemd(&[NotifyState::Ready]);
     let successor = tokio::select! {
         () = stop => None,
@@ -73,7 +74,7 @@ pub(super) async fn attend(
         // Another instance may wait for one of them.
         let _told = timeout(RELEASE_WITHIN, leases.released()).await;
     }
-    drop((admin, upkeep, successor));
+    drop((admin, upkeep, quotas, successor));
     drained
 }
 

@@ -3,12 +3,13 @@ use std::{
     net::IpAddr,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use http::{Request, Response, header};
 use hyper::{body::Incoming, service::Service};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tower::util::Either;
 use tower_layer::Layer as _;
 use tower_service::Service as _;
@@ -28,6 +29,9 @@ use crate::{
     stack::{self, MayResume, Stack, Stacked},
     telemetry::Chain,
 };
+
+/// How often instances tell each other of their 4xx.
+const SHARE_EVERY: Duration = Duration::from_secs(1);
 
 /// From a player's request to its answer.
 #[derive(Debug, Clone)]
@@ -152,6 +156,22 @@ impl Proxy {
             reach(config, upstreams).await?;
         }
         Ok(())
+    }
+
+    /// Keeps the quotas of 4xx in step with other instances', for ever.
+    pub(super) async fn share_quotas(self) {
+        if self.layer().leases().is_none() {
+            return;
+        }
+        let mut due = interval(SHARE_EVERY);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            due.tick().await;
+            let stages = self.0.stages.load_full();
+            for site in &stages.each {
+                site.stack.share_quota().await;
+            }
+        }
     }
 
     /// What is noted of single sessions.

@@ -137,3 +137,24 @@ async fn a_hundred_thousand_take_little_room_and_leave_none() {
     leases.released().await;
     until("nothing is left", || async { (redis.ask(&["dbsize"]).await == "0").then_some(()) }).await;
 }
+
+#[tokio::test]
+async fn all_count_their_4xx_together_for_a_minute() {
+    let redis = Redis::start(&[]).await;
+    let [a, b] = [instance(&redis).await, instance(&redis).await];
+    assert_eq!([a.spend(1, 3).await, b.spend(1, 4).await, a.spend(2, 5).await], [Some(3), Some(7), Some(5)]);
+    assert_eq!([a.spend(1, 0).await, b.spend(2, 0).await], [Some(7), Some(5)]);
+    let (name, slice) = ("onelane:{4xx-0000000000000001}", "onelane:{4xx-0000000000000001}slice");
+    let left = async |name: &str| redis.ask(&["pttl", name]).await.parse::<i64>().expect("a number");
+    assert!((60_000..=70_000).contains(&left(name).await), "{}", left(name).await);
+    assert!((0..=10_000).contains(&left(slice).await), "{}", left(slice).await);
+    // Every ten seconds another slice: what is in the seventh goes with the next.
+    for all in [8, 9, 10, 11, 12, 13, 7] {
+        redis.ask(&["del", slice]).await;
+        assert_eq!(b.spend(1, 1).await, Some(all));
+    }
+    assert_eq!(redis.ask(&["llen", name]).await, "7");
+    // Evicted or flushed, it begins anew.
+    redis.ask(&["del", name]).await;
+    assert_eq!(a.spend(1, 2).await, Some(2));
+}

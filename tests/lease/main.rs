@@ -6,5 +6,6 @@ mod faults;
 mod fleet;
 mod forms;
 mod policy;
+mod quota;
 mod redis;
 mod viewers;

@@ -12,6 +12,7 @@ use std::{
 use onelane::{
     lease::{Answer, BUDGET, Grant, LeaseId, LeaseStore, Leases, StoreError, Token, Wakes},
     session::{SessionId, SessionKey},
+    shield::{Allowance, Config, Quota, Scope},
 };
 use tokio::time::{Instant, sleep};
 
@@ -24,6 +25,8 @@ struct Engine(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     held: Mutex<HashMap<LeaseId, String>>,
+    /// 4xx of all instances, by configuration; nobody here waits for a minute to be over.
+    spent: Mutex<HashMap<u64, u32>>,
     /// How long each call takes, and whether it fails then.
     slow: Mutex<Duration>,
     fails: Mutex<bool>,
@@ -106,6 +109,15 @@ impl LeaseStore for Engine {
                 drop(held);
                 shared.wakes.lock().expect("no panic").iter().for_each(|wakes| wakes.next(&lease));
             }
+        })
+    }
+
+    fn spend(&self, scope: u64, more: u32) -> Answer<'_, u32> {
+        self.call(move |shared| {
+            let mut spent = shared.spent.lock().expect("no panic");
+            let all = spent.entry(scope).or_default();
+            *all += more;
+            *all
         })
     }
 }
@@ -251,4 +263,40 @@ async fn an_engine_that_never_was_there_is_tried_now_and_then() {
     assert!((60..80).contains(&tries), "{tries}");
     assert_eq!(engine.asked(), 0);
     assert!(!leases.acquire(&key(), HOLD).await.is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_is_that_of_all_instances_for_as_long_as_they_hear_of_each_other() {
+    let engine = Engine::default();
+    let (a, b) = (start(&engine).await, start(&engine).await);
+    let quota = || Quota::new(&Config::default().configuration_4xx_per_minute(10));
+    let (of_a, of_b) = (quota(), quota());
+    let spent = Allowance::Spent(Scope::Configuration);
+    let allows = |quota: &Quota| quota.allows(&key(), Instant::now());
+    let spend = |quota: &Quota, n| (0..n).for_each(|_| quota.spend(&key(), Instant::now()));
+    // What was before anybody asked is this instance's own matter.
+    spend(&of_b, 1);
+    of_a.share(&a).await;
+    of_b.share(&b).await;
+    spend(&of_a, 6);
+    spend(&of_b, 2);
+    assert_eq!((allows(&of_a), allows(&of_b)), (Allowance::Allow, Allowance::Allow));
+    for _ in 0..3 {
+        of_a.share(&a).await;
+        of_b.share(&b).await;
+    }
+    assert_eq!(allows(&of_a), Allowance::NearLimit(Scope::Configuration), "8, told once however often");
+    spend(&of_a, 2);
+    of_a.share(&a).await;
+    assert_eq!((allows(&of_a), allows(&of_b)), (spent, Allowance::NearLimit(Scope::Configuration)));
+    of_b.share(&b).await;
+    assert_eq!(allows(&of_b), spent);
+    // Without the engine each goes by its own, after a while.
+    engine.is(Duration::ZERO, true);
+    sleep(Duration::from_secs(5)).await;
+    of_b.share(&b).await;
+    assert_eq!(allows(&of_b), spent);
+    sleep(Duration::from_secs(6)).await;
+    of_b.share(&b).await;
+    assert_eq!(allows(&of_b), Allowance::Allow);
 }

@@ -96,20 +96,39 @@ impl Fleet {
 
     /// How many requests met another of their session at the upstream.
     pub(crate) async fn conflicts(&self) -> u64 {
+        self.counted("conflicts").await
+    }
+
+    /// How many the upstream answered with a 4xx.
+    pub(crate) async fn client_errors(&self) -> u64 {
+        self.counted("client_errors").await
+    }
+
+    async fn counted(&self, what: &str) -> u64 {
         let stats = self.get(self.upstream, "/__emulator/stats").await.expect("stats");
         let stats: serde_json::Value = serde_json::from_str(&stats).expect("JSON");
-        stats["conflicts"].as_u64().expect("a number")
+        stats[what].as_u64().expect("a number")
+    }
+
+    /// The status of a playlist of this session.
+    pub(crate) async fn status(&self, from: &Sidecar, session: &str) -> u16 {
+        let path = format!("/v1/manifest/acct/Demo/{session}/0.m3u8");
+        get(&self.client, from.listen, &path).await.expect("an answer").0
     }
 
     /// What a metric adds up to, over all sidecars.
     pub(crate) async fn metric(&self, series: &str) -> f64 {
         let mut sum = 0.0;
         for sidecar in &self.sidecars {
-            let text = self.get(sidecar.admin, "/metrics").await.expect("metrics");
-            let own = text.lines().filter_map(|line| line.strip_prefix(series)?.trim().parse::<f64>().ok());
-            sum += own.sum::<f64>();
+            sum += self.level(sidecar, series).await;
         }
         sum
+    }
+
+    /// What a metric adds up to in one of them.
+    pub(crate) async fn level(&self, sidecar: &Sidecar, series: &str) -> f64 {
+        let text = self.get(sidecar.admin, "/metrics").await.expect("metrics");
+        text.lines().filter_map(|line| line.strip_prefix(series)?.trim().parse::<f64>().ok()).sum()
     }
 
     /// Waits until all of them agree on turns, or none does.

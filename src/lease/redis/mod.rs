@@ -1,7 +1,8 @@
 //! Leases in Redis 7 or Valkey: one server, a cluster, or what sentinels point at.
 //!
 //! Two keys for each session that is asked for, `onelane:{<hash>}` with who has the lease and `onelane:{<hash>}line` with the instances that
-//! wait for it; both end by themselves. An instance is told on a channel of its own, `onelane:next:<instance>`, that it is next. An ACL
+//! wait for it, and two for each playback configuration that has 4xx, `onelane:{4xx-<hash>}` with how many and `onelane:{4xx-<hash>}slice`; all
+//! end by themselves. An instance is told on a channel of its own, `onelane:next:<instance>`, that it is next. An ACL
 //! user needs the keys `~onelane:*`, the channels `&onelane:*`, and of commands `+@connection +@scripting +@pubsub +@string +@list
 //! +@keyspace` (`-@dangerous` may follow).
 
@@ -24,7 +25,10 @@ use redis::{
 };
 
 pub use self::url::{BadUrl, LeaseUrl};
-use self::{script::Scripts, url::Place};
+use self::{
+    script::{SLICE, Scripts},
+    url::Place,
+};
 use super::{Answer, Grant, LeaseId, LeaseStore, RESERVED, StoreError, Token, Wakes};
 
 /// How long a connection may take to come about, TLS and login included.
@@ -110,6 +114,7 @@ impl Redis {
             self.scripts.renew(&lease, &token, RESERVED),
             self.scripts.line_up(&lease),
             self.scripts.release(&lease, &token),
+            self.scripts.spend(&lease, 0, RESERVED),
         ] {
             self.ask::<i64>(connection, &ask).await?;
         }
@@ -182,6 +187,11 @@ impl LeaseStore for Redis {
 
     fn release(&self, lease: &LeaseId, token: &Token) -> Answer<'_, ()> {
         let invocation = self.scripts.release(lease, token);
+        Box::pin(async move { self.ask(&self.current()?, &invocation).await })
+    }
+
+    fn spend(&self, scope: u64, more: u32) -> Answer<'_, u32> {
+        let invocation = self.scripts.spend(&format!("{scope:016x}"), more, SLICE);
         Box::pin(async move { self.ask(&self.current()?, &invocation).await })
     }
 }

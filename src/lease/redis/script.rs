@@ -47,6 +47,27 @@ redis.call('RPUSH', KEYS[1], 'nobody')
 return redis.call('PEXPIRE', KEYS[1], ARGV[1])
 ";
 
+/// Counts over a minute, in slices of ten seconds, the newest first. Which slice it is says a key that lives as long as one: no clock but the
+/// engine's has a say.
+const SPEND: &str = r"
+local slices, slice = KEYS[1], KEYS[2]
+if redis.call('SET', slice, '', 'NX', 'PX', ARGV[2]) or redis.call('LLEN', slices) == 0 then
+  redis.call('LPUSH', slices, 0)
+  redis.call('LTRIM', slices, 0, ARGV[3] - 1)
+end
+redis.call('LSET', slices, 0, redis.call('LINDEX', slices, 0) + ARGV[1])
+redis.call('PEXPIRE', slices, ARGV[2] * ARGV[3])
+local all = 0
+for _, count in ipairs(redis.call('LRANGE', slices, 0, -1)) do all = all + count end
+return all
+";
+
+/// How long a slice is: how exact the minute.
+pub(super) const SLICE: Duration = Duration::from_secs(10);
+
+/// A minute has six slices, and the one that it began in.
+const SLICES: usize = 7;
+
 /// Where the instances are told that they are next; the instance follows.
 const CHANNEL: &str = "onelane:next:";
 
@@ -56,6 +77,7 @@ pub(super) struct Scripts {
     renew: Script,
     release: Script,
     line_up: Script,
+    spend: Script,
 }
 
 /// Where an instance is told that it is next.
@@ -80,8 +102,9 @@ fn ms(time: Duration) -> u64 {
 
 impl Scripts {
     pub(super) fn new() -> Self {
-        let [acquire, renew, release, line_up] = [ACQUIRE, RENEW, RELEASE, LINE_UP].map(Script::new);
-        Self { acquire, renew, release, line_up }
+        let [acquire, renew, release, line_up, spend] =
+            [ACQUIRE, RENEW, RELEASE, LINE_UP, SPEND].map(Script::new);
+        Self { acquire, renew, release, line_up, spend }
     }
 
     pub(super) fn acquire(&self, lease: &impl Display, token: &Token, ttl: Duration) -> ScriptInvocation<'_> {
@@ -108,6 +131,13 @@ impl Scripts {
     pub(super) fn line_up(&self, lease: &impl Display) -> ScriptInvocation<'_> {
         let mut ask = self.line_up.prepare_invoke();
         ask.key(line(lease)).arg(ms(RESERVED));
+        ask
+    }
+
+    pub(super) fn spend(&self, scope: &str, more: u32, slice: Duration) -> ScriptInvocation<'_> {
+        let mut ask = self.spend.prepare_invoke();
+        ask.key(format!("onelane:{{4xx-{scope}}}")).key(format!("onelane:{{4xx-{scope}}}slice"));
+        ask.arg(more).arg(ms(slice)).arg(SLICES);
         ask
     }
 }
