@@ -86,6 +86,8 @@ enum Pending {
     Range,
     Segment,
     Variant,
+    /// A variant whose bandwidth is missing: no player starts it.
+    NoVariant,
 }
 
 // === impl Glance ===
@@ -151,6 +153,7 @@ impl Seen {
         match std::mem::take(&mut self.pending) {
             Pending::Segment => self.segments += 1,
             Pending::Variant => self.variants += 1,
+            Pending::NoVariant => {}
             Pending::Nothing | Pending::Range => self.odd = true,
         }
     }
@@ -185,7 +188,7 @@ impl Seen {
             }
             b"STREAM-INF" => {
                 self.multivariant = true;
-                self.pending = Pending::Variant;
+                self.pending = if has_bandwidth(value) { Pending::Variant } else { Pending::NoVariant };
             }
             b"MEDIA" => self.renditions += 1,
             b"I-FRAME-STREAM-INF" | b"SESSION-DATA" | b"SESSION-KEY" => self.multivariant = true,
@@ -242,6 +245,12 @@ fn seconds(value: &[u8]) -> Option<Duration> {
     let digits = value.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
     let seconds: f64 = std::str::from_utf8(&value[..digits]).ok()?.parse().ok()?;
     Duration::try_from_secs_f64(seconds.min(LONGEST)).ok()
+}
+
+/// Whether a variant says how much it takes, in whatever form: players read the digits, and some also what is quoted.
+fn has_bandwidth(attributes: &[u8]) -> bool {
+    let value = attribute(attributes, b"BANDWIDTH=").unwrap_or_default();
+    value.strip_prefix(b"\"").unwrap_or(value).first().is_some_and(u8::is_ascii_digit)
 }
 
 /// The value of an attribute among others that are not quoted.

@@ -1,8 +1,8 @@
 //! A playlist, read to tell a good one from what only looks like one.
 //!
 //! Every playlist is walked once, line by line, for the little that a [`Summary`] holds: that costs a few
-//! microseconds. m3u8-rs, which takes many times as long and refuses little, counts what a multivariant
-//! playlist offers, and has the last word on whatever looks unusual.
+//! microseconds. m3u8-rs, which takes many times as long, has the last word on whatever looks unusual. It counts nothing:
+//! it drops a variant for one attribute that it cannot read, and players start it all the same.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub struct Summary {
     pub ended: bool,
     /// Whether the server holds a request until what it asks for is there (RFC 8216bis section 6.2.5.2).
     pub can_block_reload: bool,
-    /// How many variants it offers, those for trick play not counted.
+    /// How many variants it offers, those for trick play and those without a bandwidth not counted.
     pub variants: usize,
     /// How many renditions of audio, subtitles and so on it names.
     pub renditions: usize,
@@ -55,8 +55,7 @@ pub struct Limits {
     /// The longest text that is read, decoded, in bytes. Default: 4 MiB, twice what MediaTailor takes of an
     /// origin ("Quotas" in its user guide).
     pub decode_up_to: usize,
-    /// The longest text that is given to the full parser, in bytes. Default: 64 KiB, of which a multivariant
-    /// playlist takes a few.
+    /// The longest text that is given to the full parser, where it looks unusual, in bytes. Default: 64 KiB.
     pub parse_up_to: usize,
 }
 
@@ -83,34 +82,24 @@ pub fn read<'a>(
 ) -> Result<Summary, Flaw> {
     let text = decode::decode(pieces, content_encoding, limits.decode_up_to)?;
     let Glance { summary, odd } = Glance::of(&text)?;
-    if (odd || summary.kind == Kind::Multivariant) && text.len() <= limits.parse_up_to {
-        return confirm(&text, summary);
+    if odd && text.len() <= limits.parse_up_to {
+        confirm(&text, summary.kind)?;
     }
     Ok(summary)
 }
 
 /// Has m3u8-rs read the text. It passes over what it does not know and stops without a word at a line that is
 /// not UTF-8, so that what it leaves unread tells more than its errors.
-fn confirm(text: &[u8], summary: Summary) -> Result<Summary, Flaw> {
+fn confirm(text: &[u8], kind: Kind) -> Result<(), Flaw> {
     let text = glance::without_mark(text);
-    let (rest, summary) = match summary.kind {
-        Kind::Media => {
-            let (rest, _) = m3u8_rs::parse_media_playlist(text).map_err(|_| Flaw::Unreadable)?;
-            (rest, summary)
-        }
-        Kind::Multivariant => {
-            let (rest, playlist) = m3u8_rs::parse_master_playlist(text).map_err(|_| Flaw::Unreadable)?;
-            let variants = playlist.variants.iter().filter(|variant| !variant.is_i_frame).count();
-            (rest, Summary { variants, renditions: playlist.alternatives.len(), ..summary })
-        }
+    let rest = match kind {
+        Kind::Media => m3u8_rs::parse_media_playlist(text).map(|(rest, _)| rest),
+        Kind::Multivariant => m3u8_rs::parse_master_playlist(text).map(|(rest, _)| rest),
     };
-    if !rest.trim_ascii().is_empty() {
-        return Err(Flaw::Unreadable);
+    match rest {
+        Ok(rest) if rest.trim_ascii().is_empty() => Ok(()),
+        _ => Err(Flaw::Unreadable),
     }
-    if summary.kind == Kind::Multivariant && summary.variants == 0 {
-        return Err(Flaw::NoVariants);
-    }
-    Ok(summary)
 }
 
 // === impl Summary ===
@@ -249,13 +238,49 @@ fileSequence267.mp4
             [MULTIVARIANT.into(), MULTIVARIANT.replace('\n', "\r\n"), format!("\u{feff}{MULTIVARIANT}")]
         {
             assert_eq!(of(&text), Ok(expected));
-            let unparsed = read([text.as_bytes()], None, &Limits::default().parse_up_to(0));
-            assert_eq!(unparsed, Ok(expected), "both ways of counting agree");
         }
         // No player starts a variant whose bandwidth is missing.
         assert_eq!(of("#EXTM3U\n#EXT-X-STREAM-INF:CODECS=\"x\"\n0.m3u8\n"), Err(Flaw::NoVariants));
         let renditions_alone = MULTIVARIANT.split("#EXT-X-STREAM").next().expect("a first part");
         assert_eq!(of(renditions_alone), Err(Flaw::NoVariants));
+    }
+
+    /// Packagers write all of these, the same on every variant, and players go by what they can read.
+    #[test]
+    fn an_attribute_that_a_parser_cannot_read_takes_no_variant_away() {
+        for attributes in [
+            "BANDWIDTH=2100000,CODECS=\"\"",
+            "BANDWIDTH=2100000,RESOLUTION=1920X1080",
+            "BANDWIDTH=2100000,RESOLUTION=\"1920x1080\"",
+            "BANDWIDTH=2100000,RESOLUTION=1920.0x1080.0",
+            "BANDWIDTH=2100000,AVERAGE-BANDWIDTH=1900000.5",
+            "BANDWIDTH=2100000,FRAME-RATE=30000/1001",
+            "FRAME-RATE=\"25.000\",CODECS=\"avc1.4d401f,mp4a.40.2\", BANDWIDTH=2100000",
+            "BANDWIDTH=2100000.5",
+            "BANDWIDTH=\"2100000\"",
+            "BANDWIDTH=99999999999999999999999",
+            " BANDWIDTH=2100000",
+        ] {
+            let variant = format!("#EXT-X-STREAM-INF:{attributes}\n0.m3u8\n");
+            let text = format!("#EXTM3U\n{variant}{variant}");
+            assert_eq!(of(&text).map(|summary| summary.variants), Ok(2), "{attributes}");
+            assert_eq!(
+                of(format!("{text}stray.m3u8\n")).map(|summary| summary.variants),
+                Ok(2),
+                "{attributes}"
+            );
+        }
+        // One that nobody could choose does not count, and the others go on.
+        let one =
+            "#EXTM3U\n#EXT-X-STREAM-INF:AVERAGE-BANDWIDTH=9\n0.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=9\n1.m3u8\n";
+        assert_eq!(of(one).map(|summary| summary.variants), Ok(1));
+        for none in ["", "AVERAGE-BANDWIDTH=9", "BANDWIDTH=", "BANDWIDTH=high", "CODECS=\"BANDWIDTH=9\""] {
+            assert_eq!(
+                of(format!("#EXTM3U\n#EXT-X-STREAM-INF:{none}\n0.m3u8\n")),
+                Err(Flaw::NoVariants),
+                "{none}"
+            );
+        }
     }
 
     #[test]
@@ -413,7 +438,7 @@ fileSequence267.mp4
             prop_assert_eq!(summary.discontinuity_sequence, parsed.discontinuity_sequence);
             prop_assert_eq!(summary.segments, parsed.segments.len());
             prop_assert_eq!(summary.ended, parsed.end_list);
-            prop_assert_eq!(confirm(text.as_bytes(), summary), Ok(summary));
+            prop_assert_eq!(confirm(text.as_bytes(), summary.kind), Ok(()));
         }
 
         #[test]
@@ -433,9 +458,12 @@ fileSequence267.mp4
                 text.push_str("#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"i.m3u8\"\n");
             }
             let Glance { summary, odd } = Glance::of(text.as_bytes()).expect("a playlist");
+            let parsed = m3u8_rs::parse_master_playlist_res(text.as_bytes()).expect("a playlist");
             prop_assert!(!odd);
+            prop_assert_eq!(summary.variants, parsed.variants.iter().filter(|variant| !variant.is_i_frame).count());
+            prop_assert_eq!(summary.renditions, parsed.alternatives.len());
             prop_assert_eq!((summary.variants, summary.renditions), (variants.len(), renditions.len()));
-            prop_assert_eq!(confirm(text.as_bytes(), summary), Ok(summary));
+            prop_assert_eq!(confirm(text.as_bytes(), summary.kind), Ok(()));
         }
     }
 }
