@@ -29,7 +29,7 @@ pub(super) struct Counted<T> {
 
 /// Counts one for as long as it lives.
 #[derive(Debug)]
-struct Place(Arc<AtomicUsize>);
+pub(super) struct Place(Arc<AtomicUsize>);
 
 // === impl Counting ===
 
@@ -69,7 +69,7 @@ where
 // === impl Place ===
 
 impl Place {
-    fn new(open: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(open: Arc<AtomicUsize>) -> Self {
         open.fetch_add(1, Relaxed);
         Self(open)
     }

@@ -1,4 +1,12 @@
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use listenfd::ListenFd;
 use tokio::{
@@ -15,6 +23,7 @@ use tracing::{debug, warn};
 use super::{
     Config, Error,
     connection::{self, Manners},
+    counted::Place,
     proxy::Proxy,
     tls::Tls,
 };
@@ -31,8 +40,9 @@ const BACKLOG: u32 = 1_024;
 /// Where connections come in. A clone is the same door.
 #[derive(Debug, Clone)]
 pub(super) struct Door {
+    /// Each thread has one for the connection that it takes next.
     places: Arc<Semaphore>,
-    most: usize,
+    connections: Arc<AtomicUsize>,
     open: TaskTracker,
     manners: Manners,
 }
@@ -75,7 +85,12 @@ impl Door {
     pub(super) fn new(config: &Config, tls: Option<Tls>) -> Self {
         let most = config.connections.min(Semaphore::MAX_PERMITS);
         let manners = Manners { idle: config.idle, tls, stop: CancellationToken::new() };
-        Self { places: Arc::new(Semaphore::new(most)), most, open: TaskTracker::new(), manners }
+        Self {
+            places: Arc::new(Semaphore::new(most)),
+            connections: Arc::default(),
+            open: TaskTracker::new(),
+            manners,
+        }
     }
 
     /// Takes connections and serves each in a task of its own, until the door is closed.
@@ -107,17 +122,18 @@ impl Door {
 
     fn take(&self, socket: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, proxy: &Proxy) {
         let serving = connection::serve(socket, proxy.clone(), self.manners.clone());
+        let counted = Place::new(Arc::clone(&self.connections));
         self.open.spawn(async move {
             if let Err(error) = serving.await {
                 debug!(%peer, %error, "connection ended");
             }
-            drop(place);
+            drop((counted, place));
         });
     }
 
     /// How many connections there are.
     pub(super) fn connections(&self) -> usize {
-        self.most.saturating_sub(self.places.available_permits())
+        self.connections.load(Relaxed)
     }
 
     /// Closes the door when it is dropped, so that nothing is served that nobody attends to.

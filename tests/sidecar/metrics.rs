@@ -24,6 +24,18 @@ pub(crate) async fn scrape(serve: &Serve) -> BTreeMap<String, f64> {
 }
 
 #[tokio::test]
+async fn a_place_that_is_kept_for_the_next_connection_is_none() {
+    let mut far = Far::listen().await;
+    let serve = Serve::start(&far.url(), &["--threads", "4"]).await;
+    assert_eq!(scrape(&serve).await["onelane_client_connections"], 0.0, "nobody is there");
+    let mut player = serve.player().await;
+    player.ask(&media(&session(1), 0)).await;
+    far.asked().await.say(ok(&playlist("1")));
+    assert_eq!(player.answer().await.status(), 200);
+    assert_eq!(scrape(&serve).await["onelane_client_connections"], 1.0);
+}
+
+#[tokio::test]
 async fn requests_are_counted_by_what_their_players_got() {
     let mut far = Far::listen().await;
     let serve = Serve::start(&far.url(), &[]).await;
