@@ -30,7 +30,7 @@ pub(crate) struct Logs {
     /// What is logged: error, warn, info or debug, or directives like onelane::exchange=warn
     ///
     /// Without it info; warn in doctor and the demo, and error in `demo --serve`.
-    #[arg(long, env = "ONELANE_LOG", value_name = "FILTER", global = true)]
+    #[arg(long, env = "ONELANE_LOG", value_name = "FILTER", value_parser = filter_text, global = true)]
     log: Option<String>,
 }
 
@@ -109,8 +109,12 @@ impl Logs {
 }
 
 fn filter(said: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(said)
-        .map_err(|error| format!("--log {said:?}: {error}; write a level such as info, or target=level"))
+    EnvFilter::try_new(said).map_err(|error| format!("{error}; write a level such as info, or target=level"))
+}
+
+/// A filter as it is written: a wrong one is refused where it stands, on the command line or in the file.
+fn filter_text(said: &str) -> Result<String, String> {
+    filter(said).map(|_| said.to_owned())
 }
 
 // === impl Logging ===

@@ -236,7 +236,7 @@ async fn wrong_files_change_nothing_and_say_why() {
         (after("[shield]\ngap = \"10m\"\n"), "shield.gap: "),
         (with("").replace("conflict = 2", "conflict = 2\nleast_pause = \"1s\""), "retry.longest_pause: "),
         (with("").replace("conflict = 2", "conflict = 200"), "from 0 to 100"),
-        (with("log = \"=,=\""), "--log \"=,=\": "),
+        (with("log = \"=,=\""), "wrong.toml:1:7: log: \"=,=\": invalid filter directive; write a level"),
         // Good ones, but for a process that is yet to start.
         (
             with("threads = 7\nconnections = 9"),
