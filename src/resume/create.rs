@@ -82,7 +82,7 @@ where
 }
 
 /// Reads an answer for the session that it has made.
-async fn hear<B>(
+pub(crate) async fn hear<B>(
     uri: &Uri,
     response: Response<Body<B>>,
     extract: &impl Extract,

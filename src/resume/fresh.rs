@@ -14,8 +14,8 @@ pub(super) const READ_UP_TO: usize = 64 * 1024;
 
 /// A session that an answer of the upstream has just made.
 #[derive(Debug)]
-pub(super) struct Fresh {
-    pub(super) key: SessionKey,
+pub(crate) struct Fresh {
+    pub(crate) key: SessionKey,
     /// As its URLs have it.
     pub(super) id: Box<str>,
     /// What it offers; `None` if its multivariant playlist is still to be loaded.

@@ -47,6 +47,7 @@ mod record;
 mod store;
 mod url;
 
+pub(crate) use self::create::hear;
 pub use self::{
     config::Config,
     layer::{RESUME, Resume, ResumeLayer},

@@ -145,11 +145,12 @@ impl<S> Shield<S> {
         }
     }
 
-    /// Whether a session is hardly one of those that spend their configuration's quota: it has a playlist or, where
-    /// none are kept, it had no 4xx.
+    /// Whether a session is hardly one of those that spend their configuration's quota: it has a playlist, or it had no
+    /// 4xx and was just made through here or, where no playlists are kept, whoever made it. When many sessions are lost at once,
+    /// those that are made in their place must not pay for them.
     fn was_good(&self, key: &SessionKey, now: Instant) -> bool {
         let Lessons { store, quota, .. } = &*self.lessons;
-        store.knows(key) || store.is_off() && !quota.has_spent(key, now)
+        store.knows(key) || (store.is_off() || self.lessons.is_new(key, now)) && !quota.has_spent(key, now)
     }
 }
 

@@ -29,6 +29,7 @@
 
 mod answer;
 mod config;
+mod created;
 mod layer;
 mod ledger;
 mod mark;
@@ -37,7 +38,10 @@ mod quota;
 mod shared;
 mod window;
 
-pub(crate) use self::answer::{Answer, AskAgainIn, Probe};
+pub(crate) use self::{
+    answer::{Answer, AskAgainIn, Probe},
+    created::Created,
+};
 pub use self::{
     config::Config,
     layer::{Shield, ShieldFuture, ShieldLayer},

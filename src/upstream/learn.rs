@@ -5,7 +5,9 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Buf;
 use http::{Method, Request, Response, Uri, request::Parts};
+use http_body::Body as HttpBody;
 use tokio::time::Instant;
 use tower::BoxError;
 use tower_layer::Layer;
@@ -14,6 +16,7 @@ use tower_service::Service;
 use super::{Judgement, Lessons};
 use crate::{
     observe::record::Note,
+    resume::hear,
     serialize::{Body, KeepTurn},
     session::{Extracted, Kind, MediaTailor, SessionKey},
     shield::{Answer, Probe},
@@ -30,7 +33,8 @@ pub struct LearnLayer {
 /// whose player has gone teaches as well.
 ///
 /// Playlists go into the store for rescues and take a session's mark off; a session that is lost, blocked or failing is
-/// marked. A playlist that is older than the one before is judged to be [none](super::Verdict::NotPlaylist).
+/// marked. A playlist that is older than the one before is judged to be [none](super::Verdict::NotPlaylist). The answer that
+/// makes a session tells which one it is, so that what others have done is not held against it.
 #[derive(Debug, Clone)]
 pub struct Learn<S> {
     inner: S,
@@ -75,7 +79,9 @@ impl<S, Q, B> Service<Request<Q>> for Learn<S>
 where
     S: Service<Request<Q>, Response = Response<Body<B>>, Error = BoxError>,
     S::Future: Send + 'static,
-    B: Send + 'static,
+    B: HttpBody + Send + Unpin + 'static,
+    B::Data: Buf + Send,
+    B::Error: Into<BoxError>,
 {
     type Response = Response<Body<B>>;
     type Error = BoxError;
@@ -88,6 +94,22 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (head, body) = request.into_parts();
         let Extracted { kind, session } = Extracted::of(&head, &MediaTailor::new());
+        let makes = match kind {
+            Kind::SessionCreation => matches!(head.method, Method::GET | Method::POST),
+            Kind::Multivariant => head.method == Method::GET && matches!(session, Ok(None)),
+            _ => false,
+        };
+        if makes {
+            let (uri, lessons) = (head.uri.clone(), Arc::clone(&self.lessons));
+            let answer = self.inner.call(Request::from_parts(head, body));
+            return Box::pin(async move {
+                let (response, fresh) = hear(&uri, answer.await?, &MediaTailor::new()).await?;
+                if let Some(fresh) = fresh {
+                    lessons.made(&fresh.key);
+                }
+                Ok(response)
+            });
+        }
         let pupil = match session {
             Ok(Some(key)) if matches!(kind, Kind::Media | Kind::Multivariant) => Some(Pupil {
                 lessons: Arc::clone(&self.lessons),

@@ -16,7 +16,7 @@ use crate::{
     rescue::{self, Accept, Good, Learned, Store},
     serialize::Body,
     session::SessionKey,
-    shield::{self, Allowance, Cause, Known, Marks, Quota, Scope},
+    shield::{self, Allowance, Cause, Created, Known, Marks, Quota, Scope},
     telemetry,
 };
 
@@ -35,6 +35,7 @@ pub struct Lessons {
     pub quota: Quota,
     /// The gaps between turns.
     pub settle: Settle,
+    created: Created,
     born: Instant,
     /// When the operator was last told of a quota, in milliseconds since `born`.
     told: AtomicU64,
@@ -46,11 +47,13 @@ impl Lessons {
     /// Nothing learned yet. Without a configuration of rescues no playlists are kept.
     pub fn new(rescue: impl Into<Option<rescue::Config>>, shield: shield::Config, settle: Settle) -> Self {
         let quota = Quota::new(&shield);
+        let created = Created::new(shield.capacity);
         Self {
             store: rescue.into().map_or_else(Store::off, Store::new),
             marks: Marks::new(shield),
             quota,
             settle,
+            created,
             born: Instant::now(),
             told: AtomicU64::new(0),
         }
@@ -69,6 +72,7 @@ impl Lessons {
             quota: self.quota.reconfigured(&shield),
             marks: self.marks.reconfigured(shield),
             settle: self.settle.reconfigured(settle),
+            created: self.created.clone(),
             born: self.born,
             told: AtomicU64::new(self.told.load(Ordering::Relaxed)),
         }
@@ -83,6 +87,7 @@ impl Lessons {
             quota: Quota::new(&shield),
             marks: self.marks.reconfigured(shield),
             settle: Settle::new(settle),
+            created: self.created.clone(),
             born: self.born,
             told: AtomicU64::new(0),
         }
@@ -93,6 +98,16 @@ impl Lessons {
     pub(crate) fn answers(&self, known: &Known, key: &SessionKey, head: &Parts, now: Instant) -> bool {
         known.cause != Cause::Failing
             || self.store.rescue(key, &head.uri, Accept::of(&head.headers), now).is_ok()
+    }
+
+    /// The upstream has made a session for a player.
+    pub(crate) fn made(&self, key: &SessionKey) {
+        self.created.remember(key, Instant::now());
+    }
+
+    /// Whether the upstream has made a session less than a minute ago: it is there, whatever one of its playlists says.
+    pub(crate) fn is_new(&self, key: &SessionKey, now: Instant) -> bool {
+        self.created.has(key, now)
     }
 
     /// An attempt that began at `sent` met a conflict.
@@ -155,8 +170,10 @@ impl Lessons {
                 self.marks.clear(key);
             }
             Verdict::Passed => drop(self.marks.clear(key)),
-            // A rendition that was never there takes no sibling with it that was just good.
-            Verdict::SessionLost if self.store.knows(key) && !self.store.has(key, uri) => {
+            // A rendition that was never there takes no sibling with it that was just good, or that nobody has asked for yet.
+            Verdict::SessionLost
+                if (self.store.knows(key) || self.is_new(key, now)) && !self.store.has(key, uri) =>
+            {
                 return Some(Judgement { verdict: Verdict::NotFound, ..judgement.clone() });
             }
             Verdict::SessionLost => self.end(key, Cause::Lost, status, now),
@@ -176,6 +193,7 @@ impl Lessons {
         let target_duration = self.store.target_duration(key);
         self.marks.mark(key, cause, Some(status), target_duration, now);
         self.store.forget(key);
+        self.created.forget(key);
     }
 }
 

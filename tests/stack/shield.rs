@@ -270,3 +270,98 @@ async fn what_would_be_one_4xx_too_many_is_answered_here() {
     advance(secs(71)).await;
     players.learn(&mut far, &media(1, 0), 8).await;
 }
+
+/// The answer that makes a session, when a player asks for its multivariant playlist without an id.
+fn of_its_own(number: u32) -> String {
+    format!(
+        "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n../../../manifest/acct/Demo/{}/0.m3u8\n",
+        session(number)
+    )
+}
+
+const MASTER: &str = "/v1/master/acct/Demo/index.m3u8";
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_was_just_made_does_not_pay_for_the_lost_ones() {
+    let shield = shield::Config::default().configuration_4xx_per_minute(6);
+    let (players, mut far) = stack(Config::default().shield(shield));
+    // As when MediaTailor has forgotten all sessions, or somebody tries out ids.
+    for number in 1..=4 {
+        let player = players.getting(&media(number, 0));
+        far.asked().await.status(404);
+        got(player).await.is_problem(404, "session_lost");
+    }
+    // Players do as they should and start anew: one before the share is used up,
+    let player = players.getting(MASTER);
+    far.asked().await.answer(200, &[], of_its_own(11));
+    assert_eq!(got(player).await.status, 200);
+    for number in 5..=6 {
+        let player = players.getting(&media(number, 0));
+        far.asked().await.status(404);
+        got(player).await.is_problem(404, "session_lost");
+    }
+    players.get(&media(7, 0)).await.is_problem(502, "throttled");
+    far.quiet().await;
+    // one after it, and one that has its session made explicitly.
+    let player = players.getting(MASTER);
+    far.asked().await.answer(200, &[], of_its_own(12));
+    assert_eq!(got(player).await.body, of_its_own(12));
+    let player = players.getting("/v1/session/acct/Demo/index.m3u8");
+    let urls = format!(r#"{{"manifestUrl":"{MASTER}?aws.sessionId={}"}}"#, session(13));
+    far.asked().await.answer(200, &[("content-type", "application/json")], urls.clone());
+    let made = got(player).await;
+    assert_eq!((made.status, &made.body[..]), (200, urls.as_bytes()));
+    let player = players.getting(&format!("{MASTER}?aws.sessionId={}", session(13)));
+    far.asked().await.answer(200, &[], of_its_own(13));
+    assert_eq!(got(player).await.status, 200);
+    for number in [11, 12, 13] {
+        players.learn(&mut far, &media(number, 0), 7).await;
+    }
+    // Having a session made is no way around the limit,
+    let player = players.getting(MASTER);
+    far.asked().await.answer(200, &[], of_its_own(14));
+    got(player).await;
+    let player = players.getting(&media(14, 0));
+    far.asked().await.status(403);
+    got(player).await.is_problem(403, "denied");
+    players.get(&media(14, 1)).await.is_problem(502, "throttled");
+    // and an answer that failed makes none.
+    let player = players.getting(MASTER);
+    far.asked().await.answer(404, &[], of_its_own(15));
+    got(player).await;
+    players.get(&media(15, 0)).await.is_problem(502, "throttled");
+    far.quiet().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rendition_that_is_missing_takes_no_sibling_of_a_new_session_with_it() {
+    let (players, mut far) = stack(Config::default());
+    let player = players.getting(MASTER);
+    far.asked().await.answer(200, &[], of_its_own(1));
+    got(player).await;
+    for _ in 0..2 {
+        let player = players.getting(&media(1, 0));
+        far.asked().await.status(404);
+        got(player).await.is_problem(404, "not_found");
+    }
+    players.learn(&mut far, &media(1, 1), 7).await;
+    // One that was good says it of all of them.
+    let player = players.getting(&media(1, 1));
+    far.asked().await.status(404);
+    got(player).await.is_problem(404, "session_lost");
+    players.get(&media(1, 0)).await.is_problem(404, "session_lost");
+    advance(secs(3)).await;
+    let player = players.getting(&media(1, 2));
+    far.asked().await.status(404);
+    got(player).await.is_problem(404, "session_lost");
+    // A minute later a 404 says again what it says.
+    let player = players.getting(MASTER);
+    far.asked().await.answer(200, &[], of_its_own(2));
+    got(player).await;
+    advance(secs(61)).await;
+    let player = players.getting(&media(2, 0));
+    far.asked().await.status(404);
+    got(player).await.is_problem(404, "session_lost");
+    players.get(&media(2, 1)).await.is_problem(404, "session_lost");
+    far.quiet().await;
+}

@@ -1,0 +1,48 @@
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{
+    ledger::{Ledger, Passing},
+    window::MINUTE,
+};
+use crate::session::SessionKey;
+
+/// The sessions that were made through here in the last minute: until its first playlist, nothing else is known of one.
+#[derive(Debug, Clone)]
+pub(crate) struct Created(Arc<Ledger<SessionKey, Since>>);
+
+/// When a session was made.
+#[derive(Debug)]
+struct Since(Instant);
+
+// === impl Created ===
+
+impl Created {
+    /// None yet, and so many at the most; who comes on top is not remembered.
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self(Arc::new(Ledger::new(capacity, MINUTE / 2)))
+    }
+
+    pub(crate) fn remember(&self, session: &SessionKey, now: Instant) {
+        self.0.put(session, now, Since(now), |since, later| *since = later);
+    }
+
+    /// It has ended.
+    pub(crate) fn forget(&self, session: &SessionKey) {
+        self.0.remove(session);
+    }
+
+    /// Whether a session was made here no longer than a minute ago.
+    pub(crate) fn has(&self, session: &SessionKey, now: Instant) -> bool {
+        self.0.look(session, now, |since| !since.has_passed(now)).unwrap_or_default()
+    }
+}
+
+// === impl Since ===
+
+impl Passing for Since {
+    fn has_passed(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.0) > MINUTE
+    }
+}
