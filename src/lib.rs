@@ -14,6 +14,8 @@ pub mod stack;
 pub mod telemetry;
 pub mod upstream;
 
+#[cfg(feature = "sidecar")]
+mod api;
 #[cfg(all(feature = "sidecar", feature = "emulator"))]
 pub mod demo;
 #[cfg(feature = "sidecar")]

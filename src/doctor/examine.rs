@@ -47,10 +47,10 @@ const NO_PLAYLIST: &str = "999999.m3u8";
 // === impl Examination ===
 
 impl Examination {
-    /// From the first request to the last. `deep` asks what is not documented as well, and waits so long for a session to
-    /// expire.
-    pub(super) async fn of(url: Uri, visits: Visits, deep: Option<Duration>) -> Report {
-        let mut examination = Self { visits, findings: Vec::new(), answers: None, settings: Vec::new() };
+    /// From the first request to the last, after what is known of the URL without one. `deep` asks what is not documented as
+    /// well, and waits so long for a session to expire.
+    pub(super) async fn of(url: Uri, visits: Visits, known: Vec<Finding>, deep: Option<Duration>) -> Report {
+        let mut examination = Self { visits, findings: known, answers: None, settings: Vec::new() };
         let _over = examination.all(&url, deep).await;
         let Self { visits, findings, answers, settings } = examination;
         Report { url: Shown(&url).to_string(), findings, answers, settings, requests: visits.sent() }

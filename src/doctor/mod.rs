@@ -5,6 +5,8 @@
 //! it finds out as well what no document of AWS says, in 120 requests at most.
 
 mod answer;
+#[cfg(feature = "aws")]
+mod configuration;
 mod deep;
 mod examine;
 mod finding;
@@ -23,6 +25,7 @@ pub use self::{
     finding::{Finding, Report, Severity},
 };
 use self::{examine::Examination, shown::Shown, visits::Visits};
+use crate::api;
 
 /// The command line of `onelane doctor`.
 #[derive(Debug, Clone, clap::Args)]
@@ -42,6 +45,15 @@ pub struct Args {
     /// How long --deep waits for a session to expire; 0s leaves it out
     #[arg(long, value_name = "TIME", default_value = "12m", value_parser = humantime::parse_duration, requires = "deep")]
     pub expire_within: Duration,
+
+    /// Ask MediaTailor's API what this playback configuration is, and whether the URL is of it; needs AWS credentials that allow
+    /// mediatailor:GetPlaybackConfiguration, and a onelane that was built with the feature aws
+    #[arg(long, value_name = "NAME", value_parser = api::name)]
+    pub configuration: Option<String>,
+
+    /// The region of --configuration, where it is neither the URL's nor in AWS_REGION or the profile
+    #[arg(long, value_name = "REGION", value_parser = api::region, requires = "configuration")]
+    pub region: Option<String>,
 
     /// Write the findings as JSON
     #[arg(long)]
@@ -73,11 +85,23 @@ pub async fn run(args: Args) -> ExitCode {
         );
         return ExitCode::from(USAGE);
     }
+    #[cfg(not(feature = "aws"))]
+    if let Some(name) = &args.configuration {
+        eprintln!("error: --configuration {name}: {}, or leave --configuration out", api::NOT_BUILT);
+        return ExitCode::from(USAGE);
+    }
     let visits = match Visits::new(if args.deep { MOST_DEEP } else { MOST }) {
         Ok(visits) => visits,
         Err(error) => return error.report(),
     };
-    let report = Examination::of(args.url, visits, args.deep.then_some(args.expire_within)).await;
+    #[cfg(feature = "aws")]
+    let known = match args.configuration {
+        Some(name) => configuration::findings(&args.url, name, args.region).await,
+        None => Vec::new(),
+    };
+    #[cfg(not(feature = "aws"))]
+    let known = Vec::new();
+    let report = Examination::of(args.url, visits, known, args.deep.then_some(args.expire_within)).await;
     let text = if args.json { report.json() } else { report.to_string() };
     // Whoever reads it may have left; the exit code still tells.
     let _unread = writeln!(std::io::stdout(), "{text}");

@@ -108,8 +108,13 @@ impl Logs {
     }
 }
 
+/// What comes before the filter that is given, and yields to it: where AWS's client finds no credentials, one line of the
+/// command's own says so.
+const QUIET: &str = if cfg!(feature = "aws") { "aws_config=off," } else { "" };
+
 fn filter(said: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(said).map_err(|error| format!("{error}; write a level such as info, or target=level"))
+    EnvFilter::try_new(format!("{QUIET}{said}"))
+        .map_err(|error| format!("{error}; write a level such as info, or target=level"))
 }
 
 /// A filter as it is written: a wrong one is refused where it stands, on the command line or in the file.
