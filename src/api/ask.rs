@@ -15,9 +15,11 @@ use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
+use http::Uri;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Configuration, Named, Refusal};
+use crate::sidecar::Upstream;
 
 /// MediaTailor's API, to be asked within a time: for credentials and all answers together.
 #[derive(Debug)]
@@ -76,6 +78,25 @@ impl Api {
         let late =
             |_| Err(Refusal::unreachable(region.as_ref(), &format!("no answer in {} s", WITHIN.as_secs())));
         asked.unwrap_or_else(late)
+    }
+
+    /// The scheme and host that its players use.
+    ///
+    /// # Errors
+    ///
+    /// As for [`get`](Self::get), and where it has none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is changed by it.
+    pub(crate) async fn endpoint(&mut self, named: &Named) -> Result<Upstream, Refusal> {
+        let Configuration { endpoint, manifests, .. } = self.get(named).await?;
+        let prefix = endpoint.or(manifests).unwrap_or_default();
+        let url: Option<Uri> = prefix.parse().ok();
+        let place = url.and_then(|url| Some(format!("{}://{}", url.scheme_str()?, url.authority()?)));
+        let upstream = place.unwrap_or_default().parse();
+        upstream
+            .map_err(|_| Refusal::failed(&format!("its PlaybackEndpointPrefix, {prefix:?}, is no endpoint")))
     }
 
     async fn region(&self, named: &Named) -> Result<Region, Refusal> {

@@ -10,9 +10,7 @@ mod named;
 #[cfg(feature = "aws")]
 mod refusal;
 
-#[cfg(feature = "aws")]
-pub(crate) use self::named::Named;
-pub(crate) use self::named::{name, region};
+pub(crate) use self::named::{Named, name, region};
 #[cfg(feature = "aws")]
 pub(crate) use self::{
     ask::Api,

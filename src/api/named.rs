@@ -1,7 +1,5 @@
-#[cfg(feature = "aws")]
 use std::fmt;
 
-#[cfg(feature = "aws")]
 /// Which playback configuration is meant: its name, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Named {
@@ -48,7 +46,6 @@ pub(crate) fn region(text: &str) -> Result<String, String> {
 
 // === impl Named ===
 
-#[cfg(feature = "aws")]
 impl fmt::Display for Named {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "playback configuration {:?}", self.name)?;

@@ -110,7 +110,13 @@ impl<'a> Effective<'a> {
             let id = flag.get_id().as_str();
             let from = self.from(flag, self.file.contains_key(id).then(|| self.place("", id)));
             let several = self.file.get(id).is_some_and(Value::is_array);
-            if let Some(value) = self.of_flag(flag).filter(|_| !several) {
+            if let Some(named) = self.named(flag) {
+                self.line(
+                    id,
+                    &named,
+                    &format!("{from}; serve asks the API of MediaTailor for its endpoint, check asks nobody"),
+                );
+            } else if let Some(value) = self.of_flag(flag).filter(|_| !several) {
                 self.line(id, &value, &from);
             }
         }
@@ -128,6 +134,13 @@ impl<'a> Effective<'a> {
         }
         self.tables();
         self.told
+    }
+
+    /// The playback configuration in the place of a URL, where nothing goes before what the file says.
+    fn named(&self, flag: &Arg) -> Option<Value> {
+        let id = flag.get_id().as_str();
+        let of_file = self.matches.value_source(id) == Some(ValueSource::DefaultValue);
+        self.file.get(id).filter(|value| of_file && id == plain::UPSTREAM && value.is_table()).cloned()
     }
 
     /// The upstreams, where there are several: as the file has them, since nothing else does.

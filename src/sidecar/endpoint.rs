@@ -2,12 +2,21 @@ use std::{fmt, net::SocketAddr, str::FromStr};
 
 use http::{Uri, uri::Authority, uri::Scheme};
 
+use crate::api::Named;
+
 /// Where requests go: a scheme and an authority, and nothing else.
+///
+/// A file of settings may name the playback configuration whose endpoint it is instead. Until MediaTailor's API has been asked, at
+/// [`Sidecar::bind`](super::Sidecar::bind), it is then at a host that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     scheme: Scheme,
     authority: Authority,
+    named: Option<Named>,
 }
+
+/// Where it is until the API has been asked: nobody is there (RFC 6761, section 6.4).
+const UNASKED: &str = "playback-configuration.invalid";
 
 /// Why a text is no [`Upstream`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +34,35 @@ impl Upstream {
     /// The host and, if it was given, the port.
     pub fn authority(&self) -> &Authority {
         &self.authority
+    }
+
+    /// The endpoint of a playback configuration, still to be asked for.
+    ///
+    /// # Errors
+    ///
+    /// Where this build cannot ask: what is missing, and what to do.
+    pub(super) fn of(named: &Named) -> Result<Self, String> {
+        #[cfg(not(feature = "aws"))]
+        return Err(format!("{named}: {}, or write its endpoint's URL", crate::api::NOT_BUILT));
+        #[cfg(feature = "aws")]
+        Ok(Self { named: Some(named.clone()), ..Self::unasked() })
+    }
+
+    /// Some endpoint that is still to be asked for.
+    pub(super) fn unasked() -> Self {
+        Self { scheme: Scheme::HTTPS, authority: Authority::from_static(UNASKED), named: None }
+    }
+
+    /// The configuration whose endpoint it is, where the settings name one.
+    #[cfg(feature = "aws")]
+    pub(super) fn named(&self) -> Option<&Named> {
+        self.named.as_ref()
+    }
+
+    /// The same, where MediaTailor's API says that it is.
+    #[cfg(feature = "aws")]
+    pub(super) fn found(&self, at: &Self) -> Self {
+        Self { named: self.named.clone(), ..at.clone() }
     }
 
     /// Whether this is the given address, written as numbers or as `localhost`.
@@ -77,7 +115,7 @@ impl FromStr for Upstream {
                 format!("{scheme}://{authority}"),
             );
         }
-        Ok(Self { scheme: scheme.clone(), authority: authority.clone() })
+        Ok(Self { scheme: scheme.clone(), authority: authority.clone(), named: None })
     }
 }
 

@@ -1,6 +1,8 @@
 use std::{io, net::SocketAddr, path::Path, process::ExitCode};
 
 use super::{LeaseEngine, Upstream, file::BadFile};
+#[cfg(feature = "aws")]
+use crate::api::{Named, Reason, Refusal};
 use crate::lease::StoreError;
 
 /// Why the sidecar could not start.
@@ -70,6 +72,16 @@ impl Error {
     /// `what` names the flag and the remedy.
     pub(super) fn tls(what: &str) -> Self {
         Self { what: what.to_owned(), source: None, code: USAGE }
+    }
+
+    /// What MediaTailor's API did not tell of a playback configuration; `why` says what to do.
+    #[cfg(feature = "aws")]
+    pub(super) fn not_told(named: &Named, why: &Refusal) -> Self {
+        let code = match why.reason {
+            Reason::Unknown => USAGE,
+            Reason::Silent => UNAVAILABLE,
+        };
+        Self { what: format!("upstream: {named}: {why}"), source: None, code }
     }
 
     pub(super) fn signals(source: io::Error) -> Self {

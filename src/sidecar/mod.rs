@@ -19,6 +19,7 @@
 mod activity;
 mod admin;
 mod answer;
+mod asked;
 mod attend;
 mod changes;
 mod check;
@@ -134,9 +135,11 @@ impl Sidecar {
     /// # Errors
     ///
     /// When a port cannot be had, the system's certificates cannot be read, the upstream is the sidecar's own address, or it
-    /// does not answer where [`Config::require_upstream`] wants it to, or the files of TLS are not what they should be.
+    /// does not answer where [`Config::require_upstream`] wants it to, or the files of TLS are not what they should be, or MediaTailor's API
+    /// does not say within 10 s what a playback configuration is that the settings name.
     pub async fn bind(config: Config) -> Result<Self, Error> {
         let tls = Tls::load(&config)?;
+        let config = config.asked().await?;
         let inherited = match &config.hand_over {
             Some(path) => Ports::inherit(&config, path).await?,
             None => None,

@@ -4,6 +4,7 @@ use std::{
 };
 
 use sd_notify::NotifyState;
+use tokio::runtime::Handle;
 use tracing::{error, info};
 
 use super::{Config, Reread, changes::Changes, proxy::Proxy, system::tell_systemd, tls::Tls};
@@ -16,7 +17,9 @@ struct State {
     source: Option<Source>,
     proxy: Proxy,
     tls: Option<Tls>,
-    /// The settings as they are. Locked while they change: one reload at a time.
+    /// One reload at a time.
+    reloading: Mutex<()>,
+    /// The settings as they are. Never locked while something is waited for.
     config: Mutex<Config>,
     /// Whether systemd was told that this stops: after that it hears of no reload, nor that one is over. Locked while it is
     /// told, so that nothing comes after the last word.
@@ -29,7 +32,8 @@ type Source = Box<dyn Fn() -> Result<Reread, String> + Send + Sync>;
 
 impl Reload {
     pub(super) fn new(config: Config, proxy: Proxy, tls: Option<Tls>, source: Option<Source>) -> Self {
-        Self(Arc::new(State { source, proxy, tls, config: Mutex::new(config), stopping: Mutex::new(false) }))
+        let (reloading, config, stopping) = (Mutex::new(()), Mutex::new(config), Mutex::new(false));
+        Self(Arc::new(State { source, proxy, tls, reloading, config, stopping }))
     }
 
     /// The settings as they are now.
@@ -39,7 +43,7 @@ impl Reload {
 
     /// Reads everything again, and makes all of it so or nothing. The log says what came of it.
     ///
-    /// Reads files: not for where players are served.
+    /// Reads files and may ask MediaTailor's API: for a thread of a runtime that may block, and not for where players are served.
     ///
     /// # Errors
     ///
@@ -84,9 +88,15 @@ impl fmt::Debug for Reload {
 
 impl State {
     fn reload(&self) -> Result<String, String> {
-        let mut current = self.config();
+        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.config().clone();
         let reread = match &self.source {
-            Some(source) => source()?,
+            Some(source) => {
+                let Reread { config, live, fixed } = source()?;
+                // It has its bounds, and this is no thread of players'.
+                let config = Handle::current().block_on(config.asked()).map_err(|error| error.to_string())?;
+                Reread { config, live, fixed }
+            }
             // Who made it may have given it a certificate.
             None => Reread::new(current.clone()),
         };
@@ -111,7 +121,7 @@ impl State {
             apply();
             changed.push(name);
         }
-        *current = reread.config;
+        *self.config() = reread.config;
         Ok(if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") })
     }
 

@@ -6,5 +6,7 @@ mod account;
 #[cfg(feature = "aws")]
 mod doctor;
 mod process;
+#[cfg(feature = "aws")]
+mod serve;
 #[cfg(not(feature = "aws"))]
 mod without;

@@ -1,4 +1,5 @@
 use std::{
+    path::Path,
     process::{Output, Stdio},
     time::Duration,
 };
@@ -21,4 +22,17 @@ pub(crate) async fn ended(mut command: Command) -> (Option<i32>, String, String)
     let Output { status, stdout, stderr } = output.expect("it must not hang").expect("it starts");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (status.code(), text(stdout), text(stderr))
+}
+
+/// A file of settings, and the folder that it is in.
+pub(crate) fn settings(text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("a place for files");
+    let path = folder.path().join("onelane.toml");
+    write(&path, text);
+    let path = path.to_str().expect("text").to_owned();
+    (folder, path)
+}
+
+pub(crate) fn write(path: impl AsRef<Path>, text: &str) {
+    std::fs::write(path, text).expect("a place for files");
 }

@@ -11,6 +11,7 @@ mod retry;
 mod settle;
 mod shield;
 mod site;
+mod upstreams;
 mod value;
 
 use std::{
@@ -28,15 +29,15 @@ pub(super) use self::{
     remap::{Profile, Remap},
     rescue::Rescue,
 };
-use self::{retry::Retry, settle::Settle, shield::Shield, site::Site};
-use super::{Config, Flags};
+use self::{retry::Retry, settle::Settle, shield::Shield, site::Site, upstreams::Upstreams};
+use super::{Config, Flags, Upstream};
 
 /// All settings that a file can have, or a command line in its place.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
-    /// Where there are several.
-    pub(super) upstream: Vec<Site>,
+    /// Where it is no URL, which is a flag's.
+    pub(super) upstream: Upstreams,
     #[serde(deserialize_with = "value::switch")]
     pub(super) strip_directives: Option<bool>,
     pub(super) remap: Remap,
@@ -87,7 +88,7 @@ impl File {
     /// These settings, and the other's where there are none.
     pub(super) fn over(self, other: Self) -> Self {
         Self {
-            upstream: if self.upstream.is_empty() { other.upstream } else { self.upstream },
+            upstream: if self.upstream.is_none() { other.upstream } else { self.upstream },
             strip_directives: self.strip_directives.or(other.strip_directives),
             remap: self.remap.over(other.remap),
             rescue: self.rescue.over(other.rescue),
@@ -109,7 +110,15 @@ impl File {
         self.retry.apply(&mut config.retry)?;
         self.settle.apply(&mut config.settle);
         set(&mut config.strip_directives, self.strip_directives);
-        site::apply(self.upstream, config)
+        match self.upstream {
+            Upstreams::Several(tables) => site::apply(tables, config),
+            // A flag or variable goes first.
+            Upstreams::Of(_) if config.upstream != Upstream::unasked() => Ok(()),
+            Upstreams::Of(named) => {
+                config.upstream = Upstream::of(&named).map_err(|what| Wrong::new(plain::UPSTREAM, what))?;
+                Ok(())
+            }
+        }
     }
 }
 

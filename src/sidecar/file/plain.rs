@@ -1,6 +1,6 @@
 //! Settings that are flags as well: the file has them at its top, by the flag's name with `_` for `-`.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use clap::{
     Arg, ArgAction, Command,
@@ -12,6 +12,7 @@ use toml::{
 };
 
 use super::{BadFile, text};
+use crate::sidecar::Upstream;
 
 /// One of them, as it would stand behind its flag.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub(in crate::sidecar) struct Plain {
 /// The sections of stages, some of whose keys have a flag: `--rescue-after` is `after` of `[rescue]`.
 const STAGES: [&str; 5] = ["remap", "rescue", "shield", "retry", "settle"];
 
-/// The one setting that is a flag's, or tables of its own.
-const UPSTREAM: &str = "upstream";
+/// The one setting that is a flag's, or a table or tables of its own.
+pub(in crate::sidecar) const UPSTREAM: &str = "upstream";
 
 /// The flags of the program around the sidecar.
 const LOGS: [&str; 2] = ["log", "log_format"];
@@ -57,6 +58,7 @@ pub(in crate::sidecar) fn read(path: &Path, flags: &[Arg]) -> Result<Vec<Plain>,
                 Some(url) => url,
                 None => continue,
             },
+            DeValue::Table(_) if key == UPSTREAM => unasked(value.span()),
             _ => value,
         };
         let at = value.span().start;
@@ -71,16 +73,24 @@ pub(in crate::sidecar) fn read(path: &Path, flags: &[Arg]) -> Result<Vec<Plain>,
 /// Takes those off a file whose flags it has: the rest are settings of the stages.
 pub(super) fn strip(table: &mut DeTable<'_>, flags: &Command) {
     // Tables are no flag's.
-    let several = table.get(UPSTREAM).is_some_and(|value| value.get_ref().is_array());
+    let own = |value: &DeValue<'_>| value.is_array() || value.is_table();
+    let own = table.get(UPSTREAM).is_some_and(|value| own(value.get_ref()));
     take(table, |key| {
         let is_flag = |flag: &Arg| flag.get_id().as_str() == key && is_plain(flag);
-        LOGS.contains(&key) || !(several && key == UPSTREAM) && flags.get_arguments().any(is_flag)
+        LOGS.contains(&key) || !(own && key == UPSTREAM) && flags.get_arguments().any(is_flag)
     });
 }
 
 fn first_url<'a>(tables: &toml::de::DeArray<'a>) -> Option<Spanned<DeValue<'a>>> {
-    let url = tables.first()?.get_ref().get("url")?;
+    let first = tables.first()?;
+    // Where it is not even asked for, the rest of the file tells.
+    let Some(url) = first.get_ref().get("url") else { return Some(unasked(first.span())) };
     Some(Spanned::new(url.span(), DeValue::String(url.get_ref().as_str()?.to_owned().into())))
+}
+
+/// What the flag has while nobody has asked for it.
+fn unasked<'a>(span: Range<usize>) -> Spanned<DeValue<'a>> {
+    Spanned::new(span, DeValue::String(Upstream::unasked().to_string().into()))
 }
 
 /// The names of all of them.

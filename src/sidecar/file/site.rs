@@ -4,16 +4,25 @@ use bytesize::ByteSize;
 use clap::ValueEnum as _;
 use serde::{Deserialize, Deserializer};
 
-use super::{Remap, Rescue, Retry, Settle, Shield, bad::Wrong, set, value};
-use crate::sidecar::{Config, HostHeader, Upstream, site};
+use super::{
+    Remap, Rescue, Retry, Settle, Shield, bad::Wrong, plain::UPSTREAM as KEY, set, upstreams, value,
+};
+use crate::{
+    api::Named,
+    sidecar::{Config, HostHeader, Upstream, site},
+};
 
 /// `[[upstream]]`: one of several, which requests are for it, and what is other there than at the top.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::sidecar) struct Site {
     name: String,
-    #[serde(deserialize_with = "url")]
-    url: Upstream,
+    #[serde(default, deserialize_with = "url")]
+    url: Option<Upstream>,
+    #[serde(default, deserialize_with = "upstreams::name")]
+    playback_configuration: Option<String>,
+    #[serde(default, deserialize_with = "upstreams::region")]
+    region: Option<String>,
     #[serde(default)]
     hosts: Vec<String>,
     #[serde(default)]
@@ -42,8 +51,6 @@ pub(in crate::sidecar) struct Site {
     settle: Settle,
 }
 
-const KEY: &str = "upstream";
-
 /// Makes sites of the tables, each with the settings for all beneath its own.
 ///
 /// # Errors
@@ -51,7 +58,8 @@ const KEY: &str = "upstream";
 /// When two say the same, or one says what does not go together.
 pub(super) fn apply(tables: Vec<Site>, config: &mut Config) -> Result<(), Wrong> {
     let Some(first) = tables.first() else { return Ok(()) };
-    if config.upstream != first.url {
+    // Of one that has to be asked for, the flag knows no more than that.
+    if config.upstream != first.url.clone().unwrap_or_else(Upstream::unasked) {
         let what = format!(
             "a flag or variable says {}, and the file has [[upstream]] tables; leave one of the two out",
             config.upstream
@@ -75,14 +83,15 @@ pub(super) fn apply(tables: Vec<Site>, config: &mut Config) -> Result<(), Wrong>
         }
         sites.push(site);
     }
+    config.upstream = sites[0].config.upstream.clone();
     config.sites = sites;
     Ok(())
 }
 
-fn url<'de, D: Deserializer<'de>>(reader: D) -> Result<Upstream, D::Error> {
+fn url<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<Upstream>, D::Error> {
     let read = |text: &str| text.parse::<Upstream>().map_err(|error| error.to_string());
     let expected = "a URL as text, such as \"https://<endpoint>.mediatailor.<region>.amazonaws.com\"";
-    reader.deserialize_str(value::Text { expected, read })
+    reader.deserialize_str(value::Text { expected, read }).map(Some)
 }
 
 fn host<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<HostHeader>, D::Error> {
@@ -115,8 +124,18 @@ impl Site {
         if all.rescue.is_none() && self.rescue.enabled == Some(true) {
             return wrong("rescue.enabled is false in [rescue], which is for all; set it there".to_owned());
         }
+        let upstream = match (self.url, self.playback_configuration, self.region) {
+            (Some(url), None, None) => Ok(url),
+            (None, Some(name), region) => Upstream::of(&Named { name, region }),
+            (Some(_), ..) => {
+                Err("it has url and playback_configuration or region; leave the one or the others out"
+                    .to_owned())
+            }
+            (None, None, _) => Err("url is missing; add it, or playback_configuration".to_owned()),
+        };
+        let upstream = upstream.map_err(|what| Wrong::new(KEY, format!("{:?}: {what}", self.name)))?;
         let mut config = all.clone();
-        config.upstream = self.url;
+        config.upstream = upstream;
         set(&mut config.host, self.host);
         set(&mut config.answer_within, self.answer_within);
         set(&mut config.max_hold, self.max_hold);
