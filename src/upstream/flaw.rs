@@ -26,7 +26,7 @@ pub enum Flaw {
     Encoding,
     /// Its `Content-Encoding` is not one that is read here. Nothing is known to be wrong with it.
     UnknownEncoding,
-    /// Its text is not a playlist's: not UTF-8, a number that is none, or lines of both kinds of playlist.
+    /// Its text is not a playlist's: an address that is not UTF-8, a number that is none, or lines of both kinds of playlist.
     Unreadable,
 }
 

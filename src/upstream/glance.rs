@@ -113,7 +113,6 @@ impl Glance {
         if seen.pending != Pending::Nothing || is_cut(last) {
             return Err(Flaw::Truncated);
         }
-        seen.odd |= std::str::from_utf8(text).is_err();
         seen.finish()
     }
 }
@@ -144,6 +143,8 @@ impl Seen {
         match line.first() {
             None => {}
             Some(b'#') => return self.tag(line),
+            // Of names and comments in other encodings players make what they can; an address has to be right.
+            Some(_) if std::str::from_utf8(line).is_err() => return Err(Flaw::Unreadable),
             Some(_) => self.address(),
         }
         Ok(())

@@ -88,13 +88,13 @@ pub fn read<'a>(
     Ok(summary)
 }
 
-/// Has m3u8-rs read the text. It passes over what it does not know and stops without a word at a line that is
-/// not UTF-8, so that what it leaves unread tells more than its errors.
+/// Has m3u8-rs read the text, as players decode it. It passes over what it does not know and stops without a word at a line that it
+/// cannot read, so that what it leaves unread tells more than its errors.
 fn confirm(text: &[u8], kind: Kind) -> Result<(), Flaw> {
-    let text = glance::without_mark(text);
+    let text = String::from_utf8_lossy(glance::without_mark(text));
     let rest = match kind {
-        Kind::Media => m3u8_rs::parse_media_playlist(text).map(|(rest, _)| rest),
-        Kind::Multivariant => m3u8_rs::parse_master_playlist(text).map(|(rest, _)| rest),
+        Kind::Media => m3u8_rs::parse_media_playlist(text.as_bytes()).map(|(rest, _)| rest),
+        Kind::Multivariant => m3u8_rs::parse_master_playlist(text.as_bytes()).map(|(rest, _)| rest),
     };
     match rest {
         Ok(rest) if rest.trim_ascii().is_empty() => Ok(()),
@@ -322,6 +322,21 @@ fileSequence267.mp4
         }
         assert_eq!(of(format!("{SLIDING}#EXT-X-ENDLIST\n")).map(|summary| summary.ended), Ok(true));
         assert_eq!(of([MEDIA.as_bytes(), b"#EXTINF:6,\n\xff\xfe\n"].concat()), Err(Flaw::Unreadable));
+    }
+
+    /// RFC 8216 section 4.1 wants UTF-8, and players show a name that is not with a sign for what they cannot read.
+    #[test]
+    fn a_name_in_another_encoding_takes_no_stream_away() {
+        let named =
+            |text: &str| text.bytes().map(|byte| if byte == b'~' { 0xe7 } else { byte }).collect::<Vec<_>>();
+        let media = named("#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,Fran~ais\n1.ts\n# gar~on\n");
+        assert_eq!(of(media).map(|summary| summary.segments), Ok(1));
+        let multivariant = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"Fran~ais\",URI=\"a.m3u8\"\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\n0.m3u8\n";
+        for odd in ["", "stray.m3u8\n"] {
+            let summary = of(named(&format!("{multivariant}{odd}"))).expect("a playlist");
+            assert_eq!((summary.variants, summary.renditions), (1, 1), "{odd}");
+        }
     }
 
     #[test]
