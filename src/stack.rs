@@ -177,6 +177,20 @@ impl<E, R> Stack<E, R> {
         self
     }
 
+    /// Makes traces of requests there; see [`traces`](crate::telemetry::traces).
+    #[cfg(feature = "otlp")]
+    #[must_use]
+    pub fn tracing(mut self, traces: Option<crate::telemetry::traces::Traces>) -> Self {
+        self.stages.observe = self.stages.observe.tracing(traces);
+        self
+    }
+
+    /// What makes traces of requests, if that is asked for.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn traces(&self) -> Option<&crate::telemetry::Traces> {
+        self.stages.observe.traces()
+    }
+
     /// What was noted of single sessions, if that is asked for.
     pub fn recorder(&self) -> Option<&Arc<Recorder>> {
         self.stages.observe.recorder()

@@ -9,10 +9,10 @@ use super::{
     finding::{Finding, Report, Severity},
     looks::REPACK,
     pairs::Pairs,
-    shown::{Shown, ShownPath},
+    shown::Shown,
     visits::Visits,
 };
-use crate::session::{Kind, Route};
+use crate::session::{Kind, Route, ShownPath};
 
 /// One examination: what is sent next depends on what was seen.
 #[derive(Debug)]

@@ -6,10 +6,9 @@ use super::{
     answer::Answer,
     examine::{Examination, Over},
     finding::Finding,
-    shown::ShownPath,
     visits::NoAnswer,
 };
-use crate::upstream::Verdict;
+use crate::{session::ShownPath, upstream::Verdict};
 
 /// What to do about a body that cannot be unpacked.
 pub(super) const REPACK: &str = "compress in one place only, and let Content-Length be that of what is sent";

@@ -2,20 +2,13 @@ use std::fmt;
 
 use http::Uri;
 
-use crate::session::{Route, SessionId};
+use crate::session::ShownPath;
 
 /// A URL as a report may hold it: without its query, which has tokens of viewers in it, without a user's name and password,
 /// and with session ids as short as in logs. Reports are pasted into tickets, and whoever knows a whole id can watch the
 /// session's stream.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown<'a>(pub(super) &'a Uri);
-
-/// The path of it alone.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ShownPath<'a>(pub(super) &'a Uri);
-
-/// How much is shown of what stands where a session id belongs and is none, in characters.
-const SHOWN: usize = 8;
 
 // === impl Shown ===
 
@@ -28,30 +21,6 @@ impl fmt::Display for Shown<'_> {
             f.write_str(authority.as_str().rsplit('@').next().unwrap_or_default())?;
         }
         ShownPath(self.0).fmt(f)
-    }
-}
-
-// === impl ShownPath ===
-
-impl fmt::Display for ShownPath<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let session = Route::of(self.0.path(), self.0.query()).session;
-        for (nth, segment) in self.0.path().split('/').enumerate() {
-            if nth > 0 {
-                f.write_str("/")?;
-            }
-            // Where MediaTailor has none, a CDN's own path may.
-            let uuid = segment.len() == 36 && uuid::Uuid::try_parse(segment).is_ok();
-            match SessionId::parse(segment) {
-                _ if !uuid && session != Some(segment) => f.write_str(segment)?,
-                Ok(id) => write!(f, "{id}")?,
-                Err(_) => {
-                    f.write_str(&segment.chars().take(SHOWN).collect::<String>())?;
-                    f.write_str("…")?;
-                }
-            }
-        }
-        Ok(())
     }
 }
 

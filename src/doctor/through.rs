@@ -8,11 +8,10 @@ use tokio::sync::oneshot;
 use super::{
     examine::{Examination, PAIRS},
     finding::Finding,
-    shown::ShownPath,
 };
 use crate::{
     rescue::RESCUE,
-    session::Route,
+    session::{Route, ShownPath},
     sidecar::{Config, Sidecar},
 };
 

@@ -14,13 +14,14 @@ use super::record::{Note, Recorder};
 use crate::{
     remap::REASON,
     session::{Extracted, Kind, MediaTailor, Route, SessionKey},
-    telemetry::{self, Meters, Name},
+    telemetry::{self, Meters, Name, Traces},
 };
 
 /// Counts every request and times it; see [`Observe`].
 #[derive(Debug, Clone, Default)]
 pub struct ObserveLayer {
     recorder: Option<Arc<Recorder>>,
+    traces: Option<Traces>,
     upstream: Option<Arc<str>>,
 }
 
@@ -35,6 +36,7 @@ pub struct ObserveLayer {
 pub struct Observe<S> {
     inner: S,
     recorder: Option<Arc<Recorder>>,
+    traces: Option<Traces>,
     upstream: Option<Arc<str>>,
 }
 
@@ -85,6 +87,13 @@ impl ObserveLayer {
         Self { recorder, ..self }
     }
 
+    /// Makes traces of requests as well.
+    #[cfg(feature = "otlp")]
+    #[must_use]
+    pub fn tracing(self, traces: Option<Traces>) -> Self {
+        Self { traces, ..self }
+    }
+
     /// Calls the upstream by a name, where there are several.
     #[must_use]
     pub fn for_upstream(&self, name: Arc<str>) -> Self {
@@ -94,6 +103,12 @@ impl ObserveLayer {
     /// What the upstream is called, where there are several.
     pub fn upstream(&self) -> Option<&Arc<str>> {
         self.upstream.as_ref()
+    }
+
+    /// What makes traces of them, if that is asked for.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn traces(&self) -> Option<&Traces> {
+        self.traces.as_ref()
     }
 
     /// Where that is noted.
@@ -106,7 +121,8 @@ impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Observe { inner, recorder: self.recorder.clone(), upstream: self.upstream.clone() }
+        let Self { recorder, traces, upstream } = self.clone();
+        Observe { inner, recorder, traces, upstream }
     }
 }
 
@@ -116,6 +132,17 @@ impl<S> Observe<S> {
     /// The inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
+    }
+
+    /// Where it is written down what becomes of a request, if it is.
+    fn note(&self, named: &Extracted, head: &mut Parts) -> Option<Note> {
+        let upstream = self.upstream.as_ref();
+        let recorded = self.recorder.as_ref().zip(named.key());
+        let note = recorded.map(|(recorder, key)| recorder.begin(key, upstream, named.kind, &head.uri));
+        match &self.traces {
+            Some(traces) => Some(traces.begin(note, named, upstream, head)),
+            None => note,
+        }
     }
 }
 
@@ -133,12 +160,12 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let mut seen = Seen::of(&head, self.upstream.as_ref());
-        if let (Some(recorder), Some(key)) = (&self.recorder, &seen.key) {
-            let note = recorder.begin(key, self.upstream.as_ref(), seen.kind, &head.uri);
+        let named = Extracted::of(&head, &MediaTailor::new());
+        let note = self.note(&named, &mut head);
+        if let Some(note) = &note {
             head.extensions.insert(note.clone());
-            seen.note = Some(note);
         }
+        let seen = Seen::of(named, note, &head.uri, self.upstream.as_ref());
         ObserveFuture { answer: self.inner.call(Request::from_parts(head, body)), seen }
     }
 }
@@ -162,17 +189,16 @@ where
 // === impl Seen ===
 
 impl Seen {
-    fn of(head: &Parts, upstream: Option<&Arc<str>>) -> Self {
-        let named = Extracted::of(head, &MediaTailor::new());
+    fn of(named: Extracted, note: Option<Note>, uri: &Uri, upstream: Option<&Arc<str>>) -> Self {
         let scope = named.key().map(SessionKey::scope_id);
         let whose = match scope.and_then(|scope| Meters::get().known(scope)) {
             Some(name) => Whose::Known(name),
             None if named.kind == Kind::Other => Whose::Known(Name::NONE),
-            None => Whose::New { scope, uri: head.uri.clone(), upstream: upstream.cloned() },
+            None => Whose::New { scope, uri: uri.clone(), upstream: upstream.cloned() },
         };
         let Extracted { kind, session } = named;
         let key = session.ok().flatten();
-        Self { whose, key, kind, at: Instant::now(), note: None, counted: false }
+        Self { whose, key, kind, at: Instant::now(), note, counted: false }
     }
 
     fn answered<B>(&mut self, answer: Option<&Response<B>>) {

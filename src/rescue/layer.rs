@@ -15,13 +15,17 @@ use tower_service::Service;
 
 use super::Accept;
 use crate::{
+    observe::record::Note,
     session::{Extracted, Kind, MediaTailor, SessionKey},
-    telemetry,
+    telemetry::{self, TraceId},
     upstream::{Judgement, Lessons, Verdict},
 };
 
 /// The header of an answer that is a rescue: the verdict that it bridges, or `slow`.
 pub const RESCUE: HeaderName = HeaderName::from_static("x-onelane-rescue");
+
+/// What that says where the answer was slow.
+pub(crate) const SLOW: &str = "slow";
 
 /// Clocks overflow somewhere, and nobody waits for so long.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -59,6 +63,7 @@ struct Asked {
     uri: Uri,
     /// The lines of `Accept-Encoding`, which few requests need to have read.
     accept: Vec<HeaderValue>,
+    trace: Option<TraceId>,
 }
 
 // === impl RescueLayer ===
@@ -118,6 +123,7 @@ where
                     method: head.method.clone(),
                     uri: head.uri.clone(),
                     accept: head.headers.get_all(header::ACCEPT_ENCODING).iter().cloned().collect(),
+                    trace: Note::trace_of(&head.extensions),
                 })
             }
             _ => None,
@@ -158,7 +164,7 @@ impl Asked {
                 _ => break,
             }
         }
-        if let Some(rescue) = self.last_good("slow") {
+        if let Some(rescue) = self.last_good(SLOW) {
             // The exchange's players bound its wait, and this one stays: it is to refresh the store.
             tokio::spawn(async move { drop(answer.await) });
             return Ok(rescue);
@@ -180,7 +186,7 @@ impl Asked {
     fn last_good<B: From<Bytes>>(&self, reason: &'static str) -> Option<Response<B>> {
         let accept = Accept::of_lines(&self.accept);
         let rescue = self.lessons.store.rescue(&self.key, &self.uri, accept, Instant::now()).ok()?;
-        telemetry::rescued(&self.key, self.kind, reason, rescue.age());
+        telemetry::rescued(&self.key, self.kind, reason, rescue.age(), self.trace);
         let mut response = rescue.into_response(&self.method).map(B::from);
         debug_assert_eq!(response.status(), StatusCode::OK);
         let headers = response.headers_mut();

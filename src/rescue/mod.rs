@@ -63,6 +63,8 @@ pub use self::{
     store::Store,
 };
 
+#[cfg(feature = "otlp")]
+pub(crate) use self::layer::SLOW;
 pub(crate) use self::{head::Head, layer::Rescued};
 
 /// What an allocation takes besides its bytes, at most: counts of references, and what the allocator rounds up.

@@ -16,8 +16,10 @@ use tower_service::Service;
 
 use super::{Body, Error, ErrorKind};
 use crate::{
+    observe::record::Note,
     session::{Kind, SessionKey},
     telemetry,
+    upstream::Verdict,
 };
 
 pin_project! {
@@ -60,6 +62,8 @@ pub(super) struct Passing {
     pub(super) kind: Kind,
     pub(super) uri: Uri,
     pub(super) at: Instant,
+    /// Where it is written down what becomes of it, if it is.
+    pub(super) note: Option<Note>,
     pub(super) answered: bool,
 }
 
@@ -108,6 +112,9 @@ where
                     (Poll::Pending, None) => return Poll::Pending,
                 };
                 passing.answered = true;
+                if let Some(note) = &passing.note {
+                    note.attempted_once(&answer);
+                }
                 passing.log(Some(answer.as_ref()));
                 answer.map(|response| response.map(Body::direct))
             }
@@ -139,16 +146,21 @@ impl Passing {
     /// Its upstream time is that to the answer's head: the body is the player's to read.
     fn log<B>(&self, answer: Option<Result<&Response<B>, &Error>>) {
         let (response, error) = (answer.and_then(Result::ok), answer.and_then(Result::err));
+        let (status, abandoned) = (response.map(Response::status), answer.is_none());
+        if let Some(note) = &self.note {
+            note.ended(status, error.map(|error| Verdict::of_error(error)), abandoned);
+        }
         telemetry::Exchange {
             key: self.key.as_ref(),
             kind: self.kind,
             uri: &self.uri,
             waited: None,
             upstream: self.at.elapsed(),
-            status: response.map(Response::status),
+            status,
             request_id: response.and_then(|response| response.headers().get(telemetry::REQUEST_ID)),
             attached: 0,
-            abandoned: answer.is_none(),
+            abandoned,
+            trace: self.note.as_ref().and_then(Note::trace_id),
             error: error.map(|error| error as _),
         }
         .log();

@@ -102,7 +102,11 @@ where
             }
             session => {
                 let key = session.ok().flatten();
-                let passing = Passing { key, kind, uri: head.uri.clone(), at, answered: false };
+                let note: Option<Note> = head.extensions.get().cloned();
+                if let Some(note) = &note {
+                    note.passes();
+                }
+                let passing = Passing { key, kind, uri: head.uri.clone(), at, note, answered: false };
                 let request = Request::from_parts(head, body);
                 let config = &self.state.config;
                 let within = config.bound_all.then_some(config.answer_within);
@@ -110,8 +114,8 @@ where
             }
         };
         let identity = if body.is_end_stream() { Identity::of(&key, &head) } else { None };
-        let asked = turn::Asked { key, kind, at };
-        let note = head.extensions.get().cloned();
+        let note: Option<Note> = head.extensions.get().cloned();
+        let asked = turn::Asked { key, kind, at, trace: note.as_ref().and_then(Note::trace_id) };
         let request = Request::from_parts(head, body);
         match begin(Arc::clone(&self.state), self.inner.clone(), asked, (identity, note), request) {
             Ok(answer) => ResponseFuture::lane(Box::pin(answer)),
@@ -199,7 +203,7 @@ async fn in_time(
     timeout_at(deadline, answer)
         .await
         .unwrap_or_else(|_| {
-            telemetry::timed_out(&asked.key, asked.kind, asked.at.elapsed());
+            telemetry::timed_out(&asked.key, asked.kind, asked.at.elapsed(), asked.trace);
             Some(Err(Error::new(ErrorKind::TimedOut)))
         })
         .transpose()

@@ -29,7 +29,7 @@ use crate::{
     lane::{Ticket, Turn},
     lease::{Lease, Leases},
     session::{Kind, SessionKey},
-    telemetry::{self, Flights},
+    telemetry::{self, Flights, TraceId},
     upstream::Verdict,
 };
 
@@ -39,6 +39,7 @@ pub(super) struct Asked {
     pub(super) key: SessionKey,
     pub(super) kind: Kind,
     pub(super) at: Instant,
+    pub(super) trace: Option<TraceId>,
 }
 
 /// The players' side of a running exchange: whatever becomes of it, they get an answer.
@@ -325,7 +326,8 @@ impl Drop for Players {
         };
         Flights::get().ended(outcome.audience.abandoned);
         if let Some(note) = self.exchange.note() {
-            note.ended(outcome.status, outcome.error.as_ref().map(|error| Verdict::of_error(error)));
+            let failed = outcome.error.as_ref().map(|error| Verdict::of_error(error));
+            note.ended(outcome.status, failed, outcome.audience.abandoned);
         }
         telemetry::Exchange {
             key: Some(&self.asked.key),
@@ -337,6 +339,7 @@ impl Drop for Players {
             request_id: outcome.request_id.as_ref(),
             attached: outcome.audience.attached,
             abandoned: outcome.audience.abandoned,
+            trace: self.asked.trace,
             error: outcome.error.as_ref().map(|error| error as _),
         }
         .log();

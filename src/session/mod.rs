@@ -22,7 +22,11 @@ mod extract;
 mod id;
 mod name;
 mod route;
+#[cfg(any(feature = "sidecar", feature = "otlp"))]
+mod shown;
 
+#[cfg(any(feature = "sidecar", feature = "otlp"))]
+pub(crate) use self::shown::ShownPath;
 pub use self::{
     extract::{Extract, Extracted, MediaTailor},
     id::{MalformedId, SessionId, SessionKey},

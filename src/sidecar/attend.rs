@@ -13,10 +13,17 @@ use super::{
     hand_over::{HandOver, Successor},
     listen::{self, Door},
     metrics::Metrics,
+    otlp::Tracing,
     proxy::Proxy,
     reload::Reload,
     system::tell_systemd,
 };
+
+/// What is ended in order once nobody is served any more.
+pub(super) struct Ends {
+    pub(super) hand_over: Option<HandOver>,
+    pub(super) tracing: Option<Tracing>,
+}
 
 /// How long leases that were given up may take to be so in the engine at the end, too.
 const RELEASE_WITHIN: Duration = Duration::from_millis(200);
@@ -25,7 +32,7 @@ const RELEASE_WITHIN: Duration = Duration::from_millis(200);
 pub(super) async fn attend(
     reload: &Reload,
     (listen, admin): (SocketAddr, TcpListener),
-    mut hand_over: Option<HandOver>,
+    Ends { mut hand_over, tracing }: Ends,
     door: &Door,
     proxy: &Proxy,
     stop: impl Future<Output = ()>,
@@ -74,7 +81,11 @@ pub(super) async fn attend(
         // Another instance may wait for one of them.
         let _told = timeout(RELEASE_WITHIN, leases.released()).await;
     }
+    // Who begins now need not wait for the last spans.
     drop((admin, upkeep, quotas, successor));
+    if let Some(tracing) = tracing {
+        tracing.finish().await;
+    }
     drained
 }
 

@@ -33,13 +33,13 @@ impl Changes {
         let mut changes = between!(before, after,
             live: [
                 answer_within, max_hold, collect_up_to, depth, waiting, serialize_tracking, serialize_dash, drain,
-                unready_for, remap, rescue, shield, retry, settle, strip_directives, sites,
+                unready_for, remap, rescue, shield, retry, settle, strip_directives, sites, otlp_sample,
                 // These count at the next start.
                 require_upstream, lease_required,
             ],
             fixed: [
                 upstream, listen, tls_cert, tls_key, admin, host, upstream_http, resume, threads, connections, idle,
-                connect_within, upstream_idle, reuse_port, hand_over, record_sessions, lease, lease_budget,
+                connect_within, upstream_idle, reuse_port, hand_over, record_sessions, lease, lease_budget, otlp,
             ]
         );
         for name in changes.live.iter_mut().filter(|name| **name == "sites") {

@@ -15,7 +15,8 @@ use toml::{
 };
 
 use super::{
-    Error, Flags, LeaseEngine,
+    Error, Flags,
+    bare::Bare,
     file::{self, plain},
     tls::Tls,
 };
@@ -178,13 +179,15 @@ impl<'a> Effective<'a> {
             return self.default.get(id).cloned();
         };
         let text = text.to_string_lossy();
-        if id == "lease" {
+        if matches!(id, "lease" | "otlp") {
             // With a password, it is nobody's to read.
-            let engine: Result<LeaseEngine, _> = text.parse();
-            return engine.ok().map(|engine| Value::String(engine.to_string()));
+            return Some(Value::String(Bare(&text).to_string()));
         }
-        let is_number = self.default.get(id).is_none_or(Value::is_integer);
-        let number = text.parse().ok().filter(|_| is_number).map(Value::Integer);
+        let number = match self.default.get(id) {
+            None | Some(Value::Integer(_)) => text.parse().ok().map(Value::Integer),
+            Some(Value::Float(_)) => text.parse().ok().map(Value::Float),
+            Some(_) => None,
+        };
         Some(number.unwrap_or_else(|| Value::String(text.into_owned())))
     }
 

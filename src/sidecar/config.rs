@@ -6,8 +6,9 @@ use clap::ValueEnum;
 use super::{
     endpoint::Upstream,
     lease::LeaseEngine,
+    otlp::OtlpCollector,
     site::Site,
-    written::{at_least_one, duration, time},
+    written::{at_least_one, duration, share, time},
 };
 use crate::{lane::Limits, lease, remap, rescue, resume, serialize, shield, stack, upstream::RetryConfig};
 
@@ -139,6 +140,15 @@ pub struct Config {
     #[arg(long, env = "ONELANE_RECORD_SESSIONS", value_name = "N", default_value_t = 0)]
     pub record_sessions: usize,
 
+    /// Where traces of requests go: a collector that takes OTLP over gRPC, as http://HOST:4317 or https://HOST:4317
+    #[arg(long, env = "ONELANE_OTLP", value_name = "URL", hide_env_values = true)]
+    pub otlp: Option<OtlpCollector>,
+
+    /// The share of requests that went well whose traces are kept, from 0 to 1; those that something failed for are kept always, and
+    /// those whose traceparent says that it is kept
+    #[arg(long, env = "ONELANE_OTLP_SAMPLE", value_name = "SHARE", default_value_t = 0.01, value_parser = share)]
+    pub otlp_sample: f64,
+
     /// What players get where something fails.
     #[arg(skip = stack::Config::default().remap)]
     pub remap: remap::Config,
@@ -226,6 +236,8 @@ impl Config {
             lease_budget: lease::BUDGET,
             lease_required: false,
             record_sessions: 0,
+            otlp: None,
+            otlp_sample: 0.01,
             remap,
             rescue,
             shield,

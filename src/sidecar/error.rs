@@ -1,6 +1,6 @@
 use std::{io, net::SocketAddr, path::Path, process::ExitCode};
 
-use super::{LeaseEngine, Upstream, file::BadFile};
+use super::{LeaseEngine, OtlpCollector, Upstream, file::BadFile};
 #[cfg(feature = "aws")]
 use crate::api::{Named, Reason, Refusal};
 use crate::lease::StoreError;
@@ -56,6 +56,11 @@ impl Error {
     pub(super) fn no_lease(why: &StoreError) -> Self {
         let what = format!("--lease {why}; let this machine reach it, or leave out --lease-required");
         Self { what, source: None, code: UNAVAILABLE }
+    }
+
+    /// `why` says what to do.
+    pub(super) fn bad_otlp(collector: &OtlpCollector, why: &dyn std::fmt::Display) -> Self {
+        Self { what: format!("--otlp {collector}: {why}"), source: None, code: USAGE }
     }
 
     pub(super) fn certificates(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

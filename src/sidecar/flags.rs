@@ -4,7 +4,7 @@ use bytesize::ByteSize;
 use clap::{Arg, Command};
 
 use super::{
-    Config, Error, LeaseEngine,
+    Config, Error, LeaseEngine, OtlpCollector,
     file::{
         File, Profile, Remap, Rescue,
         plain::{self, Plain},
@@ -73,6 +73,7 @@ impl Flags {
             None => Default::default(),
         };
         config.lease.as_ref().map_or(Ok(()), LeaseEngine::check)?;
+        config.otlp.as_ref().map_or(Ok(()), OtlpCollector::check)?;
         flags.over(file).apply(&mut config).map_err(|wrong| Error::settings(wrong.of(&path)))?;
         Ok(config)
     }

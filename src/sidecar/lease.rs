@@ -1,6 +1,6 @@
 use std::{convert::Infallible, fmt, str::FromStr, time::Duration};
 
-use super::Error;
+use super::{Error, bare::Bare};
 use crate::lease::Leases;
 
 /// Where the engine of leases is: a URL that may have a password in it.
@@ -57,11 +57,7 @@ impl FromStr for LeaseEngine {
 
 impl fmt::Display for LeaseEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
-        let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-        // Other keys of a query may be secrets as well.
-        let rest = rest.split(['?', '#']).next().unwrap_or_default().escape_debug();
-        if scheme.is_empty() { write!(f, "{rest}") } else { write!(f, "{}://{rest}", scheme.escape_debug()) }
+        fmt::Display::fmt(&Bare(&self.0), f)
     }
 }
 

@@ -21,6 +21,7 @@ mod admin;
 mod answer;
 mod asked;
 mod attend;
+mod bare;
 mod changes;
 mod check;
 mod config;
@@ -36,6 +37,7 @@ mod healthcheck;
 mod lease;
 mod listen;
 mod metrics;
+mod otlp;
 mod proxy;
 mod reload;
 mod reread;
@@ -55,10 +57,11 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, warn};
 
 use self::{
-    attend::attend,
+    attend::{Ends, attend},
     hand_over::{HandOver, Ports},
     listen::Door,
     metrics::Metrics,
+    otlp::Tracing,
     proxy::Proxy,
     reload::Reload,
     signals::Signals,
@@ -74,6 +77,7 @@ pub use self::{
     flags::{Flags, with_file},
     healthcheck::{HealthcheckArgs, healthcheck},
     lease::LeaseEngine,
+    otlp::OtlpCollector,
     reread::Reread,
     site::Site,
 };
@@ -87,6 +91,7 @@ pub struct Sidecar {
     proxy: Proxy,
     tls: Option<Tls>,
     hand_over: Option<HandOver>,
+    tracing: Option<Tracing>,
     reload: Reload,
 }
 
@@ -157,7 +162,8 @@ impl Sidecar {
         }
         // Before the first request, which asks for the recorder.
         Metrics::install();
-        let proxy = Proxy::new(&config)?;
+        let tracing = Tracing::start(&config)?;
+        let proxy = Proxy::new(&config, tracing.as_ref())?;
         if config.require_upstream {
             proxy.reach(&config).await?;
         }
@@ -174,7 +180,7 @@ impl Sidecar {
         }
         let Ports { listen: listener, admin } = ports;
         let reload = Reload::new(config.clone(), proxy.clone(), tls.clone(), None);
-        Ok(Self { config, listener, admin, proxy, tls, hand_over, reload })
+        Ok(Self { config, listener, admin, proxy, tls, hand_over, tracing, reload })
     }
 
     /// Lets `POST /reload` of the admin port read the settings again by `again`, which says in one line what is wrong with them.
@@ -212,7 +218,8 @@ impl Sidecar {
     /// Dropping the future is a stop that nobody waits for: open requests are finished in the background.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         let listen = self.local_addr();
-        let Self { config, listener, admin, proxy, tls, hand_over, reload } = self;
+        let Self { config, listener, admin, proxy, tls, hand_over, tracing, reload } = self;
+        let ends = Ends { hand_over, tracing };
         let door = Door::new(&config, tls);
         let _closed = door.close_on_drop();
         let serve = async {
@@ -220,8 +227,7 @@ impl Sidecar {
             let listener = listener;
             door.serve(&listener, &proxy).await;
         };
-        let (drained, ()) =
-            tokio::join!(attend(&reload, (listen, admin), hand_over, &door, &proxy, stop), serve);
+        let (drained, ()) = tokio::join!(attend(&reload, (listen, admin), ends, &door, &proxy, stop), serve);
         drained
     }
 
@@ -232,11 +238,12 @@ impl Sidecar {
     /// Dropping the future ends everything at once.
     pub async fn run_threads(self, stop: impl Future<Output = ()>) -> bool {
         let listen = self.local_addr();
-        let Self { config, listener, admin, proxy, tls, hand_over, reload } = self;
+        let Self { config, listener, admin, proxy, tls, hand_over, tracing, reload } = self;
+        let ends = Ends { hand_over, tracing };
         let door = Door::new(&config, tls);
         let _closed = door.close_on_drop();
         match Threads::start(config.threads, listener, &door, &proxy) {
-            Ok(_threads) => attend(&reload, (listen, admin), hand_over, &door, &proxy, stop).await,
+            Ok(_threads) => attend(&reload, (listen, admin), ends, &door, &proxy, stop).await,
             Err(error) => {
                 error!(%error, threads = config.threads, "cannot start; try fewer --threads");
                 false

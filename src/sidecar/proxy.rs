@@ -19,6 +19,7 @@ use super::{
     activity::{Activity, BusyBody},
     answer::{self, Body},
     forward::{self, Forward, Unpassable, Viewer},
+    otlp::Tracing,
     site::Sites,
     upstream::{self, Upstreams},
 };
@@ -77,7 +78,7 @@ pub(super) struct PerConnection {
 // === impl Proxy ===
 
 impl Proxy {
-    pub(super) fn new(config: &Config) -> Result<Self, Error> {
+    pub(super) fn new(config: &Config, tracing: Option<&Tracing>) -> Result<Self, Error> {
         let extract = match config.sites.is_empty() {
             true => MediaTailor::new().upstream(config.upstream.authority()),
             // By the authority that each request is given.
@@ -86,6 +87,7 @@ impl Proxy {
         let shared = Stack::new(config.stack()).extract_with(extract).resume(config.resume());
         let leases = config.lease.as_ref().map(|engine| engine.start(config.lease_budget)).transpose()?;
         let shared = shared.leased(leases).recording(Recorder::new(config.record_sessions).map(Arc::new));
+        let shared = Tracing::onto(tracing, shared);
         let upstreams = config.each().map(upstream::client).collect::<Result<Vec<_>, _>>()?;
         let stacks = stacks(&shared, config, |_, own| shared.beside(own));
         let stages = Stages::over(&shared, &stacks, upstreams);
@@ -126,6 +128,9 @@ impl Proxy {
         let mut list = lock(&self.0.all);
         list.retain(|one| one.strong_count() > 0);
         let before = self.0.stages.load();
+        if let Some(traces) = before.shared.traces() {
+            traces.keep(config.otlp_sample);
+        }
         let shared = before.shared.reconfigured(config.stack());
         let stacks = stacks(&shared, config, |place, own| before.each[place].stack.reconfigured(own));
         let all = list.iter().filter_map(Weak::upgrade).map(|one| {

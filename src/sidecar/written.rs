@@ -51,6 +51,12 @@ pub(super) fn some_bytes(text: &str) -> Result<ByteSize, String> {
     Some(size(text)?).filter(|size| size.as_u64() > 0).ok_or_else(none)
 }
 
+/// A part of a whole.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let allowed = || "it must be a number from 0 to 1; write it like 0.01".to_owned();
+    text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(allowed)
+}
+
 pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "it must be a whole number above zero".to_owned())
 }

@@ -102,6 +102,10 @@ metrics! {
         "Leases that became another's while their turn went on.";
     LEASE_UP = Gauge "onelane_lease_up" []
         "Whether turns are agreed among instances: 1, or 0 while the engine is bypassed; absent without one.";
+    SPANS_EXPORTED = Counter "onelane_spans_exported_total" []
+        "Spans of traces that the collector took.";
+    SPANS_LOST = Counter "onelane_spans_lost_total" ["reason"]
+        "Spans of traces that were lost: more came than it took, or it did not take them.";
     LANES = Gauge "onelane_lanes" []
         "Sessions with a request in their lane.";
     WAITING = Gauge "onelane_waiting" []

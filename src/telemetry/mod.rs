@@ -8,6 +8,10 @@ mod meters;
 pub mod metrics;
 mod pulse;
 mod recent;
+#[cfg(feature = "otlp")]
+pub mod traces;
+#[cfg(not(feature = "otlp"))]
+mod untraced;
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
@@ -17,6 +21,10 @@ use tracing::{debug, error, info, warn};
 
 #[cfg(feature = "sidecar")]
 pub(crate) use self::levels::own;
+#[cfg(feature = "otlp")]
+pub(crate) use self::traces::{Trace, TraceId, Traces};
+#[cfg(not(feature = "otlp"))]
+pub(crate) use self::untraced::{Trace, TraceId, Traces};
 pub(crate) use self::{
     flights::Flights,
     lease::{lease_bypassed, lease_down, lease_failed, lease_granted, lease_lost, lease_up},
@@ -45,6 +53,10 @@ pub const VERDICT: &str = "onelane::verdict";
 /// The target of the lines on leases and on the engine that has them.
 pub const LEASE: &str = "onelane::lease";
 
+/// The target of the lines on traces that get lost.
+#[cfg(feature = "otlp")]
+pub const TRACES: &str = "onelane::traces";
+
 /// The header in which AWS names a request; its logs have the same id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
@@ -64,6 +76,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) attached: u32,
     /// No player was left for the answer.
     pub(crate) abandoned: bool,
+    /// The trace of the request that made it.
+    pub(crate) trace: Option<TraceId>,
     pub(crate) error: Option<&'a (dyn StdError + 'static)>,
 }
 
@@ -89,6 +103,7 @@ impl Exchange<'_> {
         let status = self.status.map(|status| status.as_u16());
         let playlist = self.playlist();
         let session = self.key.map(tracing::field::display);
+        let trace_id = self.trace.map(tracing::field::display);
         macro_rules! line {
             ($level:ident, $($rest:tt)*) => {
                 $level!(
@@ -102,6 +117,7 @@ impl Exchange<'_> {
                     request_id,
                     attached = self.attached,
                     abandoned = self.abandoned,
+                    trace_id,
                     $($rest)*
                 )
             };
@@ -155,13 +171,20 @@ pub(crate) fn left(key: &SessionKey, kind: Kind, waited: Duration) {
 }
 
 /// A player's time ran out; what it asked for may go on without it.
-pub(crate) fn timed_out(key: &SessionKey, kind: Kind, waited: Duration) {
+pub(crate) fn timed_out(key: &SessionKey, kind: Kind, waited: Duration, trace: Option<TraceId>) {
     counter!(metrics::TIMED_OUT, "kind" => kind.as_str()).increment(1);
-    warn!(target: LANE, session = %key, kind = kind.as_str(), wait_ms = ms(waited), "no answer in time");
+    let trace_id = trace.map(tracing::field::display);
+    warn!(target: LANE, session = %key, kind = kind.as_str(), wait_ms = ms(waited), trace_id, "no answer in time");
 }
 
 /// An attempt had an answer that is no playlist. It says here, and only here, what MediaTailor said in free text.
-pub(crate) fn judged(key: Option<&SessionKey>, kind: Kind, judgement: &Judgement, head: &response::Parts) {
+pub(crate) fn judged(
+    key: Option<&SessionKey>,
+    kind: Kind,
+    judgement: &Judgement,
+    head: &response::Parts,
+    trace: Option<TraceId>,
+) {
     if judgement.verdict == Verdict::Conflict {
         counter!(metrics::CONFLICTS, "kind" => kind.as_str()).increment(1);
         Pulse::get().conflict();
@@ -176,11 +199,12 @@ pub(crate) fn judged(key: Option<&SessionKey>, kind: Kind, judgement: &Judgement
     let flaw = judgement.flaw.map(Flaw::as_str);
     let verdict = judgement.verdict.as_str();
     let message = judgement.message.as_deref();
+    let trace_id = trace.map(tracing::field::display);
     macro_rules! line {
         ($level:ident, $($rest:tt)*) => {
             $level!(
                 target: VERDICT, session, kind = kind.as_str(), verdict, status, exception, flaw, request_id,
-                said = message, $($rest)*
+                said = message, trace_id, $($rest)*
             )
         };
     }
@@ -194,11 +218,18 @@ pub(crate) fn judged(key: Option<&SessionKey>, kind: Kind, judgement: &Judgement
 }
 
 /// A request is sent again within its turn.
-pub(crate) fn again(key: Option<&SessionKey>, kind: Kind, verdict: &'static str, nth: u32, pause: Duration) {
+pub(crate) fn again(
+    key: Option<&SessionKey>,
+    kind: Kind,
+    verdict: &'static str,
+    (nth, pause): (u32, Duration),
+    trace: Option<TraceId>,
+) {
     counter!(metrics::RETRIES, "verdict" => verdict).increment(1);
     Pulse::get().retry();
     let session = key.map(tracing::field::display);
-    info!(target: VERDICT, session, kind = kind.as_str(), verdict, nth, pause_ms = ms(pause), "again");
+    let trace_id = trace.map(tracing::field::display);
+    info!(target: VERDICT, session, kind = kind.as_str(), verdict, nth, pause_ms = ms(pause), trace_id, "again");
 }
 
 /// A request is not sent again, since the time or the budget for it is used up.
@@ -217,12 +248,19 @@ pub(crate) fn quota(key: &SessionKey, spent: bool) {
 }
 
 /// A player was given the last good playlist.
-pub(crate) fn rescued(key: &SessionKey, kind: Kind, reason: &'static str, age: Duration) {
+pub(crate) fn rescued(
+    key: &SessionKey,
+    kind: Kind,
+    reason: &'static str,
+    age: Duration,
+    trace: Option<TraceId>,
+) {
     counter!(metrics::RESCUES, "reason" => reason).increment(1);
     Pulse::get().rescue();
     Recent::get().push(Some(key), kind, What::Rescue { reason, age });
     histogram!(metrics::RESCUE_AGE_SECONDS).record(age);
-    warn!(target: VERDICT, session = %key, kind = kind.as_str(), reason, age_ms = ms(age), "rescued");
+    let trace_id = trace.map(tracing::field::display);
+    warn!(target: VERDICT, session = %key, kind = kind.as_str(), reason, age_ms = ms(age), trace_id, "rescued");
 }
 
 /// A lost session goes on as another one.

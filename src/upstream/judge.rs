@@ -19,13 +19,14 @@ use super::{
     playlist::{Limits, Summary},
 };
 use crate::{
+    observe::record::Note,
     rescue::Good,
     serialize::{
         Body,
         collect::{Collected, collect},
     },
     session::{Extracted, Kind, MediaTailor},
-    telemetry,
+    telemetry::{self, TraceId},
 };
 
 /// Judges every answer of the upstream; see [`Judge`].
@@ -58,6 +59,7 @@ struct Case {
     method: Method,
     uri: Uri,
     sent: Instant,
+    trace: Option<TraceId>,
 }
 
 // === impl JudgeLayer ===
@@ -125,7 +127,8 @@ where
         let (head, body) = request.into_parts();
         let named = Extracted::of(&head, &MediaTailor::new());
         let (method, uri) = (head.method.clone(), head.uri.clone());
-        let case = Case { judge: self.judge.clone(), named, method, uri, sent: Instant::now() };
+        let trace = Note::trace_of(&head.extensions);
+        let case = Case { judge: self.judge.clone(), named, method, uri, sent: Instant::now(), trace };
         let answer = self.inner.call(Request::from_parts(head, body));
         Box::pin(async move { case.hear(answer.await.map_err(Into::into)?).await })
     }
@@ -183,7 +186,7 @@ impl Case {
     /// What every attempt teaches, whatever comes of the exchange.
     fn teach(&self, judgement: &Judgement, head: &Parts) {
         if !matches!(judgement.verdict, Verdict::Playlist | Verdict::Passed) {
-            telemetry::judged(self.named.key(), self.named.kind, judgement, head);
+            telemetry::judged(self.named.key(), self.named.kind, judgement, head, self.trace);
         }
         let (Some(lessons), Some(key)) = (&self.judge.lessons, self.named.key()) else { return };
         let now = Instant::now();

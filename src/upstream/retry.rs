@@ -216,7 +216,9 @@ impl Again {
             }
             None => course.again += 1,
         }
-        telemetry::again(course.named.0.as_ref(), course.named.1, verdict.as_str(), course.again, pause);
+        let trace = Note::trace_of(request.extensions());
+        let (key, kind) = (course.named.0.as_ref(), course.named.1);
+        telemetry::again(key, kind, verdict.as_str(), (course.again, pause), trace);
         self.course = Some(course);
         Some(pause)
     }

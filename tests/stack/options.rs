@@ -16,6 +16,8 @@ use tokio::{
 use tower::{Layer as _, Service as _};
 use tower_test::mock::{self, SendResponse};
 
+use crate::support::{got, media, stack};
+
 const A: &str = "aaaaaaaa-30aa-4c1e-9d0f-2a4d1f7be901";
 const B: &str = "bbbbbbbb-30aa-4c1e-9d0f-2a4d1f7be901";
 
@@ -193,4 +195,17 @@ async fn no_size_or_number_stops_the_start() {
         let mut scene = Scene::new(Config::default().rescue(rescue).retry(retry));
         assert_eq!(scene.exchange(A, 200, &live(7)).await, 200, "{number}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_traces_what_a_client_says_of_its_own_goes_through() {
+    let (players, mut far) = stack(Config::default());
+    let request = Request::get(media(1, 0)).header("traceparent", "as it is").header("tracestate", "=");
+    let player = players.ask(request.body(Empty::new()).expect("a request"));
+    let asked = far.asked().await;
+    assert_eq!(asked.headers.len(), 2);
+    assert_eq!(asked.headers["traceparent"], "as it is");
+    assert_eq!(asked.headers["tracestate"], "=");
+    asked.playlist(7);
+    got(player).await.is_playlist(7);
 }

@@ -34,6 +34,7 @@ pub(crate) struct Far(Handle<Sent, Told>);
 pub(crate) struct Asked {
     pub(crate) method: Method,
     pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
     pub(crate) at: Instant,
     with: SendResponse<Told>,
 }
@@ -48,9 +49,13 @@ pub(crate) struct Got {
 }
 
 pub(crate) fn stack(config: Config) -> (Players, Far) {
+    over(Stack::new(config))
+}
+
+/// The same of a stack that is there.
+pub(crate) fn over(stack: Stack) -> (Players, Far) {
     let (upstream, mut handle) = mock::pair();
     handle.allow(u64::MAX);
-    let stack = Stack::new(config);
     let service = stack.layer(upstream);
     (Players { stack, service }, Far(handle))
 }
@@ -133,6 +138,7 @@ impl Far {
         Asked {
             method: request.method().clone(),
             target: request.uri().to_string(),
+            headers: request.headers().clone(),
             at: Instant::now(),
             with,
         }

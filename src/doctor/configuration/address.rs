@@ -4,11 +4,8 @@ use percent_encoding::percent_decode_str;
 use super::CHECK;
 use crate::{
     api::Configuration,
-    doctor::{
-        finding::Finding,
-        shown::{Shown, ShownPath},
-    },
-    session::Route,
+    doctor::{finding::Finding, shown::Shown},
+    session::{Route, ShownPath},
 };
 
 /// A host of MediaTailor's own.

@@ -6,15 +6,25 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{HeaderMap, Response, StatusCode, Uri};
+use http::{Extensions, HeaderMap, Response, StatusCode, Uri};
 use tokio::time::Instant;
 
 use super::Attempt;
-use crate::{remap::REASON, rescue::RESCUE, session::Kind, upstream::Verdict};
+use crate::{
+    remap::REASON,
+    rescue::RESCUE,
+    session::Kind,
+    telemetry::{Trace, TraceId},
+    upstream::Verdict,
+};
 
 /// What is written down of one request. A clone is the same note.
 #[derive(Debug, Clone)]
-pub struct Note(Arc<Noted>);
+pub struct Note {
+    noted: Arc<Noted>,
+    /// Of what it becomes the spans, once nobody has it any more. The recorder's has none.
+    trace: Option<Arc<Trace>>,
+}
 
 /// What there is to read of a [`Note`] by now. All times count from the request's beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +72,8 @@ pub struct Ending {
     pub status: Option<StatusCode>,
     /// `None` where all went well with it.
     pub failed: Option<Verdict>,
+    /// No player was left for the answer.
+    pub abandoned: bool,
 }
 
 /// What a player got.
@@ -123,7 +135,31 @@ impl Note {
             left: None,
         };
         bytes.fetch_add(record.bytes(), Ordering::Relaxed);
-        Self(Arc::new(Noted { since: Instant::now(), bytes, record: Mutex::new(record) }))
+        let noted = Noted { since: Instant::now(), bytes, record: Mutex::new(record) };
+        Self { noted: Arc::new(noted), trace: None }
+    }
+
+    /// One that is in no recorder.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn alone(upstream: Option<Arc<str>>, kind: Kind, uri: &Uri, bytes: Arc<AtomicUsize>) -> Self {
+        Self::new(0, upstream, kind, uri, bytes)
+    }
+
+    /// The same, with a trace that goes on for as long as this is held.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn traced(self, trace: Arc<Trace>) -> Self {
+        Self { trace: Some(trace), ..self }
+    }
+
+    /// The trace that a request is part of, if there is one, by its extensions.
+    pub(crate) fn trace_of(extensions: &Extensions) -> Option<TraceId> {
+        // A build without traces need not look.
+        cfg!(feature = "otlp").then(|| extensions.get::<Self>()?.trace_id()).flatten()
+    }
+
+    /// The trace that the request is part of, if there is one.
+    pub(crate) fn trace_id(&self) -> Option<TraceId> {
+        self.trace.as_deref().map(Trace::id)
     }
 
     /// What there is by now.
@@ -133,17 +169,37 @@ impl Note {
         record
     }
 
+    /// The same, without a copy of it.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
+        look(&self.record())
+    }
+
     pub(crate) fn attached_to(&self, first: &Self) {
         let mut other = first.record();
         other.attached += 1;
         let number = other.number;
         drop(other);
         self.record().attached_to = Some(number);
+        if let (Some(trace), Some(first)) = (&self.trace, &first.trace) {
+            trace.attached_to(first);
+        }
     }
 
     /// The answer to attach to was a stream, which another has: it goes on by itself.
     pub(crate) fn detached(&self) {
         self.record().attached_to = None;
+        if let Some(trace) = &self.trace {
+            trace.detached();
+        }
+    }
+
+    /// It needs no turn, and is sent at once.
+    pub(crate) fn passes(&self) {
+        self.sent();
+        if let Some(trace) = &self.trace {
+            trace.passes();
+        }
     }
 
     pub(crate) fn sent(&self) {
@@ -159,15 +215,22 @@ impl Note {
             record.attempts_left_out += 1;
             return;
         }
-        self.0.bytes.fetch_add(attempt.bytes(), Ordering::Relaxed);
+        self.noted.bytes.fetch_add(attempt.bytes(), Ordering::Relaxed);
         // One is what most have.
         record.attempts.reserve_exact(1);
         record.attempts.push(attempt);
     }
 
-    pub(crate) fn ended(&self, status: Option<StatusCode>, failed: Option<Verdict>) {
+    /// The only attempt, unless those that were made are noted.
+    pub(crate) fn attempted_once<B, E>(&self, came: &Result<Response<B>, E>) {
+        if self.record().attempts.is_empty() {
+            self.attempted(came, None);
+        }
+    }
+
+    pub(crate) fn ended(&self, status: Option<StatusCode>, failed: Option<Verdict>, abandoned: bool) {
         let at = self.now();
-        self.record().ending = Some(Ending { at, status, failed });
+        self.record().ending = Some(Ending { at, status, failed, abandoned });
     }
 
     pub(crate) fn shielded(&self, verdict: Verdict) {
@@ -188,12 +251,12 @@ impl Note {
     }
 
     fn now(&self) -> Duration {
-        self.0.since.elapsed()
+        self.noted.since.elapsed()
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {
         // Nothing in here can panic half-way.
-        self.0.record.lock().unwrap_or_else(PoisonError::into_inner)
+        self.noted.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Settings that are flags as well: the file has them at its top, by the flag's name with `_` for `-`.
 
-use std::{ops::Range, path::Path};
+use std::{any::TypeId, ops::Range, path::Path};
 
 use clap::{
     Arg, ArgAction, Command,
@@ -114,6 +114,9 @@ fn written(value: &DeValue<'_>, flag: &Arg) -> Result<String, String> {
         (_, ArgAction::SetTrue) => return Err("it is a switch; write true or false".to_owned()),
         (DeValue::String(text), _) => text.to_string(),
         (DeValue::Integer(number), _) if number.radix() == 10 => number.as_str().to_owned(),
+        (DeValue::Float(number), _) if flag.get_value_parser().type_id() == TypeId::of::<f64>() => {
+            number.as_str().to_owned()
+        }
         (other, _) => {
             return Err(format!("it is {}; write a text or a number", article(other.type_str())));
         }

@@ -1,0 +1,150 @@
+use std::fmt::Write as _;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+
+/// What a request says of the trace that it is part of (W3C Trace Context).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Caller {
+    pub(super) trace: TraceId,
+    pub(super) span: SpanId,
+    /// Whether the caller keeps its own.
+    pub(super) sampled: bool,
+    pub(super) state: TraceState,
+}
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// How long the header is in the version that is known, in bytes; a later one may be longer.
+const LENGTH: usize = 55;
+
+// === impl Caller ===
+
+impl Caller {
+    /// `None` where nothing is said, or nothing that makes sense: the request begins a trace of its own.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        let mut parents = headers.get_all(TRACEPARENT).iter();
+        let (Some(parent), None) = (parents.next(), parents.next()) else { return None };
+        let (trace, span, sampled) = read(parent.to_str().ok()?)?;
+        Some(Self { trace, span, sampled, state: state(headers) })
+    }
+}
+
+/// `VERSION-TRACE-SPAN-FLAGS`, all in lower-case hexadecimal digits.
+fn read(text: &str) -> Option<(TraceId, SpanId, bool)> {
+    let text = text.trim();
+    let (known, rest) = text.split_at_checked(LENGTH)?;
+    let mut parts = known.split('-');
+    let mut part = |digits: usize| {
+        let part = parts.next().filter(|part| part.len() == digits)?;
+        part.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')).then_some(part)
+    };
+    let (version, trace, span, flags) = (part(2)?, part(32)?, part(16)?, part(2)?);
+    let is_known = match version {
+        "ff" => false,
+        "00" => rest.is_empty(),
+        _ => rest.is_empty() || rest.starts_with('-'),
+    };
+    let trace = TraceId::from_hex(trace).ok().filter(|id| *id != TraceId::INVALID)?;
+    let span = SpanId::from_hex(span).ok().filter(|id| *id != SpanId::INVALID)?;
+    let flags = u8::from_str_radix(flags, 16).ok()?;
+    is_known.then_some((trace, span, flags & 1 == 1))
+}
+
+/// One that makes no sense is none.
+fn state(headers: &HeaderMap) -> TraceState {
+    let mut lines = headers.get_all(TRACESTATE).iter().filter_map(|line| line.to_str().ok());
+    let Some(first) = lines.next() else { return TraceState::NONE };
+    let mut all = first.to_owned();
+    for line in lines {
+        // Writing to a string does not fail.
+        let _written = write!(all, ",{line}");
+    }
+    all.parse().unwrap_or_default()
+}
+
+/// Tells whoever gets the request whose child it is. What the caller says of its trace besides goes on as it came, if it is the same.
+pub(super) fn tell(headers: &mut HeaderMap, exchange: &SpanContext, caller: Option<&Caller>) {
+    let flags = exchange.trace_flags() & TraceFlags::SAMPLED;
+    let parent = format!("00-{}-{}-{:02x}", exchange.trace_id(), exchange.span_id(), flags.to_u8());
+    let parent = HeaderValue::try_from(parent).expect("digits and dashes are a value");
+    headers.insert(TRACEPARENT, parent);
+    if caller.is_none_or(|caller| caller.state == TraceState::NONE) {
+        headers.remove(TRACESTATE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let line = |(name, value): &(&'static str, &str)| {
+            (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"))
+        };
+        lines.iter().map(line).collect()
+    }
+
+    #[test]
+    fn a_parent_is_read() {
+        let caller =
+            Caller::of(&headers(&[("traceparent", PARENT), ("tracestate", "a=1"), ("tracestate", "b=2")]));
+        let caller = caller.expect("a caller");
+        assert_eq!(caller.trace.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!((caller.span.to_string().as_str(), caller.sampled), ("00f067aa0ba902b7", true));
+        assert_eq!(caller.state.header(), "a=1,b=2");
+        for (flags, sampled) in [("00", false), ("02", false), ("03", true), ("ff", true)] {
+            let text = format!("{}{flags}", &PARENT[..53]);
+            assert_eq!(
+                Caller::of(&headers(&[("traceparent", &text)])).map(|caller| caller.sampled),
+                Some(sampled)
+            );
+        }
+        let later = format!("01{}-and-more", &PARENT[2..]);
+        assert!(Caller::of(&headers(&[("traceparent", &later)])).is_some());
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_none() {
+        let zero = "0".repeat(32);
+        for text in [
+            String::new(),
+            "00".to_owned(),
+            PARENT[..54].to_owned(),
+            format!("{PARENT}-"),
+            format!("{PARENT}0"),
+            format!("ff{}", &PARENT[2..]),
+            format!("01{}x", &PARENT[2..]),
+            format!("0g{}", &PARENT[2..]),
+            PARENT.to_uppercase(),
+            PARENT.replace('-', "_"),
+            format!("00-{zero}-00f067aa0ba902b7-01"),
+            format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{}-01", &zero[..16]),
+            "00-4bf92f3577b34da6a3ce929d0e0e473-600f067aa0ba902b7-01".to_owned(),
+            "é".repeat(40),
+        ] {
+            assert_eq!(read(&text), None, "{text}");
+        }
+        assert_eq!(Caller::of(&headers(&[("traceparent", PARENT), ("traceparent", PARENT)])), None);
+        let caller = Caller::of(&headers(&[("traceparent", PARENT), ("tracestate", "nonsense")]));
+        assert_eq!(caller.map(|caller| caller.state), Some(TraceState::NONE));
+    }
+
+    #[test]
+    fn what_goes_upstream_is_the_exchanges_own() {
+        let (trace, span) = (TraceId::from(1), SpanId::from(2));
+        let own = SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::NONE);
+        let mut with_state = headers(&[("traceparent", PARENT), ("tracestate", "a=1")]);
+        let caller = Caller::of(&with_state);
+        tell(&mut with_state, &own, caller.as_ref());
+        let expected = format!("00-{:032x}-{:016x}-01", 1, 2);
+        assert_eq!(with_state, headers(&[("traceparent", &expected), ("tracestate", "a=1")]));
+        let mut nonsense = headers(&[("traceparent", "x"), ("tracestate", "a=1")]);
+        tell(&mut nonsense, &own, None);
+        assert_eq!(nonsense, headers(&[("traceparent", &expected)]));
+    }
+}

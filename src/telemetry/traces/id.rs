@@ -1,0 +1,21 @@
+use std::fmt;
+
+use opentelemetry::trace;
+
+/// The id of a trace, as logs have it: 32 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TraceId(trace::TraceId);
+
+// === impl TraceId ===
+
+impl TraceId {
+    pub(super) fn new(id: trace::TraceId) -> Self {
+        Self(id)
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}

@@ -1,0 +1,116 @@
+//! What becomes of requests, as traces of [OpenTelemetry](https://opentelemetry.io); feature `otlp`.
+//!
+//! A request is one span of the kind server, and its exchange with the upstream one of the kind client below it, with what
+//! happened as events of theirs: [`names`] has all that they say. They are made of what [`observe`](crate::observe) notes of a request, once
+//! nothing more can become of it, and that is when it is decided whether they are kept: see [`Traces::new`].
+//!
+//! A request with a `traceparent` is part of that trace ([W3C Trace Context](https://www.w3.org/TR/trace-context/)). What goes upstream has the exchange's
+//! own in its place.
+//!
+//! ```
+//! use onelane::{stack::{Config, Stack}, telemetry::traces::{Collector, Traces}};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let collector: Collector = "http://127.0.0.1:4317".parse()?;
+//! let (traces, exporting) = Traces::new(collector.exporter()?, 0.01);
+//! let stack = Stack::new(Config::default()).tracing(Some(traces));
+//! # let _ = stack;
+//! // Serve, and at the end:
+//! exporting.finish(std::time::Duration::from_secs(2)).await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod caller;
+mod collector;
+mod export;
+mod id;
+pub mod names;
+mod queue;
+mod share;
+mod spans;
+mod trace;
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicUsize},
+};
+
+use http::request::Parts;
+use opentelemetry_sdk::trace::SpanExporter;
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    collector::{BadCollector, Collector},
+    export::Exporting,
+};
+pub(crate) use self::{id::TraceId, trace::Trace};
+use self::{queue::Queue, share::Share};
+use crate::{observe::record::Note, session::Extracted};
+
+/// Where traces begin, and where those that are kept go. A clone is the same.
+#[derive(Clone)]
+pub struct Traces(Arc<Shared>);
+
+struct Shared {
+    share: Share,
+    queue: Queue,
+    /// What the notes of open traces take.
+    bytes: Arc<AtomicUsize>,
+}
+
+// === impl Traces ===
+
+impl Traces {
+    /// The most spans that wait to be exported; what comes on top is lost, and counted.
+    pub const WAITING: usize = 4096;
+
+    /// Traces that `exporter` is given in batches, by a task of the runtime that this is called in.
+    ///
+    /// Of requests that went well this share is kept, between 0 and 1, by their trace's id, so that all who decide by it
+    /// decide alike. Always kept is a request whose caller says in `traceparent` that it keeps its own, and one that something
+    /// failed for: its player got a status from 500 on, a last good playlist or an answer that was made here, or an attempt
+    /// was answered with what is no playlist, a conflict, say. A caller that says that it does not keep its own is
+    /// taken at its word but for those.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn new(exporter: impl SpanExporter + 'static, share: f64) -> (Self, Exporting) {
+        let stop = CancellationToken::new();
+        let (queue, taken) = Queue::new(Self::WAITING);
+        let exporting = Exporting::start(exporter, queue.clone(), taken, stop);
+        let shared = Shared { share: Share::new(share), queue, bytes: Arc::default() };
+        (Self(Arc::new(shared)), exporting)
+    }
+
+    /// Keeps another share of what went well from now on.
+    pub fn keep(&self, share: f64) {
+        self.0.share.set(share);
+    }
+
+    /// Begins the trace of a request, which goes on as long as anybody has the note that this gives back: `note`, or a new one.
+    /// Whoever the request goes to is told that it is part of it.
+    pub(crate) fn begin(
+        &self,
+        note: Option<Note>,
+        named: &Extracted,
+        upstream: Option<&Arc<str>>,
+        head: &mut Parts,
+    ) -> Note {
+        let fresh = || Note::alone(upstream.cloned(), named.kind, &head.uri, Arc::clone(&self.0.bytes));
+        let note = note.unwrap_or_else(fresh);
+        let trace = Trace::begin(self, note.clone(), named.key().cloned(), head);
+        note.traced(Arc::new(trace))
+    }
+}
+
+impl fmt::Debug for Traces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Traces")
+            .field("share", &self.0.share)
+            .field("queue", &self.0.queue)
+            .finish_non_exhaustive()
+    }
+}
