@@ -7,17 +7,16 @@ use std::{
     time::Duration,
 };
 
-use dashmap::DashMap;
 use tokio::{
     runtime::Handle,
-    sync::{Notify, watch},
+    sync::watch,
     time::{Instant, timeout},
 };
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{
     Answer, BUDGET, Grant, Lease, LeaseId, LeaseStore, StoreError, TTL, Token, health::Health, held::Held,
-    upkeep::keep_up,
+    owed::Owed, upkeep::keep_up, waiting::Waiting,
 };
 use crate::{session::SessionKey, telemetry};
 
@@ -42,20 +41,13 @@ pub(super) struct Inner {
     /// Which instance this is.
     instance: String,
     turns: AtomicU64,
-    waiting: DashMap<LeaseId, Arc<Notify>>,
+    waiting: Waiting,
     health: Health,
     /// Whether the engine was tried, and what came of it.
     tried: watch::Sender<bool>,
     releases: TaskTracker,
+    owed: Owed,
     runtime: Handle,
-}
-
-/// A wait for a lease. Dropping it ends it.
-#[derive(Debug)]
-struct Waiting<'a> {
-    inner: &'a Inner,
-    id: LeaseId,
-    told: Arc<Notify>,
 }
 
 // === impl Leases ===
@@ -84,10 +76,11 @@ impl Leases {
             budget,
             instance: instance(),
             turns: AtomicU64::new(0),
-            waiting: DashMap::new(),
+            waiting: Waiting::default(),
             health: Health::default(),
             tried: watch::Sender::new(false),
             releases,
+            owed: Owed::default(),
             runtime: Handle::current(),
         });
         let keeper = tokio::spawn(keep_up(Arc::clone(&inner)));
@@ -110,7 +103,7 @@ impl Leases {
         let began = Instant::now();
         let id = LeaseId::of(key.id());
         let ttl = TTL.min(lifetime(max_hold));
-        let waiting = inner.wait(id);
+        let wait = inner.waiting.join(id);
         // From the first call on the engine may have granted it, whether or not its answer comes.
         let held = Held { leases: Arc::clone(inner), id, token: inner.token() };
         let mut pause = POLLS.0;
@@ -122,7 +115,7 @@ impl Leases {
                 }
                 Some(Grant::Taken) => {
                     // Either is a reason to look again.
-                    let _told = timeout(inner.jitter(pause), waiting.told.notified()).await;
+                    let _told = timeout(inner.jitter(pause), wait.told()).await;
                     pause = (pause * 2).min(POLLS.1);
                 }
                 None => break,
@@ -209,31 +202,23 @@ impl Inner {
         Token::new(&self.instance, self.turns.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn wait(&self, id: LeaseId) -> Waiting<'_> {
-        let told = Arc::new(Notify::new());
-        self.waiting.insert(id, Arc::clone(&told));
-        Waiting { inner: self, id, told }
-    }
-
     /// This instance is next. If nobody wants it any more, the one after it is.
     pub(super) fn next(self: &Arc<Self>, id: &LeaseId) {
-        let told = self.waiting.get(id).map(|told| Arc::clone(&told));
-        match told {
-            Some(told) => told.notify_one(),
-            None => self.release(*id, self.token()),
+        if !self.waiting.tell(id) {
+            self.release(*id, self.token());
         }
     }
 
     /// Gives a lease up in the background: no player waits for that.
     pub(super) fn release(self: &Arc<Self>, id: LeaseId, token: Token) {
         if !self.health.is_up() {
-            // It ends by itself.
-            return;
+            return self.owed.note(id, token);
         }
         let inner = Arc::clone(self);
         let release = async move {
-            // What became of it is noted.
-            let _done = inner.in_time(inner.store.release(&id, &token)).await;
+            if inner.in_time(inner.store.release(&id, &token)).await.is_none() {
+                inner.owed.note(id, token);
+            }
         };
         self.releases.spawn_on(release, &self.runtime);
     }
@@ -257,13 +242,16 @@ impl Inner {
     }
 
     /// The engine is there. Resolves once it is not any more.
-    pub(super) async fn up(&self) {
+    pub(super) async fn up(self: &Arc<Self>) {
         self.health.rise();
         telemetry::lease_up();
         self.tried.send_replace(true);
+        for (id, token) in self.owed.take() {
+            self.release(id, token);
+        }
         self.health.fallen().await;
         // Nobody waits for what cannot come.
-        self.waiting.iter().for_each(|told| told.notify_one());
+        self.waiting.tell_all();
     }
 
     /// The engine could not be revived.
@@ -290,13 +278,5 @@ impl Inner {
         let turn = self.turns.fetch_add(1, Ordering::Relaxed);
         let chance = RandomState::new().hash_one(turn) % 256;
         pause.mul_f64(0.75 + chance as f64 / 1024.0)
-    }
-}
-
-// === impl Waiting ===
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.inner.waiting.remove_if(&self.id, |_, told| Arc::ptr_eq(told, &self.told));
     }
 }

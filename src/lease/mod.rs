@@ -17,10 +17,12 @@
 mod health;
 mod held;
 mod leases;
+mod owed;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod store;
 mod upkeep;
+mod waiting;
 
 use std::time::Duration;
 

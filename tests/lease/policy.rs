@@ -300,3 +300,26 @@ async fn a_quota_is_that_of_all_instances_for_as_long_as_they_hear_of_each_other
     of_b.share(&b).await;
     assert_eq!(allows(&of_b), Allowance::Allow);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_an_engine_grants_late_is_given_up_as_soon_as_it_is_there_again() {
+    let engine = Engine::default();
+    let leases = start(&engine).await;
+    // One is held when it begins to stand still, and others it grants to somebody who has gone on without.
+    let held = leases.acquire(&key(), HOLD).await;
+    engine.is(Duration::from_millis(900), false);
+    for nth in 0..3 {
+        let id = SessionId::parse(&format!("late-{nth}")).expect("an id");
+        assert!(!leases.acquire(&SessionKey::new(None, None, id), HOLD).await.is_held());
+    }
+    assert!(leases.trouble().is_some());
+    drop(held);
+    sleep(Duration::from_secs(1)).await;
+    assert!(engine.held() > 1, "nobody could tell it");
+    engine.is(Duration::ZERO, false);
+    while leases.trouble().is_some() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    leases.released().await;
+    assert_eq!(engine.held(), 0);
+}
