@@ -41,6 +41,7 @@ mod error;
 mod exchange;
 mod future;
 mod layer;
+mod players;
 mod repeats;
 mod service;
 mod story;

@@ -17,6 +17,7 @@ use super::{
     exchange::{Answer, Exchange, Watcher},
     future::Passing,
     layer::State,
+    players::Asked,
     repeats::{Entrance, Identity},
     story::Driven,
     turn,
@@ -115,7 +116,7 @@ where
         };
         let identity = if body.is_end_stream() { Identity::of(&key, &head) } else { None };
         let note: Option<Note> = head.extensions.get().cloned();
-        let asked = turn::Asked { key, kind, at, trace: note.as_ref().and_then(Note::trace_id) };
+        let asked = Asked { key, kind, at, trace: note.as_ref().and_then(Note::trace_id) };
         let request = Request::from_parts(head, body);
         match begin(Arc::clone(&self.state), self.inner.clone(), asked, (identity, note), request) {
             Ok(answer) => ResponseFuture::lane(Box::pin(answer)),
@@ -129,7 +130,7 @@ where
 fn begin<S, ReqBody, ResBody>(
     state: Arc<State>,
     inner: S,
-    asked: turn::Asked,
+    asked: Asked,
     (identity, note): (Option<Identity>, Option<Note>),
     request: Request<ReqBody>,
 ) -> Result<
@@ -177,7 +178,7 @@ where
     })
 }
 
-fn join(state: &State, asked: &turn::Asked) -> Result<Ticket<SessionKey>, Error> {
+fn join(state: &State, asked: &Asked) -> Result<Ticket<SessionKey>, Error> {
     state.lanes.join(asked.key.clone()).map_err(|error| {
         telemetry::refused(&asked.key, asked.kind, &error);
         Error::from(error)
@@ -186,7 +187,7 @@ fn join(state: &State, asked: &turn::Asked) -> Result<Ticket<SessionKey>, Error>
 
 /// Waits for an answer until the player's time is up; `None` when the answer is a stream that another has.
 async fn in_time(
-    asked: &turn::Asked,
+    asked: &Asked,
     deadline: Option<Instant>,
     watcher: Watcher,
     driven: Option<Driven>,

@@ -7,11 +7,11 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{HeaderValue, Request, Response, StatusCode, Uri, response};
+use http::{Request, Response, response};
 use http_body::{Body as HttpBody, Frame};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 use tower::{BoxError, ServiceExt as _};
 use tower_service::Service;
@@ -20,46 +20,17 @@ use super::{
     Error, ErrorKind,
     body::Part,
     collect::{Collected, collect, next_frame},
-    exchange::{Answer, Audience, Exchange},
+    exchange::{Answer, Exchange},
     layer::State,
+    players::{Asked, Players},
     repeats::Open,
     story::{Driven, Story},
 };
 use crate::{
     lane::{Ticket, Turn},
     lease::{Lease, Leases},
-    session::{Kind, SessionKey},
-    telemetry::{self, Flights, TraceId},
-    upstream::Verdict,
+    session::SessionKey,
 };
-
-/// Who asked for what, and when.
-#[derive(Debug, Clone)]
-pub(super) struct Asked {
-    pub(super) key: SessionKey,
-    pub(super) kind: Kind,
-    pub(super) at: Instant,
-    pub(super) trace: Option<TraceId>,
-}
-
-/// The players' side of a running exchange: whatever becomes of it, they get an answer.
-struct Players {
-    exchange: Arc<Exchange>,
-    open: Option<Open>,
-    asked: Asked,
-    uri: Uri,
-    /// When the turn came.
-    sent: Option<Instant>,
-    outcome: Option<Outcome>,
-}
-
-/// How an exchange ended, for its log line.
-struct Outcome {
-    status: Option<StatusCode>,
-    request_id: Option<HeaderValue>,
-    error: Option<Error>,
-    audience: Audience,
-}
 
 /// What an exchange has for as long as it is its session's turn. Another instance's turn comes before this one's next.
 #[derive(Debug)]
@@ -104,7 +75,7 @@ where
     ResBody::Error: Into<BoxError>,
 {
     let uri = request.uri().clone();
-    let players = Players { exchange, open, asked, uri, sent: None, outcome: None };
+    let players = Players::new(exchange, open, asked, uri);
     let (max_hold, collect_up_to) = (state.config.max_hold, state.config.collect_up_to);
     let terms = Terms { max_hold, collect_up_to, leases: state.leases.clone() };
     // Boxed, since the runtime copies a task's future several times, and this one is large.
@@ -134,7 +105,7 @@ async fn one_exchange<S, ReqBody, ResBody>(
     // The players bound the wait: when the last has gone or run out of time, so has the reason to wait.
     let turn = tokio::select! {
         biased;
-        () = players.exchange.deserted() => return players.left(),
+        () = players.deserted() => return players.left(),
         turn = ticket.turn_within(Duration::MAX) => turn,
     };
     let turn = match turn {
@@ -145,9 +116,9 @@ async fn one_exchange<S, ReqBody, ResBody>(
         None => Lease::none(),
         Some(leases) => tokio::select! {
             biased;
-            () = players.exchange.deserted() => return players.left(),
+            () = players.deserted() => return players.left(),
             // Boxed, as is what renews it: without leases there is no room for either.
-            lease = Box::pin(leases.acquire(&players.asked.key, max_hold)) => lease,
+            lease = Box::pin(leases.acquire(players.session(), max_hold)) => lease,
         },
     };
     let renewal = lease.renewal(max_hold).map(Box::pin);
@@ -213,7 +184,10 @@ where
     match collect(body.as_mut(), collect_up_to).await {
         Ok(Collected::Whole(whole)) => {
             if keep == KeepTurn(Duration::ZERO) {
-                players.hand_on(hold.take());
+                // In this order, and before the answer: a repeat that comes now stands in line, and the next in line need not wait
+                // until the players were told.
+                players.close();
+                drop(hold.take());
             }
             players.answer(Ok(Answer::Whole(Response::from_parts(head, whole))));
             keep
@@ -261,87 +235,4 @@ where
     }
     let _gone = player.send(Part::End).await;
     true
-}
-
-// === impl Players ===
-
-impl Players {
-    /// The turn has come. `false` when there is nobody left to send for.
-    fn send(&mut self) -> bool {
-        let wanted = self.exchange.send();
-        self.sent = wanted.then(Instant::now);
-        if let Some(note) = self.exchange.note().filter(|_| wanted) {
-            note.sent();
-        }
-        wanted
-    }
-
-    /// Everybody left while it waited.
-    fn left(self) {
-        telemetry::left(&self.asked.key, self.asked.kind, self.asked.at.elapsed());
-    }
-
-    /// Before the answer, and in this order: a repeat that comes once the exchange is closed to it stands in line like any
-    /// other, and the next in line need not wait until the players were told.
-    fn hand_on(&mut self, hold: Option<Hold>) {
-        self.open = None;
-        drop(hold);
-    }
-
-    /// Answers all players. A second answer is one that came too late; it only says how the exchange ended.
-    fn answer(&mut self, answer: Result<Answer, Error>) {
-        self.open = None;
-        if self.outcome.is_some() {
-            if let Err(error) = answer {
-                self.failed(&error);
-            }
-            return;
-        }
-        let (head, error) = match &answer {
-            Ok(answer) => (answer.head(), None),
-            Err(error) => (None, Some(error.clone())),
-        };
-        let (status, request_id) = head.unzip();
-        let audience = self.exchange.answer(answer);
-        self.outcome = Some(Outcome { status, request_id: request_id.flatten(), error, audience });
-    }
-
-    /// The exchange failed after its players had the beginning of the answer.
-    fn failed(&mut self, error: &Error) {
-        if let Some(outcome) = &mut self.outcome {
-            outcome.error = Some(error.clone());
-        }
-    }
-}
-
-impl Drop for Players {
-    /// The end of the exchange, by whatever way: a panic of the inner service and the end of the runtime come
-    /// by here as well.
-    fn drop(&mut self) {
-        if self.outcome.is_none() {
-            self.answer(Err(Error::new(ErrorKind::Panicked)));
-        }
-        let (Some(sent), Some(outcome)) = (self.sent, &self.outcome) else {
-            return;
-        };
-        Flights::get().ended(outcome.audience.abandoned);
-        if let Some(note) = self.exchange.note() {
-            let failed = outcome.error.as_ref().map(|error| Verdict::of_error(error));
-            note.ended(outcome.status, failed, outcome.audience.abandoned);
-        }
-        telemetry::Exchange {
-            key: Some(&self.asked.key),
-            kind: self.asked.kind,
-            uri: &self.uri,
-            waited: Some(sent - self.asked.at),
-            upstream: sent.elapsed(),
-            status: outcome.status,
-            request_id: outcome.request_id.as_ref(),
-            attached: outcome.audience.attached,
-            abandoned: outcome.audience.abandoned,
-            trace: self.asked.trace,
-            error: outcome.error.as_ref().map(|error| error as _),
-        }
-        .log();
-    }
 }

@@ -9,7 +9,7 @@ use std::{
 use arc_swap::ArcSwap;
 use http::{Request, Response, header};
 use hyper::{body::Incoming, service::Service};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 use tower::util::Either;
 use tower_layer::Layer as _;
 use tower_service::Service as _;
@@ -18,7 +18,7 @@ use super::{
     Config, Error,
     activity::{Activity, BusyBody},
     answer::{self, Body},
-    forward::{self, Forward, Unpassable, Viewer},
+    forward::{Forward, Unpassable, Viewer},
     otlp::Tracing,
     site::Sites,
     upstream::{self, Upstreams},
@@ -28,7 +28,6 @@ use crate::{
     serialize::SerializeLayer,
     session::MediaTailor,
     stack::{self, MayResume, Stack, Stacked},
-    telemetry::Chain,
 };
 
 /// How often instances tell each other of their 4xx.
@@ -158,7 +157,7 @@ impl Proxy {
         let upstreams: Vec<_> =
             self.0.stages.load().each.iter().map(|site| site.upstreams().anew()).collect();
         for (config, upstreams) in config.each().zip(upstreams) {
-            reach(config, upstreams).await?;
+            upstream::reach(config, upstreams).await?;
         }
         Ok(())
     }
@@ -197,17 +196,6 @@ impl Proxy {
         let stages = self.0.stages.load();
         let each = stages.each.iter();
         each.map(|site| (site.stack.upstream().cloned(), site.upstreams().connections())).collect()
-    }
-}
-
-async fn reach(config: &Config, mut upstreams: Upstreams) -> Result<(), Error> {
-    let unusable = |why: &dyn std::fmt::Display| Error::unusable(&config.upstream, why);
-    let request = Request::head(format!("{}/", config.upstream)).body(forward::Body::default());
-    let request = request.map_err(|error| unusable(&error))?;
-    match timeout(config.answer_within, upstreams.call(request)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(unusable(&Chain(&error))),
-        Err(_) => Err(unusable(&"no answer within --answer-within")),
     }
 }
 

@@ -13,9 +13,11 @@ use hyper_util::{
 };
 use rustls::{ClientConfig, crypto::ring};
 use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::time::timeout;
 use tower_service::Service;
 
 use super::{Config, Error, HostHeader, UpstreamHttp, counted::Counting, forward::Body};
+use crate::telemetry::Chain;
 
 /// The client that speaks to the upstream. A clone shares the connections.
 #[derive(Debug, Clone)]
@@ -39,6 +41,22 @@ pub(super) fn client(config: &Config) -> Result<Upstreams, Error> {
     let http1_only = config.upstream_http == UpstreamHttp::Http1 || config.host == HostHeader::Preserve;
     let connector = connector(config.connect_within, config.upstream_idle, http1_only)?;
     Ok(Upstreams::over(Counting::new(connector), config.upstream_idle))
+}
+
+/// Asks the upstream for anything at all.
+///
+/// # Errors
+///
+/// When it does not answer, whatever it would have said.
+pub(super) async fn reach(config: &Config, mut upstreams: Upstreams) -> Result<(), Error> {
+    let unusable = |why: &dyn std::fmt::Display| Error::unusable(&config.upstream, why);
+    let request = Request::head(format!("{}/", config.upstream)).body(Body::default());
+    let request = request.map_err(|error| unusable(&error))?;
+    match timeout(config.answer_within, upstreams.call(request)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(unusable(&Chain(&error))),
+        Err(_) => Err(unusable(&"no answer within --answer-within")),
+    }
 }
 
 /// Connects by TCP, and over TLS with the system's roots.
