@@ -109,13 +109,14 @@ impl Quota {
     /// Dropped half-way it may tell the same once more the next time: rather too much than too little.
     pub async fn share(&self, leases: &Leases) {
         for (scope, untold) in self.shared.untold() {
-            let Some(total) = leases.spend(scope, untold).await else { return };
-            let now = Instant::now();
-            let own = self.configurations.count(&scope, now);
-            self.shared.heard(scope, untold, (total, own), now);
+            let own = self.configurations.count(&scope, Instant::now());
             if own == 0 {
-                self.shared.forget(scope);
+                self.shared.forget(scope, untold);
+                continue;
             }
+            // After an outage more may be untold than there was in the last minute, and that alone counts.
+            let Some(total) = leases.spend(scope, untold.min(own)).await else { return };
+            self.shared.heard(scope, untold, (total, own), Instant::now());
         }
     }
 

@@ -62,9 +62,9 @@ impl Shared {
         }
     }
 
-    /// Forgets a configuration that had none for a minute, unless it just has one.
-    pub(super) fn forget(&self, scope: u64) {
-        self.parts.remove_if(&scope, |_, part| part.untold == 0);
+    /// Forgets a configuration that had none for a minute, and so many that nobody was told of; unless it just has one more.
+    pub(super) fn forget(&self, scope: u64, untold: u32) {
+        self.parts.remove_if(&scope, |_, part| part.untold == untold);
     }
 }
 
@@ -84,11 +84,11 @@ mod tests {
         shared.heard(1, 3, (10, 4), start);
         assert_eq!((shared.untold(), shared.others(1, start), shared.others(2, start)), (vec![(1, 1)], 6, 0));
         assert_eq!((shared.others(1, start + FRESH), shared.others(1, start + FRESH / 2)), (0, 6));
-        shared.forget(1);
+        shared.forget(1, 0);
         assert_eq!(shared.untold(), [(1, 1)], "it is still to be told");
         shared.heard(1, 1, (2, 4), start);
         assert_eq!(shared.others(1, start), 0, "never less than none");
-        shared.forget(1);
+        shared.forget(1, 0);
         assert!(shared.untold().is_empty());
         shared.heard(1, 1, (2, 1), start);
         assert!(shared.untold().is_empty(), "what was forgotten stays so");

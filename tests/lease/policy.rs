@@ -323,3 +323,27 @@ async fn what_an_engine_grants_late_is_given_up_as_soon_as_it_is_there_again() {
     leases.released().await;
     assert_eq!(engine.held(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_older_than_a_minute_is_not_told_after_an_outage() {
+    let engine = Engine::default();
+    let leases = start(&engine).await;
+    let quota = Quota::new(&Config::default());
+    let spend = |n| (0..n).for_each(|_| quota.spend(&key(), Instant::now()));
+    quota.share(&leases).await;
+    engine.is(Duration::ZERO, true);
+    spend(50);
+    // Each of these fails, until nobody asks any more.
+    for _ in 0..3 {
+        quota.share(&leases).await;
+    }
+    assert!(leases.trouble().is_some());
+    sleep(Duration::from_secs(120)).await;
+    engine.is(Duration::ZERO, false);
+    while leases.trouble().is_some() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    spend(2);
+    quota.share(&leases).await;
+    assert_eq!(leases.spend(key().scope_id(), 0).await, Some(2));
+}
