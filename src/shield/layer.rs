@@ -1,24 +1,26 @@
 use std::{
+    fmt,
     future::{Future, Ready, ready},
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready as done},
 };
 
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
+use http::{Request, Response, StatusCode, request::Parts};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Allowance, Answer, Check, Place, Probe, Scope};
+use super::{Allowance, Answer, Check, Probe, Scope, doubt::Outcome, quota::Place};
 use crate::{
     observe::record::Note,
     session::{Extracted, Kind, MediaTailor, SessionKey},
     telemetry,
-    upstream::Lessons,
+    upstream::{Lessons, Verdict},
 };
 
 /// Answers for sessions that are known to be lost, blocked or failing; see [`Shield`].
@@ -34,13 +36,25 @@ pub struct ShieldLayer {
 /// that has nothing yet may have its try. Once a session or its configuration has had as many 4xx in a minute as
 /// [`Config`](super::Config) allows, what was not good before is answered here as well.
 ///
+/// As long as it is not known whether such requests go well, no more of them are in flight than the configuration may have
+/// 4xx: the others wait until the first are back, a second at the most.
+///
 /// # Cancel safety
 ///
-/// Dropping the future drops the inner service's.
+/// Dropping the future drops the inner service's; a request that waits is then not sent.
 #[derive(Debug, Clone)]
 pub struct Shield<S> {
     inner: S,
     lessons: Arc<Lessons>,
+}
+
+/// How a request goes on.
+enum Way {
+    /// It may be sent.
+    Pass(Option<Reserved>),
+    /// Those in flight are heard first.
+    Wait(SessionKey),
+    Answered(Answer),
 }
 
 /// A place among those in flight that may bring a 4xx.
@@ -48,22 +62,24 @@ pub struct Shield<S> {
 struct Reserved {
     lessons: Arc<Lessons>,
     key: SessionKey,
+    outcome: Option<Outcome>,
 }
+
+type Later<B> = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> + Send>>;
 
 pin_project! {
     /// The future of [`Shield`].
-    #[derive(Debug)]
     pub struct ShieldFuture<F, B> {
         #[pin]
-        way: Way<F, B>,
+        state: State<F, B>,
     }
 }
 
 pin_project! {
-    #[project = WayProjection]
-    #[derive(Debug)]
-    enum Way<F, B> {
+    #[project = StateProjection]
+    enum State<F, B> {
         Passed { #[pin] answer: F, reserved: Option<Reserved> },
+        Waiting { answer: Later<B> },
         Answered { #[pin] answer: Ready<Response<B>> },
     }
 }
@@ -93,22 +109,15 @@ impl<S> Shield<S> {
         &self.inner
     }
 
-    /// What is known of a request's session if that is the answer, or the place that it goes on with.
-    fn look(&self, head: &mut Parts) -> Result<Option<Reserved>, Answer> {
+    /// What is known of a request's session decides on its way.
+    fn look(&self, head: &mut Parts) -> Way {
         let Extracted { kind, session } = Extracted::of(head, &MediaTailor::new());
-        let Ok(Some(key)) = session else { return Ok(None) };
+        let Ok(Some(key)) = session else { return Way::Pass(None) };
         if matches!(kind, Kind::Segment | Kind::Other) {
-            return Ok(None);
+            return Way::Pass(None);
         }
         let now = Instant::now();
         let lessons = &self.lessons;
-        let answer = |head: &Parts, answer: Answer| {
-            telemetry::shielded(&key, kind, answer.verdict().as_str());
-            if let Some(note) = head.extensions.get::<Note>() {
-                note.shielded(answer.verdict());
-            }
-            Err(answer)
-        };
         let known = match kind {
             Kind::Media | Kind::Multivariant => match lessons.marks.check(&key, now) {
                 Check::Answer(known) => Some(known),
@@ -123,25 +132,26 @@ impl<S> Shield<S> {
         };
         match known {
             Some(known) if lessons.answers(&known, &key, head, now) => {
-                return answer(head, Answer::of(&known));
+                let answer = Answer::of(&known);
+                note(head, &key, kind, answer.verdict());
+                return Way::Answered(answer);
             }
             _ => {}
         }
         match lessons.quota.allows(&key, now) {
-            Allowance::Allow if lessons.quota.configurations() == 0 => return Ok(None),
             // What one playlist has spent is not the others' fault.
             Allowance::Spent(Scope::Session) if !lessons.store.has(&key, &head.uri) => {
-                return answer(head, Answer::throttled());
+                return Way::Answered(refuse(head, lessons, &key, kind));
             }
             // What was good before may well be good again.
-            _ if self.was_good(&key, now) => return Ok(None),
-            Allowance::Spent(_) => return answer(head, Answer::throttled()),
+            _ if self.was_good(&key, now) => return Way::Pass(None),
+            Allowance::Spent(_) => return Way::Answered(refuse(head, lessons, &key, kind)),
             Allowance::Allow | Allowance::NearLimit(_) => {}
         }
         match lessons.quota.reserve(&key, now) {
-            Place::Free => Ok(None),
-            Place::Taken => Ok(Some(Reserved { lessons: Arc::clone(lessons), key })),
-            Place::None => answer(head, Answer::throttled()),
+            Place::Taken => Way::Pass(Some(Reserved::new(lessons, key))),
+            Place::Later => Way::Wait(key),
+            Place::None => Way::Answered(refuse(head, lessons, &key, kind)),
         }
     }
 
@@ -156,9 +166,11 @@ impl<S> Shield<S> {
 
 impl<S, Q, B> Service<Request<Q>> for Shield<S>
 where
-    S: Service<Request<Q>, Response = Response<B>>,
+    S: Service<Request<Q>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
     S::Error: Into<BoxError>,
-    B: From<Bytes>,
+    Q: Send + 'static,
+    B: From<Bytes> + 'static,
 {
     type Response = Response<B>;
     type Error = BoxError;
@@ -170,21 +182,86 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let way = match self.look(&mut head) {
-            Ok(reserved) => {
-                Way::Passed { answer: self.inner.call(Request::from_parts(head, body)), reserved }
+        let state = match self.look(&mut head) {
+            Way::Pass(reserved) => {
+                State::Passed { answer: self.inner.call(Request::from_parts(head, body)), reserved }
             }
-            Err(answer) => Way::Answered { answer: ready(answer.into_response()) },
+            Way::Wait(key) => {
+                let ready = self.inner.clone();
+                let inner = mem::replace(&mut self.inner, ready);
+                let lessons = Arc::clone(&self.lessons);
+                State::Waiting {
+                    answer: Box::pin(send_later(inner, lessons, key, Request::from_parts(head, body))),
+                }
+            }
+            Way::Answered(answer) => State::Answered { answer: ready(answer.into_response()) },
         };
-        ShieldFuture { way }
+        ShieldFuture { state }
+    }
+}
+
+/// Waits until those in flight say whether one more may be sent.
+async fn send_later<S, Q, B>(
+    mut inner: S,
+    lessons: Arc<Lessons>,
+    key: SessionKey,
+    request: Request<Q>,
+) -> Result<Response<B>, BoxError>
+where
+    S: Service<Request<Q>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    B: From<Bytes>,
+{
+    telemetry::waits_for_quota(&key);
+    if !lessons.quota.wait(&key).await {
+        let (head, _) = request.into_parts();
+        let kind = Extracted::of(&head, &MediaTailor::new()).kind;
+        return Ok(refuse(&head, &lessons, &key, kind).into_response());
+    }
+    let mut reserved = Reserved::new(&lessons, key);
+    let answer = inner.call(request).await.map_err(Into::into)?;
+    reserved.hear(answer.status());
+    Ok(answer)
+}
+
+/// The answer to what would likely be one 4xx too many.
+fn refuse(head: &Parts, lessons: &Lessons, key: &SessionKey, kind: Kind) -> Answer {
+    if head.extensions.get::<Probe>().is_some() {
+        lessons.marks.unsent(key);
+    }
+    let answer = Answer::throttled();
+    note(head, key, kind, answer.verdict());
+    answer
+}
+
+fn note(head: &Parts, key: &SessionKey, kind: Kind, verdict: Verdict) {
+    telemetry::shielded(key, kind, verdict.as_str());
+    if let Some(note) = head.extensions.get::<Note>() {
+        note.shielded(verdict);
     }
 }
 
 // === impl Reserved ===
 
+impl Reserved {
+    fn new(lessons: &Arc<Lessons>, key: SessionKey) -> Self {
+        Self { lessons: Arc::clone(lessons), key, outcome: None }
+    }
+
+    /// A conflict is none of the session's faults, and what broke down says nothing of it.
+    fn hear(&mut self, status: StatusCode) {
+        self.outcome = match status {
+            StatusCode::CONFLICT => None,
+            status if status.is_client_error() => Some(Outcome::Bad),
+            status if status.is_server_error() => None,
+            _ => Some(Outcome::Good),
+        };
+    }
+}
+
 impl Drop for Reserved {
     fn drop(&mut self) {
-        self.lessons.quota.release(&self.key);
+        self.lessons.quota.release(&self.key, self.outcome, Instant::now());
     }
 }
 
@@ -198,9 +275,22 @@ where
     type Output = Result<Response<B>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(match self.project().way.project() {
-            WayProjection::Passed { answer, .. } => done!(answer.poll(cx)).map_err(Into::into),
-            WayProjection::Answered { answer } => Ok(done!(answer.poll(cx))),
+        Poll::Ready(match self.project().state.project() {
+            StateProjection::Passed { answer, reserved } => {
+                let answer = done!(answer.poll(cx));
+                if let (Some(mut reserved), Ok(answer)) = (reserved.take(), &answer) {
+                    reserved.hear(answer.status());
+                }
+                answer.map_err(Into::into)
+            }
+            StateProjection::Waiting { answer } => done!(answer.as_mut().poll(cx)),
+            StateProjection::Answered { answer } => Ok(done!(answer.poll(cx))),
         })
+    }
+}
+
+impl<F, B> fmt::Debug for ShieldFuture<F, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShieldFuture").finish_non_exhaustive()
     }
 }

@@ -133,6 +133,11 @@ impl Mark {
         Check::Probe
     }
 
+    /// The probe that was let out did not go.
+    pub(super) fn unsent(&mut self) {
+        self.lease = None;
+    }
+
     /// No probe for as long as the gap from now on.
     fn wait(&mut self, now: Instant, config: &Config) {
         let gap = match (self.cause, self.target_duration) {

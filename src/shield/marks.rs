@@ -51,6 +51,11 @@ impl Marks {
         self.marks.look(session, now, |mark| mark.known(now))
     }
 
+    /// A [probe](Check::Probe) was not sent after all: nobody need wait for word of it.
+    pub fn unsent(&self, session: &SessionKey) {
+        self.marks.change(session, Mark::unsent);
+    }
+
     /// Marks a session for what an exchange said of it, or renews its mark; the next probe is a gap away.
     ///
     /// A [`Failing`](Cause::Failing) exchange leaves a session that is lost or blocked what it is. `false` if there
@@ -208,6 +213,20 @@ mod tests {
         assert_eq!(check(&marks), Ok(Cause::Lost));
         advance(Duration::from_millis(1)).await;
         assert_eq!(check(&marks), Err(Check::Probe), "the target duration is still known");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_was_not_sent_is_waited_for_by_nobody() {
+        let marks = Marks::default();
+        mark(&marks, Cause::Lost, Some(secs(6)));
+        for _ in 0..3 {
+            advance(secs(3)).await;
+            assert_eq!(check(&marks), Err(Check::Probe));
+            marks.unsent(&session(0));
+            assert_eq!(check(&marks), Ok(Cause::Lost), "but not at once either");
+        }
+        marks.unsent(&session(1));
+        assert_eq!(marks.len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

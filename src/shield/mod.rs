@@ -30,6 +30,7 @@
 mod answer;
 mod config;
 mod created;
+mod doubt;
 mod layer;
 mod ledger;
 mod mark;
@@ -47,5 +48,5 @@ pub use self::{
     layer::{Shield, ShieldFuture, ShieldLayer},
     mark::{Cause, Check, Known},
     marks::Marks,
-    quota::{Allowance, Place, Quota, Scope},
+    quota::{Allowance, Quota, Scope},
 };

@@ -1,10 +1,10 @@
 use std::{fmt, sync::Arc};
 
-use dashmap::DashMap;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Config,
+    doubt::{Doubts, MOST_WAIT, Outcome, Room},
     ledger::Ledger,
     shared::Shared,
     window::{MINUTE, Window},
@@ -20,20 +20,20 @@ pub struct Quota {
     sessions: Counts<SessionKey>,
     /// By [`SessionKey::scope_id`].
     configurations: Counts<u64>,
-    /// How many are in flight of those whose quota runs out.
-    flying: Arc<DashMap<u64, u32>>,
+    /// What is in flight of sessions that were not good before.
+    doubts: Arc<Doubts>,
     /// What other instances have spent of it, where they are asked.
     shared: Arc<Shared>,
 }
 
 /// What [`Quota::reserve`] says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Place {
-    /// There was no 4xx: none had to be taken.
-    Free,
-    /// Taken: [give it back](Quota::release).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// [Give it back](Quota::release).
     Taken,
-    /// As many are in flight as are left.
+    /// As many are in flight as may bring a 4xx: [wait](Quota::wait) for word of them.
+    Later,
+    /// The limit is reached.
     None,
 }
 
@@ -79,7 +79,7 @@ impl Quota {
         Self {
             sessions: Counts::new(config, config.session_4xx_per_minute),
             configurations: Counts::new(config, config.configuration_4xx_per_minute),
-            flying: Arc::default(),
+            doubts: Arc::default(),
             shared: Arc::default(),
         }
     }
@@ -87,7 +87,7 @@ impl Quota {
     /// What was counted, under other limits; [`Config::capacity`] stays what it was.
     #[must_use]
     pub fn reconfigured(&self, config: &Config) -> Self {
-        let Self { sessions, configurations, flying, shared } = self;
+        let Self { sessions, configurations, doubts, shared } = self;
         Self {
             sessions: Counts::over(&sessions.windows, config, config.session_4xx_per_minute),
             configurations: Counts::over(
@@ -95,7 +95,7 @@ impl Quota {
                 config,
                 config.configuration_4xx_per_minute,
             ),
-            flying: Arc::clone(flying),
+            doubts: Arc::clone(doubts),
             shared: Arc::clone(shared),
         }
     }
@@ -131,8 +131,7 @@ impl Quota {
     /// Whether this session and its configuration may have one more 4xx. Where both are at the same level, the
     /// configuration is named. Costs two atomic loads while there are no 4xx.
     ///
-    /// It takes nothing: those in flight at the same time may spend more than there is, unless each
-    /// [takes a place](Self::reserve).
+    /// It takes nothing: those in flight at the same time may spend more than there is.
     pub fn allows(&self, session: &SessionKey, now: Instant) -> Allowance {
         let of_session = self.sessions.level(self.sessions.count(session, now));
         let of_configuration = self.configurations.level(self.spent(session.scope_id(), now));
@@ -144,28 +143,56 @@ impl Quota {
         }
     }
 
-    /// Takes a place among those in flight that may bring a 4xx. Once half of the configuration's quota is spent there
-    /// are never more in flight than what is left, so that the limit holds to the last one.
-    pub fn reserve(&self, session: &SessionKey, now: Instant) -> Place {
-        let (scope, limit) = (session.scope_id(), self.configurations.limit);
-        let spent = self.spent(scope, now);
-        if spent == 0 {
-            return Place::Free;
+    /// Takes a place among those in flight of sessions that were not good before. As long as all of them bring a 4xx there are
+    /// never more than the configuration's limit leaves; the fewer do, the more may be in flight, until half of it is spent.
+    pub(super) fn reserve(&self, session: &SessionKey, now: Instant) -> Place {
+        let scope = session.scope_id();
+        let room = self.room(scope, now);
+        match () {
+            () if room.is_none() => Place::None,
+            () if self.doubts.take(scope, room) => Place::Taken,
+            () => Place::Later,
         }
-        let mut flying = self.flying.entry(scope).or_insert(0);
-        if spent >= limit.div_ceil(2) && spent.saturating_add(*flying) >= limit {
-            return Place::None;
-        }
-        *flying += 1;
-        Place::Taken
     }
 
-    /// Gives a place back that was [taken](Place::Taken).
-    pub fn release(&self, session: &SessionKey) {
-        self.flying.remove_if_mut(&session.scope_id(), |_, flying| {
-            *flying = flying.saturating_sub(1);
-            *flying == 0
+    /// Waits for a place that was to be had [later](Place::Later); `false` if there is none. Where nothing else is known of those in
+    /// flight than that they take long, it is given after a second: rather a 4xx too many than a viewer who does not get to see
+    /// anything.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it has taken no place, and the next in line is let through in its stead.
+    pub(super) async fn wait(&self, session: &SessionKey) -> bool {
+        let scope = session.scope_id();
+        let waiter = self.doubts.wait(scope);
+        let called = timeout(MOST_WAIT, async {
+            loop {
+                waiter.called().await;
+                let room = self.room(scope, Instant::now());
+                let taken = waiter.take(room);
+                if taken || room.is_none() {
+                    return taken;
+                }
+            }
         });
+        let taken = match called.await {
+            Ok(taken) => taken,
+            Err(_) => waiter.take_nevertheless(),
+        };
+        drop(waiter);
+        self.doubts.call(scope, self.room(scope, Instant::now()));
+        taken
+    }
+
+    /// Gives a place back that was [taken](Place::Taken), and says what came of it.
+    pub(super) fn release(&self, session: &SessionKey, outcome: Option<Outcome>, now: Instant) {
+        let scope = session.scope_id();
+        self.doubts.give_back(scope, outcome);
+        self.doubts.call(scope, self.room(scope, now));
+    }
+
+    fn room(&self, scope: u64, now: Instant) -> Room {
+        Room { limit: self.configurations.limit, spent: self.spent(scope, now) }
     }
 
     /// Whether this session had a 4xx in the last minute.
@@ -331,28 +358,6 @@ mod tests {
                 assert_eq!(spent, limit < 2, "{limit} at {warn_at}");
             }
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn no_more_fly_than_are_left() {
-        let quota = Quota::new(&Config::default().configuration_4xx_per_minute(10));
-        let (now, of) = (Instant::now(), |n| session("dead", n));
-        assert_eq!(quota.reserve(&of(0), now), Place::Free);
-        quota.spend(&of(0), now);
-        // Nobody is refused for a few.
-        assert!((0..20).all(|n| quota.reserve(&of(n), now) == Place::Taken));
-        (0..20).for_each(|n| quota.release(&of(n)));
-        (1..6).for_each(|n| quota.spend(&of(n), now));
-        let taken = (0..100).filter(|n| quota.reserve(&of(*n), now) == Place::Taken).count();
-        assert_eq!(taken, 4);
-        assert_eq!(quota.reserve(&of(100), now), Place::None);
-        assert_eq!(quota.reserve(&session("alive", 0), now), Place::Free);
-        quota.spend(&of(7), now);
-        quota.release(&of(7));
-        assert_eq!(quota.reserve(&of(100), now), Place::None, "what came of it is counted now");
-        (0..3).for_each(|n| quota.release(&of(n)));
-        assert!(quota.flying.is_empty());
-        assert_eq!(quota.reserve(&of(100), now), Place::Taken);
     }
 
     proptest! {

@@ -84,6 +84,8 @@ metrics! {
         "How old they were.";
     SHIELDED = Counter "onelane_shielded_total" ["verdict"]
         "Requests of lost, blocked or failing sessions that were answered without the upstream.";
+    QUOTA_WAITS = Counter "onelane_quota_waits_total" []
+        "Requests of sessions that were not good before that waited, a second at most, until it was known how others of their configuration went.";
     REMAPS = Counter "onelane_remaps_total" ["verdict", "status"]
         "Answers that were made here in place of a failure, by its verdict and the status that the player got.";
     QUOTA_NEAR = Counter "onelane_4xx_quota_near_total" ["spent"]

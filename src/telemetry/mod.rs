@@ -282,6 +282,12 @@ pub(crate) fn shielded(key: &SessionKey, kind: Kind, verdict: &'static str) {
     debug!(target: VERDICT, session = %key, kind = kind.as_str(), verdict, "answered here");
 }
 
+/// A request waits, since as many are in flight as its configuration may have 4xx.
+pub(crate) fn waits_for_quota(key: &SessionKey) {
+    counter!(metrics::QUOTA_WAITS).increment(1);
+    debug!(target: VERDICT, session = %key, "waits until others are heard of");
+}
+
 /// A player has an answer that was made here: what operators see of it.
 pub(crate) fn made_here(key: Option<&SessionKey>, kind: Kind, reason: Verdict, status: StatusCode) {
     Recent::get().push(key, kind, What::MadeHere { reason, status });

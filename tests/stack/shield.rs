@@ -1,11 +1,13 @@
 //! Sessions that are answered here.
 
+use std::ops::Range;
+
 use http::Request;
 use http_body_util::Empty;
 use onelane::{shield, stack::Config};
 use tokio::time::{Instant, advance};
 
-use crate::support::{got, media, ms, secs, session, stack};
+use crate::support::{Asked, Far, Got, Players, got, media, ms, secs, session, stack};
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_session_is_answered_here_but_for_one_probe_in_half_a_target_duration() {
@@ -364,4 +366,102 @@ async fn a_rendition_that_is_missing_takes_no_sibling_of_a_new_session_with_it()
     got(player).await.is_problem(404, "session_lost");
     players.get(&media(2, 1)).await.is_problem(404, "session_lost");
     far.quiet().await;
+}
+
+/// The answers of players that all ask at once, each for a session of its own, and how many of them were sent. `answer` gives
+/// the upstream's to all that are in flight together.
+async fn burst(
+    (players, mut far): (Players, Far),
+    sessions: Range<u32>,
+    answer: impl Fn(Asked),
+) -> (Vec<Got>, usize) {
+    let asking: Vec<_> = sessions.map(|number| players.getting(&media(number, 0))).collect();
+    let (mut sent, mut flying) = (0, Vec::new());
+    loop {
+        while let Some(asked) = far.asked_within(ms(20)).await {
+            flying.push(asked);
+        }
+        if flying.is_empty() {
+            break;
+        }
+        sent += flying.len();
+        flying.drain(..).for_each(&answer);
+    }
+    let mut answers = Vec::new();
+    for player in asking {
+        answers.push(got(player).await);
+    }
+    players.are_done().await;
+    (answers, sent)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_burst_of_a_dead_configuration_stays_below_the_limit() {
+    let shield = shield::Config::default().configuration_4xx_per_minute(60);
+    let begun = Instant::now();
+    let (answers, sent) =
+        burst(stack(Config::default().shield(shield)), 0..1_000, |asked| asked.status(404)).await;
+    assert_eq!(sent, 60);
+    let refused = answers.iter().filter(|answer| answer.status == 502).count();
+    assert_eq!(refused, 940);
+    for answer in answers {
+        let (status, reason) = if answer.status == 502 { (502, "throttled") } else { (404, "session_lost") };
+        answer.is_problem(status, reason);
+        assert!(answer.at - begun < ms(100), "as soon as the others are heard of");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_sessions_that_were_made_elsewhere_is_let_through_at_once() {
+    let shield = shield::Config::default().configuration_4xx_per_minute(60);
+    let begun = Instant::now();
+    let (answers, sent) =
+        burst(stack(Config::default().shield(shield)), 0..5_000, |asked| asked.playlist(7)).await;
+    assert_eq!(sent, 5_000);
+    for answer in answers {
+        answer.is_playlist(7);
+        assert!(answer.at - begun < ms(200), "{:?}", answer.at - begun);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_word_of_others_waits_a_second_and_leaves_no_trace() {
+    let shield = shield::Config::default().configuration_4xx_per_minute(2);
+    let (players, mut far) = stack(Config::default().shield(shield));
+    let begun = Instant::now();
+    let first: Vec<_> = (0..2).map(|number| players.getting(&media(number, 0))).collect();
+    let slow = [far.asked().await, far.asked().await];
+    let [leaves, stays] = [2, 3].map(|number| players.getting(&media(number, 0)));
+    far.quiet_for(ms(500)).await;
+    leaves.abort();
+    let sent = far.asked().await;
+    assert_eq!((sent.target.clone(), sent.at - begun), (media(3, 0), secs(1)), "rather than see nothing");
+    sent.playlist(7);
+    got(stays).await.is_playlist(7);
+    // One that went well makes room for another.
+    let next = players.getting(&media(4, 0));
+    far.asked().await.playlist(7);
+    slow.into_iter().for_each(|asked| asked.playlist(7));
+    for player in first.into_iter().chain([next]) {
+        got(player).await.is_playlist(7);
+    }
+    players.are_done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_were_good_wait_for_nobody() {
+    let shield = shield::Config::default().configuration_4xx_per_minute(2);
+    let (players, mut far) = stack(Config::default().shield(shield));
+    for number in 10..20 {
+        players.learn(&mut far, &media(number, 0), 7).await;
+    }
+    let strangers: Vec<_> = (0..2).map(|number| players.getting(&media(number, 0))).collect();
+    let slow = [far.asked().await, far.asked().await];
+    for number in 10..20 {
+        players.learn(&mut far, &media(number, 0), 8).await;
+    }
+    slow.into_iter().for_each(|asked| asked.status(404));
+    for player in strangers {
+        got(player).await.is_problem(404, "session_lost");
+    }
 }

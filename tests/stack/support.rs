@@ -135,13 +135,13 @@ impl Far {
     pub(crate) async fn asked(&mut self) -> Asked {
         let sent = timeout(secs(60), self.0.next_request());
         let (request, with) = sent.await.expect("a request was to be sent").expect("the stack is there");
-        Asked {
-            method: request.method().clone(),
-            target: request.uri().to_string(),
-            headers: request.headers().clone(),
-            at: Instant::now(),
-            with,
-        }
+        Asked::new(&request, with)
+    }
+
+    /// The next request, if one is sent in this time.
+    pub(crate) async fn asked_within(&mut self, time: Duration) -> Option<Asked> {
+        let (request, with) = timeout(time, self.0.next_request()).await.ok()?.expect("the stack is there");
+        Some(Asked::new(&request, with))
     }
 
     /// Holds when nothing is sent for as long.
@@ -166,6 +166,16 @@ impl Far {
 // === impl Asked ===
 
 impl Asked {
+    fn new(request: &Sent, with: SendResponse<Told>) -> Self {
+        Self {
+            method: request.method().clone(),
+            target: request.uri().to_string(),
+            headers: request.headers().clone(),
+            at: Instant::now(),
+            with,
+        }
+    }
+
     pub(crate) fn answer(self, status: u16, headers: &[(&'static str, &str)], body: impl Into<Bytes>) {
         let mut response = Response::new(Full::new(body.into()));
         *response.status_mut() = StatusCode::from_u16(status).expect("a status");
