@@ -14,7 +14,10 @@ use hyper_util::{
     client::legacy::{self, Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use onelane::stack::{Config, Stack};
+use onelane::{
+    session::MediaTailor,
+    stack::{Config, Stack},
+};
 use tower::ServiceBuilder;
 
 type Upstream = Client<HttpConnector, Body>;
@@ -24,7 +27,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let authority = env::args().nth(1).ok_or("say where the upstream is: HOST:PORT")?;
     let client: Upstream = Client::builder(TokioExecutor::new()).build_http();
 
-    let stack = Stack::new(Config::default());
+    // Whatever host players ask for a session, it has one lane.
+    let stack = Stack::new(Config::default()).extract_with(MediaTailor::new().upstream(&authority.parse()?));
     let proxy = ServiceBuilder::new().layer(&stack).service_fn(move |request| {
         let (client, authority) = (client.clone(), authority.clone());
         forward(client, authority, request)

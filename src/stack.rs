@@ -35,7 +35,7 @@ use crate::{
     rescue::{RescueLayer, RescueService},
     resume::{self, ResumeLayer},
     serialize::{Serialize, SerializeLayer},
-    session::{MediaTailor, Name, NameLayer, SessionKey},
+    session::{Extract, MediaTailor, Name, NameLayer, SessionKey},
     shield::{Shield, ShieldLayer},
     telemetry::{Levels, OwnLevels},
     upstream::{
@@ -95,9 +95,14 @@ impl Stack {
 impl<E> Stack<E> {
     /// Finds the session by another [`Extract`](crate::session::Extract).
     #[must_use]
-    pub fn extract_with<X>(self, extract: X) -> Stack<X> {
-        let Self { name: _, resume, stages } = self;
-        Stack { name: NameLayer::new(extract), resume, stages }
+    pub fn extract_with<X>(self, extract: X) -> Stack<X>
+    where
+        X: Extract + Send + Sync + 'static,
+    {
+        let Self { name: _, resume, mut stages } = self;
+        let name = NameLayer::new(extract);
+        stages.learn = stages.learn.extract_with(name.extract());
+        Stack { name, resume, stages }
     }
 
     /// Resumes sessions that are lost, or does not; see [`resume`]. After
@@ -288,7 +293,7 @@ impl Stages {
             rescue: RescueLayer::new(Arc::clone(&lessons)),
             shield: ShieldLayer::new(Arc::clone(&lessons)),
             serialize: self.serialize.reconfigured(serialize),
-            learn: LearnLayer::new(Arc::clone(&lessons)),
+            learn: self.learn.teaching(Arc::clone(&lessons)),
             again: self.again.reconfigured(retry),
             judge: judge.teaching(Arc::clone(&lessons)),
             lessons,

@@ -19,7 +19,7 @@ use crate::{
         Body,
         collect::{Collected, collect},
     },
-    session::{Extract, Kind, Route},
+    session::{Extract, Extracted, Kind, Route},
 };
 
 /// Sends a player's request that makes a session, and keeps it if it does.
@@ -69,23 +69,31 @@ where
     B::Data: Buf,
     B::Error: Into<BoxError>,
 {
-    let request = creation.request::<Q>()?;
+    let request = named(creation.request::<Q>()?, extract);
     let uri = request.uri().clone();
     let response = inner.clone().oneshot(request).await.ok()?;
     let (_, fresh) = hear(&uri, response, extract).await.ok()?;
     let fresh = fresh?;
     let Some(multivariant) = fresh.multivariant.clone() else { return Some(fresh) };
-    let response = inner.oneshot(creation.get(multivariant.clone())).await.ok()?;
+    let response = inner.oneshot(named(creation.get(multivariant.clone()), extract)).await.ok()?;
     let (head, body) = response.into_parts();
     let of = Fresh::of_multivariant(&multivariant, &head, body.pieces()?, extract)?;
     (of.key == fresh.key).then_some(of)
+}
+
+/// What is made here has not passed the layer that names the session.
+fn named<Q>(request: Request<Q>, extract: &impl Extract) -> Request<Q> {
+    let (mut head, body) = request.into_parts();
+    let extracted = Extracted::by(extract, &head);
+    head.extensions.insert(extracted);
+    Request::from_parts(head, body)
 }
 
 /// Reads an answer for the session that it has made.
 pub(crate) async fn hear<B>(
     uri: &Uri,
     response: Response<Body<B>>,
-    extract: &impl Extract,
+    extract: &(impl Extract + ?Sized),
 ) -> Result<(Response<Body<B>>, Option<Fresh>), BoxError>
 where
     B: HttpBody + Unpin,

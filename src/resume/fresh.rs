@@ -32,7 +32,7 @@ impl Fresh {
         uri: &Uri,
         head: &response::Parts,
         body: impl IntoIterator<Item = &'a Bytes>,
-        extract: &impl Extract,
+        extract: &(impl Extract + ?Sized),
     ) -> Option<Self> {
         let judgement: &Judgement = head.extensions.get()?;
         let offer = Offer::of(judgement.summary.as_ref()?)?;
@@ -51,7 +51,7 @@ impl Fresh {
         uri: &Uri,
         head: &response::Parts,
         body: impl IntoIterator<Item = &'a Bytes>,
-        extract: &impl Extract,
+        extract: &(impl Extract + ?Sized),
     ) -> Option<Self> {
         let answer: serde_json::Value = serde_json::from_slice(&text(head, body)?).ok()?;
         let multivariant = url::follow(uri, answer.get("manifestUrl")?.as_str()?)?;
@@ -66,7 +66,7 @@ fn text<'a>(head: &response::Parts, body: impl IntoIterator<Item = &'a Bytes>) -
 }
 
 /// The session that a URL of this kind names, as requests for it will be told apart, and as the URL has it.
-fn named(uri: &Uri, kind: Kind, extract: &impl Extract) -> Option<(SessionKey, Box<str>)> {
+fn named(uri: &Uri, kind: Kind, extract: &(impl Extract + ?Sized)) -> Option<(SessionKey, Box<str>)> {
     let mut request = Request::new(());
     *request.uri_mut() = uri.clone();
     let extracted = extract.extract(&request.into_parts().0);

@@ -1,6 +1,7 @@
 use std::{
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
@@ -42,4 +43,16 @@ impl Drop for Driven {
             runtime.spawn(story);
         }
     }
+}
+
+/// `None` if it panics: what was sent is still with the upstream, and the turn has to be kept for as long as after any other
+/// break.
+pub(super) async fn contained<T>(exchange: impl Future<Output = T>) -> Option<T> {
+    let mut exchange = pin!(exchange);
+    poll_fn(|cx| {
+        // What a panic leaves behind is dropped and seen by nobody.
+        let polled = catch_unwind(AssertUnwindSafe(|| exchange.as_mut().poll(cx)));
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+    })
+    .await
 }

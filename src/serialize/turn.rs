@@ -24,7 +24,7 @@ use super::{
     layer::State,
     players::{Asked, Players},
     repeats::Open,
-    story::{Driven, Story},
+    story::{Driven, Story, contained},
 };
 use crate::{
     lane::{Ticket, Turn},
@@ -127,12 +127,17 @@ async fn one_exchange<S, ReqBody, ResBody>(
         return players.left();
     }
     // From here on it is not the players that end it, only its own time.
-    let exchange = timeout(max_hold, converse(inner, request, &mut hold, &mut players, collect_up_to));
-    let ended = meanwhile(exchange, renewal).await;
-    let KeepTurn(gap) = ended.unwrap_or_else(|_| {
-        players.answer(Err(Error::new(ErrorKind::HeldTooLong)));
-        KeepTurn(GRACE)
-    });
+    let exchange =
+        timeout(max_hold, contained(converse(inner, request, &mut hold, &mut players, collect_up_to)));
+    let KeepTurn(gap) = match meanwhile(exchange, renewal).await {
+        Ok(Some(keep)) => keep,
+        // Its players hear of it as they are dropped.
+        Ok(None) => KeepTurn(GRACE),
+        Err(_) => {
+            players.answer(Err(Error::new(ErrorKind::HeldTooLong)));
+            KeepTurn(GRACE)
+        }
+    };
     drop(players);
     if hold.is_some() && !gap.is_zero() {
         sleep(gap).await;

@@ -57,7 +57,7 @@ impl Extracted {
         parts.extensions.get().cloned().unwrap_or_else(|| Self::by(extract, parts))
     }
 
-    pub(super) fn by(extract: &impl Extract, parts: &Parts) -> Self {
+    pub(crate) fn by(extract: &impl Extract, parts: &Parts) -> Self {
         match parts.method {
             Method::OPTIONS => Self { kind: Kind::Other, session: Ok(None) },
             _ => extract.extract(parts),
@@ -74,6 +74,9 @@ impl Extracted {
 
 impl MediaTailor {
     /// Takes the upstream's authority from a request's URI where it has one, as it does in a client's stack.
+    ///
+    /// A server's stack has to name its [`upstream`](Self::upstream), unless the URI was rewritten before: in an absolute-form
+    /// target (RFC 9112 section 3.2.2) and in HTTP/2's `:authority` it is the player's word, and two hosts would be two lanes.
     pub fn new() -> Self {
         Self { scope: None }
     }

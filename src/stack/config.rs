@@ -78,7 +78,11 @@ impl Config {
     }
 
     pub(super) fn judge(&self) -> JudgeLayer {
-        JudgeLayer::new(Limits::default()).collect_up_to(self.serialize.collect_up_to)
+        let collect_up_to = self.serialize.collect_up_to;
+        let limits = Limits::default();
+        // What is collected is read as well, and a playlist is at least as long without its coding.
+        let decode_up_to = limits.decode_up_to.max(collect_up_to.saturating_mul(2));
+        JudgeLayer::new(limits.decode_up_to(decode_up_to)).collect_up_to(collect_up_to)
     }
 }
 

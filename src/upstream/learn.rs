@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -6,7 +7,7 @@ use std::{
 };
 
 use bytes::Buf;
-use http::{Method, Request, Response, Uri, request::Parts};
+use http::{Method, Request, Response, Uri, header, request::Parts};
 use http_body::Body as HttpBody;
 use tokio::time::Instant;
 use tower::BoxError;
@@ -18,15 +19,16 @@ use crate::{
     observe::record::Note,
     resume::hear,
     serialize::{Body, KeepTurn},
-    session::{Extracted, Kind, MediaTailor, SessionKey},
+    session::{Extract, Extracted, Kind, MediaTailor, SessionKey},
     shield::{Answer, Probe},
     telemetry,
 };
 
 /// Takes in what exchanges teach; see [`Learn`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LearnLayer {
     lessons: Arc<Lessons>,
+    extract: Arc<dyn Extract + Send + Sync>,
 }
 
 /// A service that learns from what comes of every exchange of a session: it stands inside the exchange, so that one
@@ -34,11 +36,16 @@ pub struct LearnLayer {
 ///
 /// Playlists go into the store for rescues and take a session's mark off; a session that is lost, blocked or failing is
 /// marked. A playlist that is older than the one before is judged to be [none](super::Verdict::NotPlaylist). The answer that
-/// makes a session tells which one it is, so that what others have done is not held against it.
-#[derive(Debug, Clone)]
+/// makes a session tells which one it is, so that what others have done is not held against it. An exchange that is
+/// dropped before its answer, since it has held its turn for too long, has failed.
+///
+/// A playlist is asked for whole: `Range` (RFC 9110 section 14.2) is taken off its requests, since nothing could be learned of
+/// a part, and a part could not be judged.
+#[derive(Clone)]
 pub struct Learn<S> {
     inner: S,
     lessons: Arc<Lessons>,
+    extract: Arc<dyn Extract + Send + Sync>,
 }
 
 /// Which exchange it is.
@@ -47,6 +54,8 @@ struct Pupil {
     key: SessionKey,
     method: Method,
     uri: Uri,
+    /// Whether it has been sent and not been heard of yet.
+    is_out: bool,
 }
 
 // === impl LearnLayer ===
@@ -54,7 +63,24 @@ struct Pupil {
 impl LearnLayer {
     /// Into these lessons.
     pub fn new(lessons: Arc<Lessons>) -> Self {
-        Self { lessons }
+        Self { lessons, extract: Arc::new(MediaTailor::new()) }
+    }
+
+    /// Tells the sessions of new ones' URLs by another [`Extract`].
+    #[must_use]
+    pub fn extract_with(self, extract: Arc<dyn Extract + Send + Sync>) -> Self {
+        Self { extract, ..self }
+    }
+
+    /// The same into other lessons.
+    pub(crate) fn teaching(&self, lessons: Arc<Lessons>) -> Self {
+        Self { lessons, extract: Arc::clone(&self.extract) }
+    }
+}
+
+impl fmt::Debug for LearnLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LearnLayer").field("lessons", &self.lessons).finish_non_exhaustive()
     }
 }
 
@@ -62,11 +88,20 @@ impl<S> Layer<S> for LearnLayer {
     type Service = Learn<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Learn { inner, lessons: Arc::clone(&self.lessons) }
+        Learn { inner, lessons: Arc::clone(&self.lessons), extract: Arc::clone(&self.extract) }
     }
 }
 
 // === impl Learn ===
+
+impl<S: fmt::Debug> fmt::Debug for Learn<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Learn")
+            .field("inner", &self.inner)
+            .field("lessons", &self.lessons)
+            .finish_non_exhaustive()
+    }
+}
 
 impl<S> Learn<S> {
     /// The inner service.
@@ -92,7 +127,7 @@ where
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let Extracted { kind, session } = Extracted::of(&head, &MediaTailor::new());
         let makes = match kind {
             Kind::SessionCreation => matches!(head.method, Method::GET | Method::POST),
@@ -100,15 +135,20 @@ where
             _ => false,
         };
         if makes {
-            let (uri, lessons) = (head.uri.clone(), Arc::clone(&self.lessons));
+            let uri = head.uri.clone();
+            let (lessons, extract) = (Arc::clone(&self.lessons), Arc::clone(&self.extract));
             let answer = self.inner.call(Request::from_parts(head, body));
             return Box::pin(async move {
-                let (response, fresh) = hear(&uri, answer.await?, &MediaTailor::new()).await?;
+                let (response, fresh) = hear(&uri, answer.await?, &*extract).await?;
                 if let Some(fresh) = fresh {
                     lessons.made(&fresh.key);
                 }
                 Ok(response)
             });
+        }
+        if matches!(kind, Kind::Media | Kind::Multivariant) {
+            head.headers.remove(header::RANGE);
+            head.headers.remove(header::IF_RANGE);
         }
         let pupil = match session {
             Ok(Some(key)) if matches!(kind, Kind::Media | Kind::Multivariant) => Some(Pupil {
@@ -116,6 +156,7 @@ where
                 key,
                 method: head.method.clone(),
                 uri: head.uri.clone(),
+                is_out: false,
             }),
             _ => None,
         };
@@ -123,9 +164,11 @@ where
             return Box::pin(std::future::ready(Ok(answer.into_response())));
         }
         let answer = self.inner.call(Request::from_parts(head, body));
-        let Some(pupil) = pupil else { return Box::pin(answer) };
+        let Some(mut pupil) = pupil else { return Box::pin(answer) };
+        pupil.is_out = true;
         Box::pin(async move {
             let mut answer = answer.await;
+            pupil.is_out = false;
             pupil.learn(&mut answer);
             answer
         })
@@ -165,6 +208,14 @@ impl Pupil {
         let gap = self.lessons.settle.gap(self.key.scope_id(), Instant::now());
         if !gap.is_zero() {
             response.extensions_mut().insert(KeepTurn(gap));
+        }
+    }
+}
+
+impl Drop for Pupil {
+    fn drop(&mut self) {
+        if self.is_out {
+            self.lessons.fail(&self.key, None);
         }
     }
 }

@@ -214,10 +214,8 @@ fn good<'a>(headers: &'a HeaderMap, pieces: &'a VecDeque<Bytes>, summary: &Summa
     if summary.kind == Kind::Multivariant {
         return good;
     }
-    let count = summary.segments as u64 + summary.skipped;
-    let last = summary.media_sequence.saturating_add(count).saturating_sub(1);
     good.media_sequence(Some(summary.media_sequence))
-        .last_sequence(Some(last))
+        .last_sequence(Some(summary.next_sequence().saturating_sub(1)))
         .target_duration(Some(summary.target_duration))
         .ended(summary.ended)
 }

@@ -268,7 +268,8 @@ where
             let (head, ()) = clone.map(|_| ()).into_parts();
             let Extracted { kind, session } = Extracted::of(&head, &MediaTailor::new());
             let session = session.ok().flatten();
-            if kind == Kind::SessionCreation
+            // A segment of an ad is a beacon as well: a second one may count twice.
+            if matches!(kind, Kind::SessionCreation | Kind::Segment)
                 || session.is_none() && matches!(kind, Kind::Multivariant | Kind::Dash)
             {
                 return None;

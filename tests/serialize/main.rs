@@ -443,9 +443,13 @@ async fn a_panic_is_one_exchanges_own() {
     }));
     let broken = player.call(media(A, 0));
     let fine = player.call(media(A, 1));
+    let sent = Instant::now();
     let error = broken.await.unwrap_err();
     assert_eq!((error.kind(), error.status().as_u16()), (ErrorKind::Panicked, 502));
+    assert_eq!(sent.elapsed(), Duration::ZERO);
     assert_eq!(fine.await.unwrap().status(), 200);
+    // What it had sent may still be with the upstream.
+    assert_eq!(sent.elapsed(), Duration::from_millis(250));
     layer.drained().await;
     assert!(layer.lanes().is_empty());
 }

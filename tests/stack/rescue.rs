@@ -8,7 +8,7 @@ use http_body_util::Empty;
 use onelane::{lane::Limits, rescue, serialize, stack::Config};
 use tokio::time::{Instant, advance};
 
-use crate::support::{TARGET, got, media, ms, playlist, secs, stack};
+use crate::support::{TARGET, got, media, ms, playlist, secs, session, stack};
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_bridged_for_as_long_as_the_playlist_is_young() {
@@ -334,4 +334,86 @@ async fn nothing_is_given_that_is_older_than_the_operator_allows() {
     let player = players.getting(&media(1, 0));
     far.asked().await.bad_gateway();
     got(player).await.is_problem(502, "origin_broken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_never_answers_keeps_nobody_waiting_twice() {
+    let (players, mut far) = stack(Config::default());
+    for number in [0, 1] {
+        players.learn(&mut far, &media(1, number), 7).await;
+    }
+    let player = players.getting(&media(1, 0));
+    let hangs = far.asked().await;
+    got(player).await.is_rescue(7, "slow", 2);
+    advance(secs(8)).await;
+    far.quiet().await;
+    // It has held its turn for as long as it may: the session is failing, as after an answer that says so.
+    let asked_at = Instant::now();
+    for number in [0, 1] {
+        let answer = players.get(&media(1, number)).await;
+        answer.is_rescue(7, "unreachable", 10);
+        assert_eq!(answer.at, asked_at);
+    }
+    far.quiet().await;
+    drop(hangs);
+    advance(secs(3)).await;
+    players.learn(&mut far, &media(1, 0), 8).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_playlist_is_asked_for_whole() {
+    let (players, mut far) = stack(Config::default());
+    let probing = || {
+        Request::get(media(1, 0))
+            .header("range", "bytes=0-1")
+            .header("if-range", "\"1\"")
+            .body(Empty::new())
+            .expect("a request")
+    };
+    let player = players.ask(probing());
+    let asked = far.asked().await;
+    assert!(!asked.headers.contains_key("range") && !asked.headers.contains_key("if-range"));
+    asked.playlist(7);
+    got(player).await.is_playlist(7);
+    let player = players.ask(probing());
+    far.asked().await.bad_gateway();
+    got(player).await.is_rescue(7, "origin_broken", 0);
+    // Of a segment a part is a part.
+    let segment = format!("/v1/segment/acct/Demo/{}/0/1", session(1));
+    let player = players
+        .ask(Request::get(segment).header("range", "bytes=0-1").body(Empty::new()).expect("a request"));
+    let asked = far.asked().await;
+    assert!(asked.headers.contains_key("range"));
+    asked.answer(206, &[], "ts");
+    assert_eq!(got(player).await.status, 206);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_playlist_that_says_to_skip_more_than_there_can_be_passes() {
+    let (players, mut far) = stack(Config::default());
+    let text = format!(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXT-X-SKIP:SKIPPED-SEGMENTS={}\n#EXTINF:6,\n1.ts\n",
+        u64::MAX
+    );
+    let player = players.getting(&format!("{}?_HLS_skip=YES", media(1, 0)));
+    far.asked().await.answer(200, &[], text.clone());
+    let answer = got(player).await;
+    assert_eq!((answer.status, &answer.body[..]), (200, text.as_bytes()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_collected_can_be_a_rescue() {
+    let long = format!("{}#{}\n", playlist(7), "x".repeat(5 << 20));
+    let (players, mut far) = stack(
+        Config::default()
+            .serialize(serialize::Config::default().collect_up_to(8 << 20))
+            .rescue(rescue::Config::default().largest(8 << 20)),
+    );
+    let player = players.getting(&media(1, 0));
+    far.asked().await.answer(200, &[], long.clone());
+    assert_eq!(got(player).await.body.len(), long.len());
+    let player = players.getting(&media(1, 0));
+    far.asked().await.bad_gateway();
+    let answer = got(player).await;
+    assert_eq!((answer.status, answer.body.len()), (200, long.len()));
 }

@@ -2,12 +2,16 @@
 
 use std::ops::Range;
 
-use http::Request;
+use http::{Request, uri::Authority};
 use http_body_util::Empty;
-use onelane::{shield, stack::Config};
+use onelane::{
+    session::MediaTailor,
+    shield,
+    stack::{Config, Stack},
+};
 use tokio::time::{Instant, advance};
 
-use crate::support::{Asked, Far, Got, Players, got, media, ms, secs, session, stack};
+use crate::support::{Asked, Far, Got, Players, got, media, ms, over, secs, session, stack};
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_session_is_answered_here_but_for_one_probe_in_half_a_target_duration() {
@@ -463,5 +467,21 @@ async fn sessions_that_were_good_wait_for_nobody() {
     slow.into_iter().for_each(|asked| asked.status(404));
     for player in strangers {
         got(player).await.is_problem(404, "session_lost");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_session_is_known_by_whatever_tells_sessions_apart() {
+    let authority = Authority::from_static("origin.example");
+    let stack = Stack::new(Config::default()).extract_with(MediaTailor::new().upstream(&authority));
+    for stack in [stack.clone(), stack.reconfigured(Config::default())] {
+        let (players, mut far) = over(stack);
+        let player = players.getting(MASTER);
+        far.asked().await.answer(200, &[], of_its_own(1));
+        got(player).await;
+        let player = players.getting(&media(1, 0));
+        far.asked().await.status(404);
+        got(player).await.is_problem(404, "not_found");
+        players.learn(&mut far, &media(1, 1), 7).await;
     }
 }
