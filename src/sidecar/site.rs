@@ -8,7 +8,7 @@ use super::Config;
 pub struct Site {
     /// What it is called.
     pub name: String,
-    /// The hosts whose requests are for it, without port and in lower case; empty for any.
+    /// The hosts whose requests are for it, without port; empty for any. Case does not count, nor a dot at the end.
     pub hosts: Vec<String>,
     /// What the paths of requests for it begin with, by whole segments; `*` is any one segment. `None` for any.
     pub path_prefix: Option<String>,
@@ -32,7 +32,7 @@ impl Sites {
     pub(super) fn new(sites: &[Site]) -> Self {
         let segments = |prefix: &str| prefix.trim_matches('/').split('/').map(str::to_owned).collect();
         let rule = |site: &Site| Rule {
-            hosts: site.hosts.clone(),
+            hosts: site.hosts.iter().map(|host| without_dot(host).to_owned()).collect(),
             segments: site.path_prefix.as_deref().map(segments).unwrap_or_default(),
         };
         Self(sites.iter().map(rule).collect())
@@ -51,13 +51,18 @@ impl Sites {
 /// The host that a request is for, without its port (RFC 9112 section 3.2.2).
 fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
     if let Some(host) = uri.host() {
-        return host;
+        return without_dot(host);
     }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     match host.find(']') {
         Some(end) => &host[..=end],
-        None => host.split(':').next().unwrap_or_default(),
+        None => without_dot(host.split(':').next().unwrap_or_default()),
     }
+}
+
+/// The same host as it is mostly written: a dot at the end says no more than that the name is whole (RFC 3986 section 3.2.2).
+pub(super) fn without_dot(host: &str) -> &str {
+    host.strip_suffix('.').unwrap_or(host)
 }
 
 // === impl Rule ===
@@ -91,6 +96,7 @@ mod tests {
             site(&["a.example", "[::1]"], Some("/v1/*/acct/Demo/")),
             site(&["a.example"], None),
             site(&[], Some("/eu")),
+            site(&["C.example."], None),
         ]);
         for (uri, host, place) in [
             ("/v1/manifest/acct/Demo/s/0.m3u8", "a.example", Some(0)),
@@ -103,6 +109,13 @@ mod tests {
             ("/europe", "b.example", None),
             ("/v1/manifest/acct/Demo/s/0.m3u8", "b.example", None),
             ("/", "", None),
+            ("/v1/x", "A.example.", Some(1)),
+            ("/v1/x", "a.example.:8080", Some(1)),
+            ("http://A.EXAMPLE.:80/x", "b.example", Some(1)),
+            ("/v1/x", "c.example", Some(3)),
+            ("/v1/x", "c.example.:80", Some(3)),
+            ("/v1/x", "c.example..", None),
+            ("/v1/x", ".", None),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::HOST, HeaderValue::from_static(host));

@@ -20,7 +20,7 @@ fn tables(one: &Far, two: &Far, rest: &str) -> String {
     format!(
         "[[upstream]]\nname = \"one\"\nurl = \"{}\"\nhosts = [\"player.example\"]\npath_prefix = \"/v1/*/acct/One\"\nretry = {{ conflict = 0 }}\n\
          remap = {{ conflict = {{ status = 500 }} }}\n\
-         [[upstream]]\nname = \"two\"\nurl = \"{}\"\nhosts = [\"Player.example\", \"b.example\"]\npath_prefix = \"/v1/*/acct/Two\"\n{rest}",
+         [[upstream]]\nname = \"two\"\nurl = \"{}\"\nhosts = [\"Player.example\", \"B.Example.\"]\npath_prefix = \"/v1/*/acct/Two\"\n{rest}",
         one.url(),
         two.url()
     )
@@ -80,6 +80,9 @@ async fn each_gets_its_own_requests_and_none_hurts_another() {
     player.say(format!("GET {} HTTP/1.1\r\nHost: B.example:80\r\n\r\n", media("Two", 9))).await;
     two.asked().await.well("by its other name");
     assert_eq!(player.answer().await.note(), "by its other name");
+    player.say(format!("GET {} HTTP/1.1\r\nHost: b.EXAMPLE.:80\r\n\r\n", media("Two", 9))).await;
+    two.asked().await.well("in full");
+    assert_eq!(player.answer().await.note(), "in full");
     one.is_quiet();
     two.is_quiet();
 }
@@ -207,6 +210,7 @@ async fn wrong_tables_are_told_in_one_line() {
         ("[[upstream]]\nname = \"one\"\n".to_owned(), "url is missing; add it"),
         (format!("[[upstream]]\n{good}hosts = [\"http://a.example\"]\n"), "which is no host name"),
         (format!("[[upstream]]\n{good}hosts = [\"a.example:80\"]\n"), "without scheme, port and path"),
+        (format!("[[upstream]]\n{good}hosts = [\".\"]\n"), "which is no host name"),
         (format!("[[upstream]]\n{good}path_prefix = \"v1\"\n"), "begin it with a slash"),
         (format!("[[upstream]]\n{good}waiting = 3\n"), "waiting: it is not known"),
         (
@@ -222,6 +226,10 @@ async fn wrong_tables_are_told_in_one_line() {
         (
             two("path_prefix = \"/a\"", "name = \"two\"\npath_prefix = \"/a/b\"\nhosts = [\"a\"]"),
             "which stands before it",
+        ),
+        (
+            two("hosts = [\"A.example\"]", "name = \"two\"\nhosts = [\"a.example.\"]"),
+            "\"two\" is never asked",
         ),
         (two("path_prefix = \"/a\"", "name = \"one\""), "two are called \"one\""),
         ("upstream = [\"http://a.example\"]\n".to_owned(), "upstream"),

@@ -111,7 +111,8 @@ impl Site {
             return wrong(format!("path_prefix is {prefix:?}; begin it with a slash"));
         }
         let is_host = |host: &String| {
-            host.parse::<http::uri::Authority>().is_ok_and(|own| own.host() == host && !host.contains('@'))
+            let names_one = !site::without_dot(host).is_empty() && !host.contains('@');
+            names_one && host.parse::<http::uri::Authority>().is_ok_and(|own| own.host() == host)
         };
         if let Some(host) = self.hosts.iter().find(|host| !is_host(host)) {
             return wrong(format!(
@@ -149,7 +150,8 @@ impl Site {
         self.shield.apply(&mut config.shield)?;
         self.retry.apply(&mut config.retry)?;
         self.settle.apply(&mut config.settle);
-        let hosts = self.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        // As one they are compared with each other.
+        let hosts = self.hosts.iter().map(|host| site::without_dot(host).to_ascii_lowercase()).collect();
         Ok(site::Site { name: self.name, hosts, path_prefix: self.path_prefix, config })
     }
 }
