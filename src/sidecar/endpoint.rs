@@ -109,6 +109,10 @@ impl FromStr for Upstream {
         if !port.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
             return bad("its port is none", format!("{scheme}://{}", authority.host()));
         }
+        // A URL that is read has none.
+        if text.contains('#') {
+            return bad("it has a fragment, which is never sent", format!("{scheme}://{authority}"));
+        }
         if uri.path() != "/" || uri.query().is_some() {
             return bad(
                 "it has a path, which players' requests bring themselves",
@@ -143,6 +147,8 @@ mod tests {
             ("ftp://a.example", "neither http nor https"),
             ("https://a.example/v1", "has a path"),
             ("https://a.example?x=1", "has a path"),
+            ("https://a.example#x", "fragment, which is never sent; write https://a.example"),
+            ("https://a.example/#", "fragment"),
             ("https://user@a.example", "user information"),
             ("https://", "no URL"),
             ("https://a b", "no URL"),

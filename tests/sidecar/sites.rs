@@ -232,6 +232,15 @@ async fn wrong_tables_are_told_in_one_line() {
             "\"two\" is never asked",
         ),
         (two("path_prefix = \"/a\"", "name = \"one\""), "two are called \"one\""),
+        (
+            "[[upstream]]\nname = \"\"\nurl = \"http://127.0.0.1:9\"\n".to_owned(),
+            ":2:8: upstream[0].name: \"\": it is empty",
+        ),
+        (two("path_prefix = \"/a\"", "name = \" \""), "upstream[1].name: \" \": it is empty"),
+        (
+            "[[upstream]]\nname = \"one\"\nurl = \"http://a.example/#main\"\n".to_owned(),
+            "it has a fragment, which is never sent; write http://a.example",
+        ),
         ("upstream = [\"http://a.example\"]\n".to_owned(), "upstream"),
         ("upstream = []\n".to_owned(), "--upstream"),
     ] {

@@ -16,6 +16,7 @@ use crate::{
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::sidecar) struct Site {
+    #[serde(deserialize_with = "name")]
     name: String,
     #[serde(default, deserialize_with = "url")]
     url: Option<Upstream>,
@@ -86,6 +87,14 @@ pub(super) fn apply(tables: Vec<Site>, config: &mut Config) -> Result<(), Wrong>
     config.upstream = sites[0].config.upstream.clone();
     config.sites = sites;
     Ok(())
+}
+
+fn name<'de, D: Deserializer<'de>>(reader: D) -> Result<String, D::Error> {
+    let read = |text: &str| match text.trim() {
+        "" => Err("it is empty; give each a name of its own, such as \"news-eu\"".to_owned()),
+        _ => Ok(text.to_owned()),
+    };
+    reader.deserialize_str(value::Text { expected: "a name as text, such as \"news-eu\"", read })
 }
 
 fn url<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<Upstream>, D::Error> {
