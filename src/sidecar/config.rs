@@ -8,7 +8,7 @@ use super::{
     lease::LeaseEngine,
     otlp::OtlpCollector,
     site::Site,
-    written::{at_least_one, duration, share, time},
+    written::{at_least_one, duration, share, threads, time},
 };
 use crate::{lane::Limits, lease, remap, rescue, resume, serialize, shield, stack, upstream::RetryConfig};
 
@@ -82,7 +82,7 @@ pub struct Config {
 
     /// Threads that serve, each with its own connections to the upstream; one for each core unless said
     /// otherwise
-    #[arg(long, env = "ONELANE_THREADS", value_name = "N", default_value_t = cores(), value_parser = at_least_one)]
+    #[arg(long, env = "ONELANE_THREADS", value_name = "N", default_value_t = cores(), value_parser = threads)]
     pub threads: usize,
 
     /// The most client connections; more wait to be accepted

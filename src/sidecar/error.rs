@@ -97,6 +97,13 @@ impl Error {
         }
     }
 
+    pub(super) fn threads(count: usize, source: io::Error) -> Self {
+        let what = format!(
+            "--threads {count}: {source}; try fewer, or allow this process more threads and open files"
+        );
+        Self { what, source: Some(source.into()), code: INTERNAL }
+    }
+
     pub(super) fn settings(source: BadFile) -> Self {
         Self { what: source.to_string(), source: Some(source.into()), code: USAGE }
     }

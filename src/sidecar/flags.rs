@@ -200,7 +200,7 @@ mod tests {
             ("resume = \"yes\"", &["resume: ", "write true or false"]),
             ("depth = [1]", &["depth: ", "it is an array; write a text or a number"]),
             ("depth = 1.5", &["depth: ", "it is a float"]),
-            ("threads = -1", &["threads: ", "above zero"]),
+            ("threads = -1", &["threads: ", "from 1 to 4096"]),
             ("[depth]\na = 1", &["depth: ", "it is a table"]),
             ("upstrem = \"http://a.example\"", &["upstrem: ", "did you mean upstream?"]),
             ("answer-within = \"6s\"", &["answer-within: ", "did you mean answer_within?"]),

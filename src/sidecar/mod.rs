@@ -54,7 +54,7 @@ use std::{net::SocketAddr, process::ExitCode};
 
 use tokio::{net::TcpListener, task::spawn_blocking};
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{error, warn};
+use tracing::warn;
 
 use self::{
     attend::{Ends, attend},
@@ -124,7 +124,11 @@ pub async fn run(
     }));
     let (first, second) = signals.split();
     tokio::select! {
-        drained = sidecar.run_threads(first) => if drained { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+        drained = sidecar.run_threads(first) => match drained {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => error.report(),
+        },
         () = second => {
             warn!("second signal: ending at once");
             ExitCode::FAILURE
@@ -233,21 +237,21 @@ impl Sidecar {
 
     /// The same on [`Config::threads`] threads of its own, as `onelane serve` does: a request stays on one.
     ///
+    /// # Errors
+    ///
+    /// When the machine does not give as many threads, or what they take of it.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future ends everything at once.
-    pub async fn run_threads(self, stop: impl Future<Output = ()>) -> bool {
+    pub async fn run_threads(self, stop: impl Future<Output = ()>) -> Result<bool, Error> {
         let listen = self.local_addr();
         let Self { config, listener, admin, proxy, tls, hand_over, tracing, reload } = self;
         let ends = Ends { hand_over, tracing };
         let door = Door::new(&config, tls);
         let _closed = door.close_on_drop();
-        match Threads::start(config.threads, listener, &door, &proxy) {
-            Ok(_threads) => attend(&reload, (listen, admin), ends, &door, &proxy, stop).await,
-            Err(error) => {
-                error!(%error, threads = config.threads, "cannot start; try fewer --threads");
-                false
-            }
-        }
+        let _threads = Threads::start(config.threads, listener, &door, &proxy)
+            .map_err(|error| Error::threads(config.threads, error))?;
+        Ok(attend(&reload, (listen, admin), ends, &door, &proxy, stop).await)
     }
 }

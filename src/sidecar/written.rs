@@ -13,6 +13,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The least pause that is one.
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
 
+/// More than the largest machines have cores for; a slip of the pen would take all their memory.
+const MOST_THREADS: usize = 4096;
+
 /// A duration, `6s` or `1m 30s`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
@@ -59,4 +62,10 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
 
 pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "it must be a whole number above zero".to_owned())
+}
+
+pub(super) fn threads(text: &str) -> Result<usize, String> {
+    let allowed =
+        || format!("it must be a whole number from 1 to {MOST_THREADS}; one for each core is enough");
+    text.parse().ok().filter(|n| (1..=MOST_THREADS).contains(n)).ok_or_else(allowed)
 }

@@ -262,6 +262,11 @@ async fn what_cannot_start_says_why_in_one_line() {
         (&["serve"], 64, "--upstream"),
         (&["serve", "--upstream", up, "--no-such-flag"], 64, "--no-such-flag"),
         (&["serve", "--upstream", up, "--answer-within", "6"], 64, "--answer-within"),
+        (
+            &["serve", "--upstream", up, "--threads", "4097"],
+            64,
+            "--threads <N>': it must be a whole number from 1 to 4096",
+        ),
         (&["serve", "--upstream", up, "--log", "=,="], 64, "--log"),
         (&["server"], 64, "server"),
     ] {
@@ -282,6 +287,19 @@ async fn without_files_to_open_it_ends_with_70() {
     let told = String::from_utf8(output.stderr).expect("text");
     assert_eq!((output.status.code(), told.lines().count()), (Some(70), 1), "{told}");
     assert!(told.starts_with("error: cannot start: ") && told.contains("too few open files"), "{told}");
+}
+
+#[tokio::test]
+async fn more_threads_than_the_machine_gives_end_it_with_70() {
+    // Enough files for the process itself.
+    let script = format!(
+        "ulimit -n 64; exec {} serve --upstream http://127.0.0.1:9 --listen 127.0.0.1:0 --admin 127.0.0.1:0 --threads 100",
+        env!("CARGO_BIN_EXE_onelane")
+    );
+    let output = within(Command::new("sh").args(["-c", &script]).output()).await.expect("it starts");
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert_eq!((output.status.code(), told.lines().count()), (Some(70), 1), "{told}");
+    assert!(told.starts_with("error: --threads 100: ") && told.contains("fewer"), "{told}");
 }
 
 #[tokio::test]
