@@ -2,6 +2,7 @@
 
 mod logs;
 mod papers;
+mod variables;
 
 use std::{
     ffi::OsString,
@@ -186,15 +187,18 @@ fn line(error: &clap::Error) -> String {
 
 impl Read {
     fn from(arguments: &[OsString]) -> Result<Self, Refused> {
-        let command = Cli::command();
+        let command = variables::without_empty(Cli::command());
         #[cfg(feature = "sidecar")]
         let command = onelane::sidecar::with_file(command, arguments).map_err(Refused::File)?;
-        let mut reader = command;
+        let mut reader = command.clone();
         let parsed = reader.try_get_matches_from_mut(arguments);
         let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
         match parsed {
             Ok((cli, matches)) => Ok(Self { cli, matches, reader }),
-            Err(error) => Err(Refused::Usage(error.format(&mut reader))),
+            Err(error) => {
+                let error = variables::named(error, &command, arguments);
+                Err(Refused::Usage(error.format(&mut reader)))
+            }
         }
     }
 }

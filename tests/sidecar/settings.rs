@@ -73,6 +73,38 @@ async fn flags_go_before_the_environment_and_that_before_the_file() {
 }
 
 #[tokio::test]
+async fn a_variable_that_is_wrong_is_named_and_an_empty_one_is_not_set() {
+    let upstream = ["check", "--upstream", "http://127.0.0.1:9"];
+    for (flags, name, value, says) in [
+        (&[][..], "ONELANE_DEPTH", "", Ok("depth = 16 # default\n")),
+        (&[], "ONELANE_RESUME", "", Ok("resume = false # default\n")),
+        (&[], "ONELANE_CONFIG", "", Ok("depth = 16 # default\n")),
+        (&[], "ONELANE_LOG", "", Ok("log = \"info\" # default\n")),
+        (&[], "ONELANE_DEPTH", "8", Ok("depth = 8 # ONELANE_DEPTH\n")),
+        (&[], "ONELANE_DEPTH", " ", Err("value ' ' for 'ONELANE_DEPTH': ")),
+        (&[], "ONELANE_DEPTH", "many", Err("value 'many' for 'ONELANE_DEPTH': ")),
+        (&[], "ONELANE_RESCUE_AFTER", "1", Err("value '1' for 'ONELANE_RESCUE_AFTER': it is no time")),
+        (&[], "ONELANE_HOST", "keep", Err("value 'keep' for 'ONELANE_HOST'")),
+        (&["--depth", "x"], "ONELANE_DEPTH", "8", Err("value 'x' for '--depth <N>'")),
+        (&["--depth", "x"], "ONELANE_DEPTH", "y", Err("value 'x' for '--depth <N>'")),
+        (&["--depth", ""], "ONELANE_IDLE", "", Err("--depth <N>")),
+        (&["--depth", "4"], "ONELANE_DEPTH", "y", Ok("depth = 4 # --depth\n")),
+    ] {
+        let mut command = onelane(&[&upstream[..], flags].concat());
+        let output = within(command.env(name, value).output()).await.expect("it starts");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        let (code, told, error) = (output.status.code(), text(output.stdout), text(output.stderr));
+        match says {
+            Ok(line) => assert!(code == Some(0) && told.contains(line), "{name}={value}: {told}{error}"),
+            Err(line) => {
+                assert!(code == Some(64) && error.contains(line), "{name}={value}: {error}");
+                assert_eq!(error.lines().count(), 1, "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_file_reaches_every_stage() {
     let folder = Folder::new();
     let mut far = Far::listen().await;
