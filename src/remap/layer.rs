@@ -185,7 +185,7 @@ impl Shared {
             Err(error) => return self.refuse(Verdict::of_error(&*error), None, origin, blocking),
         };
         if response.extensions().get::<Rescued>().is_some() {
-            expose(response.headers_mut());
+            expose(response.headers_mut(), origin);
             return response;
         }
         let verdict = response.extensions().get().map(|judgement: &Judgement| judgement.verdict);

@@ -56,7 +56,7 @@ pub(crate) fn made_here<B: From<Bytes>>(
     let any = HeaderValue::from_static("*");
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.cloned().unwrap_or(any));
     if origin.is_some() {
-        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+        vary_by_origin(&mut headers);
         if credentials {
             headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }
@@ -68,9 +68,26 @@ pub(crate) fn made_here<B: From<Bytes>>(
     response
 }
 
-/// Lets a page of another origin read that an answer is a rescue.
-pub(super) fn expose(headers: &mut HeaderMap) {
-    if headers.contains_key(RESCUE) && headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
-        headers.append(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+/// Lets the page that asks read a rescue, and that it is one, where the upstream lets pages of other origins read at all. What is
+/// kept may name the origin of another page, which asked before.
+pub(super) fn expose(headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
+    if !headers.contains_key(RESCUE) || !headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+        return;
+    }
+    if headers.get_all(header::ACCESS_CONTROL_ALLOW_ORIGIN).iter().any(|allowed| allowed != "*") {
+        if let Some(origin) = origin {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        }
+        vary_by_origin(headers);
+    }
+    headers.append(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+}
+
+/// Says that the page of another origin would have another answer.
+fn vary_by_origin(headers: &mut HeaderMap) {
+    let lines = headers.get_all(header::VARY);
+    let mut names = lines.iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
+    if !names.any(|name| name.trim() == "*" || name.trim().eq_ignore_ascii_case("origin")) {
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
     }
 }

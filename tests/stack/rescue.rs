@@ -54,6 +54,58 @@ async fn an_outage_is_bridged_for_as_long_as_the_playlist_is_young() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rescue_can_be_read_by_the_page_that_asks_whoever_asked_before() {
+    let (players, mut far) = stack(Config::default());
+    let origin = "access-control-allow-origin";
+    for (nth, (given, asks, allowed, varies)) in [
+        (
+            &[(origin, "https://a.example"), ("vary", "accept-encoding")][..],
+            Some("https://b.example"),
+            Some("https://b.example"),
+            true,
+        ),
+        (
+            &[(origin, "https://a.example"), ("vary", "Accept-Encoding, ORIGIN")],
+            Some("https://a.example"),
+            Some("https://a.example"),
+            true,
+        ),
+        (&[(origin, "https://a.example")], None, Some("https://a.example"), true),
+        (&[(origin, "null"), (origin, "https://a.example")], Some("null"), Some("null"), true),
+        (&[(origin, "*")], Some("https://b.example"), Some("*"), false),
+        (&[("content-type", "a/b")], Some("https://b.example"), None, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let target = media(nth as u32, 0);
+        let ask = |origin: Option<&str>| {
+            let request = Request::get(&target);
+            let request = match origin {
+                Some(origin) => request.header("origin", origin),
+                None => request,
+            };
+            players.ask(request.body(Empty::new()).expect("a request"))
+        };
+        let player = ask(Some("https://a.example"));
+        far.asked().await.answer(200, given, playlist(7));
+        got(player).await.is_playlist(7);
+        let player = ask(asks);
+        far.asked().await.bad_gateway();
+        let answer = got(player).await;
+        answer.is_rescue(7, "origin_broken", 0);
+        let all: Vec<_> =
+            answer.headers.get_all(origin).iter().map(|value| value.to_str().unwrap()).collect();
+        assert_eq!(all, Vec::from_iter(allowed), "{given:?}");
+        let vary: Vec<_> =
+            answer.headers.get_all("vary").iter().map(|value| value.to_str().unwrap()).collect();
+        let vary = vary.join(", ").to_lowercase();
+        assert_eq!(vary.matches("origin").count(), usize::from(varies), "{given:?}: {vary}");
+        assert_eq!(vary.contains("accept-encoding"), given.len() > 1 && given[1].0 == "vary", "{vary}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_failure_that_may_pass_is_bridged_and_no_other() {
     let (players, mut far) = stack(Config::default());
     for (nth, (status, body, reason)) in [
