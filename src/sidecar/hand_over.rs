@@ -123,12 +123,18 @@ fn same(wanted: SocketAddr, has: SocketAddr) -> bool {
 // === impl Predecessor ===
 
 impl Predecessor {
-    /// Tells it to finish, and waits until it has, or has had its time.
+    /// Tells it to finish, if there is one, and waits until it has, or has had its time.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves the ports without anybody who serves there, once it has begun.
-    pub(super) async fn finish(mut self) {
+    pub(super) async fn finished(before: Option<Self>) {
+        if let Some(before) = before {
+            before.finish().await;
+        }
+    }
+
+    async fn finish(mut self) {
         let finished = async {
             self.0.write_all(&[READY]).await?;
             self.0.read(&mut [0]).await

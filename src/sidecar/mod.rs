@@ -50,15 +50,15 @@ pub(crate) mod upstream;
 mod wire;
 mod written;
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, pin::pin, process::ExitCode};
 
-use tokio::{net::TcpListener, task::spawn_blocking};
+use tokio::{net::TcpListener, signal::unix::Signal, task::spawn_blocking};
 use tokio_util::task::AbortOnDropHandle;
-use tracing::warn;
+use tracing::{info, warn};
 
 use self::{
     attend::{Ends, attend},
-    hand_over::{HandOver, Ports},
+    hand_over::{HandOver, Ports, Predecessor},
     listen::Door,
     metrics::Metrics,
     otlp::Tracing,
@@ -105,15 +105,44 @@ pub async fn run(
         Ok(config) => config,
         Err(error) => return error.report(),
     };
-    let (signals, mut hangups) = match Signals::listen() {
+    let (signals, hangups) = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return error.report(),
     };
     raise_open_files(config.connections);
-    let sidecar = match Sidecar::bind(config).await {
-        Ok(sidecar) => sidecar.reload_with(again),
+    let (first, second) = signals.split();
+    tokio::select! {
+        code = serve(config, again, hangups, first) => code,
+        () = second => {
+            warn!("second signal: ending at once");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs it until `stop` resolves, which may be before it serves.
+async fn serve(
+    config: Config,
+    again: impl Fn() -> Result<Reread, String> + Send + Sync + 'static,
+    mut hangups: Signal,
+    stop: impl Future<Output = ()>,
+) -> ExitCode {
+    let mut stop = pin!(stop);
+    let ready = tokio::select! {
+        biased;
+        ready = Sidecar::ready(config) => ready,
+        () = stop.as_mut() => {
+            info!("told to stop before it served");
+            return ExitCode::SUCCESS;
+        }
+    };
+    let (sidecar, predecessor) = match ready {
+        Ok(ready) => ready,
         Err(error) => return error.report(),
     };
+    // Once it has begun to finish, somebody has to take the connections that wait.
+    Predecessor::finished(predecessor).await;
+    let sidecar = sidecar.reload_with(again);
     let reload = sidecar.reload.clone();
     let _reloads = AbortOnDropHandle::new(tokio::spawn(async move {
         while hangups.recv().await.is_some() {
@@ -122,17 +151,10 @@ pub async fn run(
             let _told = spawn_blocking(move || reload.all()).await;
         }
     }));
-    let (first, second) = signals.split();
-    tokio::select! {
-        drained = sidecar.run_threads(first) => match drained {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => error.report(),
-        },
-        () = second => {
-            warn!("second signal: ending at once");
-            ExitCode::FAILURE
-        }
+    match sidecar.run_threads(stop).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => error.report(),
     }
 }
 
@@ -147,6 +169,17 @@ impl Sidecar {
     /// does not answer where [`Config::require_upstream`] wants it to, or the files of TLS are not what they should be, or MediaTailor's API
     /// does not say within 10 s what a playback configuration is that the settings name.
     pub async fn bind(config: Config) -> Result<Self, Error> {
+        let (sidecar, predecessor) = Self::ready(config).await?;
+        Predecessor::finished(predecessor).await;
+        Ok(sidecar)
+    }
+
+    /// The same, with the process that still serves, where the ports are one's.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives back what it has; the process that still serves goes on.
+    async fn ready(config: Config) -> Result<(Self, Option<Predecessor>), Error> {
         let tls = Tls::load(&config)?;
         let config = config.asked().await?;
         let inherited = match &config.hand_over {
@@ -178,13 +211,10 @@ impl Sidecar {
             Some(path) => Some(HandOver::at(path, &ports)?),
             None => None,
         };
-        // Last, since from here on nothing can fail.
-        if let Some(predecessor) = predecessor {
-            predecessor.finish().await;
-        }
         let Ports { listen: listener, admin } = ports;
         let reload = Reload::new(config.clone(), proxy.clone(), tls.clone(), None);
-        Ok(Self { config, listener, admin, proxy, tls, hand_over, tracing, reload })
+        // Last the predecessor is told, since from here on nothing can fail.
+        Ok((Self { config, listener, admin, proxy, tls, hand_over, tracing, reload }, predecessor))
     }
 
     /// Lets `POST /reload` of the admin port read the settings again by `again`, which says in one line what is wrong with them.

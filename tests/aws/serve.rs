@@ -204,6 +204,30 @@ async fn who_cannot_ask_does_not_start() {
 }
 
 #[tokio::test]
+async fn who_is_told_to_stop_while_it_asks_stops() {
+    let account = Account::of("nowhere").await;
+    for signal in ["-TERM", "-INT"] {
+        let (_folder, path) = settings(&ONE.replace("Demo", "Hang"));
+        let mut command = onelane(&flags("serve", &path));
+        account.lead(&mut command);
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
+        let asked = account.asked().len();
+        let asks = async {
+            while account.asked().len() == asked {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(HANG, asks).await.expect("it asks");
+        let id = child.id().expect("it runs").to_string();
+        let kill = tokio::process::Command::new("kill").args([signal, &id]).status();
+        assert!(timeout(HANG, kill).await.expect("no hang").expect("kill").success());
+        let status = timeout(HANG, child.wait()).await.expect("no hang").expect("a status");
+        // 69 is what it would end with after 10 s.
+        assert_eq!(status.code(), Some(0), "{signal}");
+    }
+}
+
+#[tokio::test]
 async fn a_setting_that_makes_no_sense_is_refused_where_it_stands() {
     for (text, says) in [
         ("upstream = { playback_configuration = \"\" }", ":1:39: upstream.playback_configuration: "),
