@@ -1,10 +1,12 @@
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header, request::Parts};
 use hyper::body::Incoming;
 
-use super::forward::strip_hop_by_hop;
+use super::forward::{Unpassable, strip_hop_by_hop};
 use crate::{
     remap::{Problem, made_here},
     serialize,
+    session::{Extracted, MediaTailor},
+    stack::{MayResume, Stack},
     upstream::Verdict,
 };
 
@@ -50,8 +52,8 @@ fn one_length(headers: &mut HeaderMap) {
     }
 }
 
-/// A request that is for none of several upstreams.
-pub(super) fn no_upstream(origin: Option<&HeaderValue>) -> Response<Body> {
+/// To a request that is for none of several upstreams.
+pub(super) fn no_upstream(head: Parts, stack: &Stack<MediaTailor, MayResume>) -> Response<Body> {
     let problem = Problem {
         verdict: Verdict::BadRequest,
         status: StatusCode::NOT_FOUND,
@@ -59,12 +61,27 @@ pub(super) fn no_upstream(origin: Option<&HeaderValue>) -> Response<Body> {
         remedy: "correct the URL; operators: see hosts and path_prefix of each [[upstream]]",
         retry_after: None,
     };
-    made_here(&problem, origin, false, None)
+    refusal(&problem, head, stack)
 }
 
-/// A request that no proxy can pass on.
-pub(super) fn bad_request(detail: &str, remedy: &str, origin: Option<&HeaderValue>) -> Response<Body> {
+/// To a request that no proxy can pass on.
+pub(super) fn unpassable(
+    (head, Unpassable(detail, remedy)): (Parts, Unpassable),
+    stack: &Stack<MediaTailor, MayResume>,
+) -> Response<Body> {
     let status = StatusCode::BAD_REQUEST;
     let problem = Problem { verdict: Verdict::BadRequest, status, detail, remedy, retry_after: None };
-    made_here(&problem, origin, false, None)
+    refusal(&problem, head, stack)
+}
+
+/// The stages, which write down what becomes of requests, do not see this one.
+fn refusal(problem: &Problem<'_>, mut head: Parts, stack: &Stack<MediaTailor, MayResume>) -> Response<Body> {
+    let answer: Response<Body> = made_here(problem, head.headers.get(header::ORIGIN), false, None);
+    if let Some(traces) = stack.traces() {
+        let named = Extracted::of(&head, &MediaTailor::new());
+        let note = traces.begin(None, &named, stack.upstream(), &mut head);
+        note.kept_out();
+        note.answered(answer.status(), answer.headers());
+    }
+    answer
 }

@@ -5,7 +5,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, request::Parts,
+    uri::PathAndQuery,
+};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -68,22 +71,25 @@ impl Forward {
     }
 
     /// The request as it goes upstream. Path and query stay as they are, byte for byte.
+    ///
+    /// # Errors
+    ///
+    /// What it was, where no proxy can pass it on, and why.
     pub(super) fn request(
         &self,
         request: Request<Incoming>,
         viewer: &Viewer,
-    ) -> Result<Request<Body>, Unpassable> {
+    ) -> Result<Request<Body>, Box<(Parts, Unpassable)>> {
         let (mut head, body) = request.into_parts();
-        let path = path(&head.method, &head.uri)?;
-
-        let viewers_host = match self.host {
-            HostHeader::Rewrite => None,
-            HostHeader::Preserve => Some(viewers_host(&head.headers, &head.uri)?),
+        let (uri, viewers_host) = match self.addressed(&head) {
+            Ok(addressed) => addressed,
+            Err(why) => return Err(Box::new((head, why))),
         };
+        head.uri = uri;
         strip_hop_by_hop(&mut head.headers);
         // The server has answered it itself when it is due.
         head.headers.remove(header::EXPECT);
-        strip_for_playlists(&mut head.headers, &path);
+        strip_for_playlists(&mut head.headers, &head.uri);
         join(&mut head.headers, header::COOKIE, b"; ");
         append_viewer(&mut head.headers, viewer);
         match viewers_host {
@@ -99,14 +105,22 @@ impl Forward {
         } else {
             Body::Players(body)
         };
-        let mut uri = http::uri::Parts::default();
-        uri.scheme = Some(self.upstream.scheme().clone());
-        uri.authority = Some(self.upstream.authority().clone());
-        uri.path_and_query = Some(path);
-        head.uri = Uri::from_parts(uri).map_err(|_| NO_PATH)?;
         // The client puts in the version that the connection speaks.
         head.version = Version::HTTP_11;
         Ok(Request::from_parts(head, body))
+    }
+
+    /// Where it goes, and the host that it is for where the upstream is told the viewer's.
+    fn addressed(&self, head: &Parts) -> Result<(Uri, Option<HeaderValue>), Unpassable> {
+        let mut uri = http::uri::Parts::default();
+        uri.scheme = Some(self.upstream.scheme().clone());
+        uri.authority = Some(self.upstream.authority().clone());
+        uri.path_and_query = Some(path(&head.method, &head.uri)?);
+        let viewers_host = match self.host {
+            HostHeader::Rewrite => None,
+            HostHeader::Preserve => Some(viewers_host(&head.headers, &head.uri)?),
+        };
+        Ok((Uri::from_parts(uri).map_err(|_| NO_PATH)?, viewers_host))
     }
 }
 
@@ -184,10 +198,10 @@ fn remove_all(headers: &mut HeaderMap, such: fn(&HeaderName) -> bool) {
     }
 }
 
-fn strip_for_playlists(headers: &mut HeaderMap, path: &PathAndQuery) {
+fn strip_for_playlists(headers: &mut HeaderMap, uri: &Uri) {
     // Few requests have one, and to tell a playlist costs more than to look.
     if headers.keys().any(is_not_for_playlists)
-        && matches!(Route::of(path.path(), path.query()).kind, Kind::Media | Kind::Multivariant)
+        && matches!(Route::of(uri.path(), uri.query()).kind, Kind::Media | Kind::Multivariant)
     {
         remove_all(headers, is_not_for_playlists);
     }

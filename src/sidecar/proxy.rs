@@ -7,7 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use http::{Request, Response, header};
+use http::{Request, Response};
 use hyper::{body::Incoming, service::Service};
 use tokio::time::{MissedTickBehavior, interval};
 use tower::util::Either;
@@ -18,7 +18,7 @@ use super::{
     Config, Error,
     activity::{Activity, BusyBody},
     answer::{self, Body},
-    forward::{Forward, Unpassable, Viewer},
+    forward::{Forward, Viewer},
     otlp::Tracing,
     site::Sites,
     upstream::{self, Upstreams},
@@ -274,22 +274,19 @@ impl Service<Request<Incoming>> for PerConnection {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let busy = self.activity.busy();
         let Inner { stages, sites, forwards, .. } = &*self.proxy.0;
-        let origin = request.headers().get(header::ORIGIN).cloned();
-        let Some(place) = sites.of(request.uri(), request.headers()) else {
-            let refusal = answer::no_upstream(origin.as_ref()).map(|body| busy.body(body));
-            return Box::pin(std::future::ready(Ok(refusal)));
+        let passed = match sites.of(request.uri(), request.headers()) {
+            None => Err(answer::no_upstream(request.into_parts().0, &stages.load().shared)),
+            Some(place) => match forwards[place].request(request, &self.viewer) {
+                Ok(request) => Ok(stages.load().each[place].service.clone().call(request)),
+                Err(unpassable) => Err(answer::unpassable(*unpassable, &stages.load().each[place].stack)),
+            },
         };
-        let answer = match forwards[place].request(request, &self.viewer) {
-            Ok(request) => stages.load().each[place].service.clone().call(request),
-            Err(Unpassable(detail, remedy)) => {
-                let refusal =
-                    answer::bad_request(detail, remedy, origin.as_ref()).map(|body| busy.body(body));
-                return Box::pin(std::future::ready(Ok(refusal)));
-            }
-        };
-        Box::pin(async move {
-            let response = answer::of_stack(answer.await.unwrap_or_else(|never| match never {}));
-            Ok(response.map(|body| busy.body(body)))
-        })
+        match passed {
+            Ok(answer) => Box::pin(async move {
+                let response = answer::of_stack(answer.await.unwrap_or_else(|never| match never {}));
+                Ok(response.map(|body| busy.body(body)))
+            }),
+            Err(refusal) => Box::pin(std::future::ready(Ok(refusal.map(|body| busy.body(body))))),
+        }
     }
 }

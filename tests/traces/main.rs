@@ -68,6 +68,34 @@ async fn a_request_is_in_its_callers_trace_and_so_is_what_goes_upstream() {
 }
 
 #[tokio::test]
+async fn what_is_refused_before_the_stages_is_traced_as_well() {
+    let (far, mut collector) = (Far::start().await, Collector::listen().await);
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("onelane.toml");
+    let table = |name: &str| {
+        format!("[[upstream]]\nname = \"{name}\"\nurl = \"{}\"\nhosts = [\"{name}\"]\n", far.url)
+    };
+    std::fs::write(&config, table("one") + &table("two")).expect("a file");
+    let config = config.to_str().expect("text");
+    let flags = ["--config", config, "--otlp", &collector.url, "--otlp-sample", "0"];
+    let serve = Serve::start(&far.url, &flags, &[]).await;
+    let heads = [
+        ("GET /v1/x HTTP/1.1\r\nHost: three", 404, "no upstream"),
+        ("CONNECT two:1 HTTP/1.1\r\nHost: two", 400, "forward proxies"),
+        ("OPTIONS * HTTP/1.1\r\nHost: two", 400, "no path"),
+    ];
+    for (nth, (head, status, says)) in heads.into_iter().enumerate() {
+        let (answered, told) = ask(serve.listen, &format!("{head}\r\n{PARENT}")).await;
+        assert!(answered == status && told.contains(says), "{head}: {told}");
+        let (_, span) = &collector.has(nth + 1).await[nth];
+        assert_eq!((&*hex(&span.trace_id), &*hex(&span.parent_span_id)), (TRACE, "00f067aa0ba902b7"));
+        assert_eq!(text(&span.attributes, "http.response.status_code"), Some(status.to_string()));
+        assert_eq!(text(&span.attributes, "onelane.verdict").as_deref(), Some("bad_request"));
+        assert_eq!((span.kind, names(span)), (SpanKind::Server as i32, vec!["remapped"]));
+    }
+}
+
+#[tokio::test]
 async fn of_all_that_goes_well_nothing_is_kept_and_an_error_is() {
     let (far, mut collector) = (Far::start().await, Collector::listen().await);
     let (good, bad) = (far.media().await, far.media().await);

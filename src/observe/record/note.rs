@@ -202,6 +202,14 @@ impl Note {
         }
     }
 
+    /// It is refused before it could wait for a turn.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn kept_out(&self) {
+        if let Some(trace) = &self.trace {
+            trace.passes();
+        }
+    }
+
     pub(crate) fn sent(&self) {
         let now = self.now();
         self.record().sent = Some(now);
