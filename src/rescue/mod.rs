@@ -38,9 +38,15 @@
 //! - to a blocking reload only if it satisfies it;
 //! - only in a content coding that the player takes;
 //! - never once the session was [forgotten](Store::forget).
+//!
+//! A lower media sequence than before is [not taken](Learned::Older) from the upstream either. But where nothing else comes of a
+//! playlist, each such answer no lower than the one before it and at least one higher, its encoder has begun the numbering anew: for a
+//! target duration if they end before what was given begins, for three if they do not. What is kept of the session and was not
+//! confirmed since is then dropped, since it is of the numbering before, and [what comes is taken](Learned::Renumbered).
 
 mod accept;
 mod answer;
+mod behind;
 mod coding;
 mod config;
 mod good;

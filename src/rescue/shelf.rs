@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     Accept, Good, Learned, NoRescue, Rescue,
+    behind::Behind,
     coding::Coding,
     kept::{Count, Kept},
     url::Url,
@@ -45,6 +46,8 @@ struct Place {
     highest: Option<u64>,
     /// When the upstream last gave something that was not lower.
     confirmed: Instant,
+    /// What it has given since, if that was lower.
+    behind: Option<Box<Behind>>,
     /// The playlist in each content coding that was asked for.
     forms: Vec<Kept>,
 }
@@ -79,8 +82,16 @@ impl Shelf {
 
     pub(super) fn learn(&mut self, url: &Url<'_>, good: &Good<'_>, now: Instant, bounds: &Bounds) -> Learned {
         let sequence = good.numbers.media_sequence;
-        if self.places_of(url).any(|place| place.forbids(sequence, now, bounds.max_age)) {
-            return Learned::Older;
+        let mut older = false;
+        let mut anew = None;
+        for place in self.places_of(url).filter(|place| place.forbids(sequence, now, bounds.max_age)) {
+            older = true;
+            anew = anew.max(place.fall_behind(good, now));
+        }
+        match anew {
+            Some(since) => self.begin_anew(since),
+            None if older => return Learned::Older,
+            None => {}
         }
         let place = self.places.iter().position(|place| *place.url == *url.whole);
         let coding = Coding::of(good.headers).filter(|_| {
@@ -101,7 +112,11 @@ impl Shelf {
         };
         // Blocking reloads move the plain URL on as well: they are the same playlist.
         self.places_of(url).for_each(|place| place.pass(sequence, now));
-        if self.make_room(url, bounds.room) { learned } else { Learned::NotKept }
+        match (self.make_room(url, bounds.room), learned) {
+            (false, _) => Learned::NotKept,
+            (true, Learned::New) if anew.is_some() => Learned::Renumbered,
+            (true, learned) => learned,
+        }
     }
 
     /// # Errors
@@ -163,6 +178,11 @@ impl Shelf {
         places + self.places.iter().map(Place::weight).sum::<usize>()
     }
 
+    /// Drops what is of the numbering before: the media playlists that were not confirmed since.
+    fn begin_anew(&mut self, since: Instant) {
+        self.places.retain(|place| place.highest.is_none() || place.confirmed >= since);
+    }
+
     fn add(&mut self, place: Place) -> usize {
         self.places.reserve_exact(1);
         self.places.push(place);
@@ -201,6 +221,7 @@ impl Place {
             directed: url.directed(),
             highest: None,
             confirmed: now,
+            behind: None,
             forms: Vec::new(),
         }
     }
@@ -226,9 +247,17 @@ impl Place {
         lower && now.saturating_duration_since(self.confirmed) <= max_age
     }
 
+    /// Notes a step back: since when the numbering is another, if it is one more of many.
+    fn fall_behind(&mut self, good: &Good<'_>, now: Instant) -> Option<Instant> {
+        let behind = Behind::after(self.behind.as_deref().copied(), &good.numbers, now);
+        self.behind = Some(Box::new(behind));
+        behind.begun_anew(self.highest?, good.numbers.target_duration?, now)
+    }
+
     /// Notes the media sequence that the upstream is at, and drops the forms that are of another.
     fn pass(&mut self, sequence: Option<u64>, now: Instant) {
         self.confirmed = now;
+        self.behind = None;
         if sequence.is_some() {
             self.highest = sequence;
         }
@@ -239,6 +268,7 @@ impl Place {
     fn weight(&self) -> usize {
         let forms = self.forms.capacity() * size_of::<Kept>()
             + self.forms.iter().map(|kept| kept.weight).sum::<usize>();
-        self.url.len() + forms + 2 * super::ALLOCATION
+        let behind = self.behind.as_ref().map_or(0, |_| size_of::<Behind>() + super::ALLOCATION);
+        self.url.len() + forms + behind + 2 * super::ALLOCATION
     }
 }

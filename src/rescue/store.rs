@@ -93,7 +93,8 @@ impl Store {
     /// Takes in what the upstream answered to a `GET` for `uri` with 200. Path and query of `uri` count, delivery
     /// directives included.
     ///
-    /// A playlist of a lower media sequence than before is not taken, unless what is kept is too old to be given.
+    /// A playlist of a lower media sequence than before is not taken, unless what is kept is too old to be given or the
+    /// numbering has begun anew, as the [module](super) tells.
     pub fn learn(&self, session: &SessionKey, uri: &Uri, good: &Good<'_>, now: Instant) -> Learned {
         if self.off {
             return Learned::NotKept;
@@ -428,6 +429,66 @@ mod tests {
         );
         assert_eq!(scene.rescue(URL), Ok(Answer::live(0).bytes()));
         assert_eq!(scene.learn(URL, &Answer::live(1)), Learned::Changed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_numbering_that_begins_anew_is_told_from_a_stale_answer() {
+        // Of windows of 3 and of 10 segments of 6 s: what the upstream says, each a while after the one before.
+        use Learned::{Changed, Older, Renumbered, Unchanged};
+        for (what, segments, highest, answers) in [
+            ("a restart", 3, 700, &[(3, 0, Older), (3, 0, Older), (3, 1, Renumbered), (3, 1, Unchanged)][..]),
+            ("and with a slow player", 3, 700, &[(6, 0, Older), (6, 1, Renumbered), (6, 2, Changed)]),
+            ("too soon to tell", 3, 700, &[(3, 0, Older), (1, 0, Older), (3, 1, Older), (3, 1, Renumbered)]),
+            ("one that stands still", 3, 700, &[(6, 9, Older), (20, 9, Older), (20, 9, Older)]),
+            ("one that goes back", 3, 700, &[(6, 9, Older), (6, 8, Older), (6, 7, Older)]),
+            ("now and then", 3, 700, &[(6, 8, Older), (6, 701, Changed), (6, 9, Older), (3, 702, Changed)]),
+            ("just behind, it catches up", 3, 12, &[(6, 10, Older), (6, 11, Older), (6, 12, Unchanged)]),
+            (
+                "behind by less than the window",
+                10,
+                30,
+                &[(6, 23, Older), (6, 24, Older), (6, 25, Older), (6, 26, Renumbered)],
+            ),
+        ] {
+            let scene = Scene::new(Config::default());
+            let answer = |sequence| Answer { segments, ..Answer::live(sequence) };
+            scene.learn(URL, &answer(highest));
+            for (nth, (after, sequence, learned)) in answers.iter().enumerate() {
+                advance(secs(*after)).await;
+                assert_eq!(scene.learn(URL, &answer(*sequence)), *learned, "{what}: {nth}");
+                let given = if *learned == Older { None } else { Some(answer(*sequence).bytes()) };
+                assert!(given.is_none_or(|given| scene.rescue(URL) == Ok(given)), "{what}: {nth}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_numbering_begins_anew_for_the_whole_session() {
+        let scene = Scene::new(Config::default());
+        let (audio, reload) = (URL.replace("0.m3u8", "1.m3u8"), format!("{URL}?_HLS_msn=703"));
+        let master = "/v1/master/acct/Demo/index.m3u8?aws.sessionId=s";
+        for (url, sequence) in [(URL, 700), (&reload, 701), (&audio, 700)] {
+            scene.learn(url, &Answer::live(sequence));
+        }
+        scene.learn(master, &Answer::of("master"));
+        for (sequence, learned) in [(0, Learned::Older), (1, Learned::Renumbered)] {
+            advance(secs(6)).await;
+            assert_eq!(scene.learn(URL, &Answer::live(sequence)), learned);
+        }
+        assert_eq!(scene.rescue(&audio), Err(NoRescue::Unknown), "it is of the numbering before");
+        assert_eq!(scene.rescue(&reload), Err(NoRescue::Blocking), "701 is gone");
+        assert_eq!(scene.learn(&audio, &Answer::live(1)), Learned::New, "at once");
+        assert_eq!(scene.rescue(master), Ok(Bytes::from_static(b"master")));
+        assert_eq!(scene.learn(URL, &Answer::live(0)), Learned::Older, "no lower than what was given since");
+
+        // One that goes on meanwhile has a numbering of its own.
+        scene.learn(URL, &Answer::live(50));
+        for (sequence, learned) in [(0, Learned::Older), (1, Learned::Renumbered)] {
+            advance(secs(6)).await;
+            scene.learn(&audio, &Answer::live(9 + sequence));
+            assert_eq!(scene.learn(URL, &Answer::live(sequence)), learned);
+        }
+        assert_eq!(scene.rescue(&audio), Ok(Answer::live(10).bytes()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ mod lease;
 mod levels;
 mod meters;
 pub mod metrics;
+mod numbering;
 mod pulse;
 mod recent;
 #[cfg(feature = "otlp")]
@@ -30,6 +31,7 @@ pub(crate) use self::{
     lease::{lease_bypassed, lease_down, lease_failed, lease_granted, lease_lost, lease_up},
     levels::{Levels, OwnLevels},
     meters::{Meters, Name},
+    numbering::renumbered,
     pulse::Pulse,
     recent::{Recent, What},
 };

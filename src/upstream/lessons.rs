@@ -162,10 +162,12 @@ impl Lessons {
                     }
                     _ => None,
                 };
-                if let Some(good) = good
-                    && self.store.learn(key, uri, &good, now) == Learned::Older
-                {
-                    return Some(Judgement { flaw: Some(Flaw::Older), ..Verdict::NotPlaylist.into() });
+                match good.map(|good| self.store.learn(key, uri, &good, now)) {
+                    Some(Learned::Older) => {
+                        return Some(Judgement { flaw: Some(Flaw::Older), ..Verdict::NotPlaylist.into() });
+                    }
+                    Some(Learned::Renumbered) => telemetry::renumbered(key, uri),
+                    _ => {}
                 }
                 self.marks.clear(key);
             }

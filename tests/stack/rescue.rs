@@ -106,6 +106,37 @@ async fn a_rescue_can_be_read_by_the_page_that_asks_whoever_asked_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stale_playlist_is_bridged_and_a_restart_of_the_numbering_is_not() {
+    let (players, mut far) = stack(Config::default());
+    let target = media(1, 0);
+    players.learn(&mut far, &target, 700).await;
+    // One answer of a node that is behind.
+    advance(secs(6)).await;
+    let player = players.getting(&target);
+    far.asked().await.playlist(690);
+    got(player).await.is_rescue(700, "not_playlist", 6);
+    players.learn(&mut far, &target, 701).await;
+
+    // The encoder begins anew; a player asks every three seconds.
+    let began = Instant::now();
+    for nth in 0..=4 {
+        advance(secs(3)).await;
+        let player = players.getting(&target);
+        far.asked().await.playlist(nth / 2);
+        let answer = got(player).await;
+        match nth {
+            0..=1 => answer.is_rescue(701, "not_playlist", began.elapsed().as_secs()),
+            2..=3 => answer.is_playlist(1),
+            _ => answer.is_playlist(2),
+        }
+    }
+    // It is what a failure is bridged with from now on.
+    let player = players.getting(&target);
+    far.asked().await.bad_gateway();
+    got(player).await.is_rescue(2, "origin_broken", 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_failure_that_may_pass_is_bridged_and_no_other() {
     let (players, mut far) = stack(Config::default());
     for (nth, (status, body, reason)) in [
