@@ -93,6 +93,8 @@ pub struct Sidecar {
     hand_over: Option<HandOver>,
     tracing: Option<Tracing>,
     reload: Reload,
+    /// Those that wait to serve, if they are to.
+    threads: Option<Threads>,
 }
 
 /// Runs `onelane serve` until a signal ends it. At SIGHUP and at `POST /reload` of the admin port `again` reads the settings
@@ -130,7 +132,7 @@ async fn serve(
     let mut stop = pin!(stop);
     let ready = tokio::select! {
         biased;
-        ready = Sidecar::ready(config) => ready,
+        ready = Sidecar::ready(config, true) => ready,
         () = stop.as_mut() => {
             info!("told to stop before it served");
             return ExitCode::SUCCESS;
@@ -158,6 +160,10 @@ async fn serve(
     }
 }
 
+fn start(threads: usize, listener: &TcpListener) -> Result<Threads, Error> {
+    Threads::start(threads, listener).map_err(|error| Error::threads(threads, error))
+}
+
 // === impl Sidecar ===
 
 impl Sidecar {
@@ -169,17 +175,17 @@ impl Sidecar {
     /// does not answer where [`Config::require_upstream`] wants it to, or the files of TLS are not what they should be, or MediaTailor's API
     /// does not say within 10 s what a playback configuration is that the settings name.
     pub async fn bind(config: Config) -> Result<Self, Error> {
-        let (sidecar, predecessor) = Self::ready(config).await?;
+        let (sidecar, predecessor) = Self::ready(config, false).await?;
         Predecessor::finished(predecessor).await;
         Ok(sidecar)
     }
 
-    /// The same, with the process that still serves, where the ports are one's.
+    /// The same, with threads of its own if it is to have them, and with the process that still serves, where the ports are one's.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future gives back what it has; the process that still serves goes on.
-    async fn ready(config: Config) -> Result<(Self, Option<Predecessor>), Error> {
+    async fn ready(config: Config, threaded: bool) -> Result<(Self, Option<Predecessor>), Error> {
         let tls = Tls::load(&config)?;
         let config = config.asked().await?;
         let inherited = match &config.hand_over {
@@ -207,6 +213,7 @@ impl Sidecar {
         if let (true, Some(leases)) = (config.lease_required, proxy.layer().leases()) {
             leases.tried().await.map_err(|why| Error::no_lease(&why))?;
         }
+        let threads = threaded.then(|| start(config.threads, &ports.listen)).transpose()?;
         let hand_over = match &config.hand_over {
             Some(path) => Some(HandOver::at(path, &ports)?),
             None => None,
@@ -214,7 +221,7 @@ impl Sidecar {
         let Ports { listen: listener, admin } = ports;
         let reload = Reload::new(config.clone(), proxy.clone(), tls.clone(), None);
         // Last the predecessor is told, since from here on nothing can fail.
-        Ok((Self { config, listener, admin, proxy, tls, hand_over, tracing, reload }, predecessor))
+        Ok((Self { config, listener, admin, proxy, tls, hand_over, tracing, reload, threads }, predecessor))
     }
 
     /// Lets `POST /reload` of the admin port read the settings again by `again`, which says in one line what is wrong with them.
@@ -252,7 +259,7 @@ impl Sidecar {
     /// Dropping the future is a stop that nobody waits for: open requests are finished in the background.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         let listen = self.local_addr();
-        let Self { config, listener, admin, proxy, tls, hand_over, tracing, reload } = self;
+        let Self { config, listener, admin, proxy, tls, hand_over, tracing, reload, .. } = self;
         let ends = Ends { hand_over, tracing };
         let door = Door::new(&config, tls);
         let _closed = door.close_on_drop();
@@ -276,12 +283,14 @@ impl Sidecar {
     /// Dropping the future ends everything at once.
     pub async fn run_threads(self, stop: impl Future<Output = ()>) -> Result<bool, Error> {
         let listen = self.local_addr();
-        let Self { config, listener, admin, proxy, tls, hand_over, tracing, reload } = self;
+        let Self { config, listener, admin, proxy, tls, hand_over, tracing, reload, threads } = self;
         let ends = Ends { hand_over, tracing };
         let door = Door::new(&config, tls);
         let _closed = door.close_on_drop();
-        let _threads = Threads::start(config.threads, listener, &door, &proxy)
-            .map_err(|error| Error::threads(config.threads, error))?;
+        let mut threads = threads.map_or_else(|| start(config.threads, &listener), Ok)?;
+        threads.serve(&door, &proxy);
+        // They have it, and close it before the draining.
+        drop(listener);
         Ok(attend(&reload, (listen, admin), ends, &door, &proxy, stop).await)
     }
 }

@@ -1,6 +1,6 @@
-use std::{io, thread};
+use std::{io, os::fd::AsFd as _, thread};
 
-use tokio::{net::TcpListener, runtime};
+use tokio::{net::TcpListener, runtime, sync::oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::error;
 
@@ -12,24 +12,27 @@ use super::{listen::Door, proxy::Proxy};
 /// only thing that they share.
 #[derive(Debug)]
 pub(super) struct Threads {
+    waiting: Vec<oneshot::Sender<(Door, Proxy)>>,
     _end: DropGuard,
 }
 
 // === impl Threads ===
 
 impl Threads {
-    /// Starts them. They take connections until the door is closed, and run on until this is dropped.
-    pub(super) fn start(count: usize, listener: TcpListener, door: &Door, proxy: &Proxy) -> io::Result<Self> {
-        let listener = listener.into_std()?;
+    /// Starts them, with all that the machine has to give for it. They wait to be told to serve, and end when this is
+    /// dropped.
+    pub(super) fn start(count: usize, listener: &TcpListener) -> io::Result<Self> {
         let end = CancellationToken::new();
         // From the start: if one cannot be started, the others end.
-        let threads = Self { _end: end.clone().drop_guard() };
+        let mut threads = Self { waiting: Vec::new(), _end: end.clone().drop_guard() };
         for n in 0..count {
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-            let (listener, door, proxy) = (listener.try_clone()?, door.clone(), proxy.anew());
+            let listener = std::net::TcpListener::from(listener.as_fd().try_clone_to_owned()?);
+            let (serve, served) = oneshot::channel::<(Door, Proxy)>();
             let end = end.clone();
             thread::Builder::new().name(format!("onelane-{n}")).spawn(move || {
                 runtime.block_on(async {
+                    let Ok((door, proxy)) = served.await else { return };
                     match TcpListener::from_std(listener) {
                         Ok(listener) => door.serve(&listener, &proxy).await,
                         Err(error) => error!(%error, "a thread cannot take connections"),
@@ -38,7 +41,15 @@ impl Threads {
                     end.cancelled().await;
                 });
             })?;
+            threads.waiting.push(serve);
         }
         Ok(threads)
+    }
+
+    /// Has them take connections, until the door is closed.
+    pub(super) fn serve(&mut self, door: &Door, proxy: &Proxy) {
+        for thread in self.waiting.drain(..) {
+            let _has_ended = thread.send((door.clone(), proxy.anew()));
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use tokio::net::UnixListener;
+use tokio::{net::UnixListener, process::Command};
 
 use crate::{
     far::Far,
@@ -127,6 +127,28 @@ async fn one_that_cannot_start_takes_nothing() {
     flags.extend(after.iter().map(String::as_str));
     let (code, told) = output(&flags).await;
     assert_eq!(code, Some(69), "{told}");
+    old.line_with("a process that was to take over ended before it was ready").await;
+    plays(&old, &mut far, "still the old one").await;
+    let next = start(&far.url(), &after).await;
+    assert_eq!(old.ended().await.code(), Some(0));
+    plays(&next, &mut far, "the new one").await;
+}
+
+#[tokio::test]
+async fn one_that_gets_no_threads_takes_nothing() {
+    let mut far = Far::listen().await;
+    let place = Place::new();
+    let mut old = Serve::start(&far.url(), &["--hand-over", place.path()]).await;
+    let after = place.after(&old);
+    // Enough files for the process itself.
+    let script = format!(
+        "ulimit -n 64; exec {} serve --upstream http://127.0.0.1:9 --threads 100 {}",
+        env!("CARGO_BIN_EXE_onelane"),
+        after.join(" ")
+    );
+    let output = within(Command::new("sh").args(["-c", &script]).output()).await.expect("it starts");
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert_eq!((output.status.code(), told.lines().count()), (Some(70), 1), "{told}");
     old.line_with("a process that was to take over ended before it was ready").await;
     plays(&old, &mut far, "still the old one").await;
     let next = start(&far.url(), &after).await;
