@@ -1,4 +1,5 @@
 use std::{
+    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -26,8 +27,8 @@ pub(crate) struct Meters {
     request_seconds: ByKind,
     lane_wait_seconds: ByKind,
     exchange_seconds: ByKind,
-    requests: DashMap<(Name, Kind, Status), Counter>,
-    exchanges: DashMap<(Kind, Status), Counter>,
+    requests: Counters,
+    exchanges: Counters,
     attached: Counter,
     abandoned: Counter,
     names: Mutex<Vec<Arc<str>>>,
@@ -38,8 +39,12 @@ pub(crate) struct Meters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Name(u8);
 
-/// Zero stands for what never came.
-type Status = u16;
+/// By what their labels say, in one number.
+type Counters = DashMap<u32, Counter, BuildHasherDefault<Spread>>;
+
+/// For numbers that nobody chooses: without a secret, and so for a tenth of what SipHash takes.
+#[derive(Debug, Default)]
+struct Spread(u64);
 
 /// Of a kind that never came there is nothing to show.
 struct ByKind {
@@ -61,8 +66,8 @@ impl Meters {
             request_seconds: ByKind::new(REQUEST_SECONDS),
             lane_wait_seconds: ByKind::new(LANE_WAIT_SECONDS),
             exchange_seconds: ByKind::new(EXCHANGE_SECONDS),
-            requests: DashMap::new(),
-            exchanges: DashMap::new(),
+            requests: Counters::default(),
+            exchanges: Counters::default(),
             attached: counter!(ATTACHED),
             abandoned: counter!(ABANDONED),
             names: Mutex::default(),
@@ -112,7 +117,7 @@ impl Meters {
     /// A player has its answer, or has gone without.
     pub(crate) fn request(&self, name: Name, kind: Kind, status: Option<StatusCode>, took: Duration) {
         Pulse::get().request(status);
-        let key = (name, kind, status.map_or(0, |status| status.as_u16()));
+        let key = labels(name, kind, status);
         if status.is_some() {
             self.request_seconds.of(kind).record(took);
         }
@@ -141,7 +146,7 @@ impl Meters {
             Pulse::get().exchange(waited, took);
         }
         self.exchange_seconds.of(kind).record(took);
-        let key = (kind, status.map_or(0, |status| status.as_u16()));
+        let key = labels(Name::NONE, kind, status);
         if let Some(counter) = self.exchanges.get(&key) {
             return counter.increment(1);
         }
@@ -175,6 +180,33 @@ impl Meters {
     }
 }
 
+/// No status stands for what never came.
+fn labels(Name(name): Name, kind: Kind, status: Option<StatusCode>) -> u32 {
+    let status = status.map_or(0, |status| status.as_u16());
+    u32::from(name) << 24 | (kind as u32) << 16 | u32::from(status)
+}
+
+// === impl Spread ===
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        // Not used: the keys are numbers. Right all the same.
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    /// Every bit of the number changes bits at both ends, where maps look.
+    fn write_u32(&mut self, number: u32) {
+        let spread = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = spread ^ spread >> 32;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 // === impl Name ===
 
 impl Name {
@@ -202,6 +234,25 @@ mod tests {
     #[test]
     fn every_kind_has_its_place() {
         assert_eq!(Kind::Other as usize, KINDS - 1, "the last of them");
+    }
+
+    #[test]
+    fn labels_are_told_apart_and_spread() {
+        let mut hashes = std::collections::HashSet::new();
+        let (mut low, mut high) = (hashes.clone(), hashes.clone());
+        for name in 0..=u8::MAX {
+            for kind in [Kind::Media, Kind::Other] {
+                for status in [None, Some(StatusCode::OK), Some(StatusCode::NOT_FOUND)] {
+                    let mut hash = Spread::default();
+                    hash.write_u32(labels(Name(name), kind, status));
+                    let hash = hash.finish();
+                    assert!(hashes.insert(hash), "{name} {kind:?} {status:?}");
+                    low.insert(hash & 0xff);
+                    high.insert(hash >> 56);
+                }
+            }
+        }
+        assert!(low.len() > 200 && high.len() > 200, "{} {}", low.len(), high.len());
     }
 
     #[test]
