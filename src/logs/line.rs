@@ -42,6 +42,11 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
+/// Looks at all of them, since to stop early takes longer.
+fn any(bytes: &[u8], such: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(false, |any, byte| any | such(*byte))
+}
+
 // === impl Line ===
 
 impl<S, N> FormatEvent<S, N> for Line
@@ -138,6 +143,12 @@ impl Fields<'_> {
     /// no quote (RFC 8259 section 7).
     fn made_plain(&mut self, from: usize) {
         let json = self.format == Format::Json;
+        // Nearly all are plain, which a look at the bytes tells: U+0080 to U+009F begin with 0xc2.
+        let may_have_to_go =
+            |byte: u8| byte < b' ' || matches!(byte, 0x7f | 0xc2) || json && matches!(byte, b'"' | b'\\');
+        if !any(&self.line.as_bytes()[from..], may_have_to_go) {
+            return;
+        }
         let must_go = |char: char| char.is_control() || json && matches!(char, '"' | '\\');
         if !self.line[from..].contains(must_go) {
             return;
@@ -183,9 +194,9 @@ impl Visit for Fields<'_> {
 
     fn record_str(&mut self, field: &Field, value: &str) {
         self.name(field);
-        let as_it_is = |byte: u8| (b' '..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
+        let is_odd = |byte: u8| !(b' '..0x7f).contains(&byte) || matches!(byte, b'"' | b'\\');
         match self.format {
-            Format::Text if !value.bytes().all(as_it_is) => self.put(format_args!("{value:?}")),
+            Format::Text if any(value.as_bytes(), is_odd) => self.put(format_args!("{value:?}")),
             _ => self.quoted(|fields| fields.line.push_str(value)),
         }
     }
@@ -282,6 +293,15 @@ mod tests {
         let line = logged(Format::Text);
         assert!(line.ends_with('\n') && line.trim_end().chars().all(|char| !char.is_control()), "{line:?}");
         let said = line.split_once("  WARN onelane::exchange: exchange session=0123… kind=\"media\" odd=");
+        // Control characters beyond ASCII, and their neighbours.
+        for (text, plain) in [("\u{7f}\u{80}\u{9f}", false), ("\u{a0}é¿…", true)] {
+            let mut line = String::new();
+            let mut fields = Fields { format: Format::Text, line: &mut line };
+            fields.put(format_args!("{text}"));
+            fields.made_plain(0);
+            assert_eq!(line == text, plain, "{line}");
+            assert!(line.chars().all(|char| !char.is_control()), "{line:?}");
+        }
         assert!(
             said.is_some_and(|(_, rest)| rest.contains(" wait_ms=0.132 ") && rest.contains(" yes=true")),
             "{line}"
