@@ -135,12 +135,12 @@ impl<S> Observe<S> {
     }
 
     /// Where it is written down what becomes of a request, if it is.
-    fn note(&self, named: &Extracted, head: &mut Parts) -> Option<Note> {
+    fn note(&self, at: Instant, named: &Extracted, head: &mut Parts) -> Option<Note> {
         let upstream = self.upstream.as_ref();
         let recorded = self.recorder.as_ref().zip(named.key());
-        let note = recorded.map(|(recorder, key)| recorder.begin(key, upstream, named.kind, &head.uri));
+        let note = recorded.map(|(recorder, key)| recorder.begin(at, key, upstream, named.kind, &head.uri));
         match &self.traces {
-            Some(traces) => Some(traces.begin(note, named, upstream, head)),
+            Some(traces) => Some(traces.begin(at, note, named, upstream, head)),
             None => note,
         }
     }
@@ -161,11 +161,12 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let named = Extracted::of(&head, &MediaTailor::new());
-        let note = self.note(&named, &mut head);
+        let at = Instant::now();
+        let note = self.note(at, &named, &mut head);
         if let Some(note) = &note {
             head.extensions.insert(note.clone());
         }
-        let seen = Seen::of(named, note, &head.uri, self.upstream.as_ref());
+        let seen = Seen::of(at, named, note, &head.uri, self.upstream.as_ref());
         ObserveFuture { answer: self.inner.call(Request::from_parts(head, body)), seen }
     }
 }
@@ -189,7 +190,7 @@ where
 // === impl Seen ===
 
 impl Seen {
-    fn of(named: Extracted, note: Option<Note>, uri: &Uri, upstream: Option<&Arc<str>>) -> Self {
+    fn of(at: Instant, named: Extracted, note: Option<Note>, uri: &Uri, upstream: Option<&Arc<str>>) -> Self {
         let scope = named.key().map(SessionKey::scope_id);
         let whose = match scope.and_then(|scope| Meters::get().known(scope)) {
             Some(name) => Whose::Known(name),
@@ -198,15 +199,16 @@ impl Seen {
         };
         let Extracted { kind, session } = named;
         let key = session.ok().flatten();
-        Self { whose, key, kind, at: Instant::now(), note, counted: false }
+        Self { whose, key, kind, at, note, counted: false }
     }
 
     fn answered<B>(&mut self, answer: Option<&Response<B>>) {
         let status = answer.map(Response::status);
-        self.count(status);
+        let now = Instant::now();
+        self.count(now, status);
         let Some(answer) = answer else { return };
         if let Some(note) = &self.note {
-            note.answered(answer.status(), answer.headers());
+            note.answered(now, answer.status(), answer.headers());
         }
         // Errors alone are looked at: it is they that are made here.
         if answer.status().as_u16() >= 400
@@ -217,7 +219,7 @@ impl Seen {
         }
     }
 
-    fn count(&mut self, status: Option<StatusCode>) {
+    fn count(&mut self, now: Instant, status: Option<StatusCode>) {
         self.counted = true;
         let meters = Meters::get();
         let name = match &self.whose {
@@ -229,16 +231,17 @@ impl Seen {
                 meters.name(*scope, configuration, upstream.clone())
             }
         };
-        meters.request(name, self.kind, status, self.at.elapsed());
+        meters.request(name, self.kind, status, now - self.at);
     }
 }
 
 impl Drop for Seen {
     fn drop(&mut self) {
         if !self.counted {
-            self.count(None);
+            let now = Instant::now();
+            self.count(now, None);
             if let Some(note) = &self.note {
-                note.left();
+                note.left(now);
             }
         }
     }

@@ -147,15 +147,16 @@ impl Passing {
     fn log<B>(&self, answer: Option<Result<&Response<B>, &Error>>) {
         let (response, error) = (answer.and_then(Result::ok), answer.and_then(Result::err));
         let (status, abandoned) = (response.map(Response::status), answer.is_none());
+        let now = Instant::now();
         if let Some(note) = &self.note {
-            note.ended(status, error.map(|error| Verdict::of_error(error)), abandoned);
+            note.ended(now, status, error.map(|error| Verdict::of_error(error)), abandoned);
         }
         telemetry::Exchange {
             key: self.key.as_ref(),
             kind: self.kind,
             uri: &self.uri,
             waited: None,
-            upstream: self.at.elapsed(),
+            upstream: now - self.at,
             status,
             request_id: response.and_then(|response| response.headers().get(telemetry::REQUEST_ID)),
             attached: 0,

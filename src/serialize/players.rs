@@ -64,8 +64,8 @@ impl Players {
     pub(super) fn send(&mut self) -> bool {
         let wanted = self.exchange.send();
         self.sent = wanted.then(Instant::now);
-        if let Some(note) = self.exchange.note().filter(|_| wanted) {
-            note.sent();
+        if let (Some(note), Some(sent)) = (self.exchange.note(), self.sent) {
+            note.sent(sent);
         }
         wanted
     }
@@ -116,17 +116,18 @@ impl Drop for Players {
         let (Some(sent), Some(outcome)) = (self.sent, &self.outcome) else {
             return;
         };
+        let ended = Instant::now();
         Flights::get().ended(outcome.audience.abandoned);
         if let Some(note) = self.exchange.note() {
             let failed = outcome.error.as_ref().map(|error| Verdict::of_error(error));
-            note.ended(outcome.status, failed, outcome.audience.abandoned);
+            note.ended(ended, outcome.status, failed, outcome.audience.abandoned);
         }
         telemetry::Exchange {
             key: Some(&self.asked.key),
             kind: self.asked.kind,
             uri: &self.uri,
             waited: Some(sent - self.asked.at),
-            upstream: sent.elapsed(),
+            upstream: ended - sent,
             status: outcome.status,
             request_id: outcome.request_id.as_ref(),
             attached: outcome.audience.attached,

@@ -7,7 +7,11 @@ use dashmap::{DashMap, Entry};
 use http::{HeaderName, HeaderValue, Method, Uri, request::Parts};
 
 use super::exchange::{Exchange, Watcher};
-use crate::{lane::Headcount, observe::record::Note, session::SessionKey};
+use crate::{
+    lane::Headcount,
+    observe::record::Note,
+    session::{Hashed, SessionKey},
+};
 
 /// Whether an answer may depend on this header, besides method and URL.
 fn is_negotiation(name: &HeaderName) -> bool {
@@ -47,10 +51,6 @@ pub(super) struct Identity {
     /// The request's headers that the answer may depend on, in the order in which they came.
     negotiation: Vec<(HeaderName, HeaderValue)>,
 }
-
-/// For keys that are hashes already, made with a secret of this process.
-#[derive(Debug, Default)]
-struct Hashed(u64);
 
 /// How a request came in.
 #[derive(Debug)]
@@ -160,25 +160,6 @@ impl Hash for Identity {
         for (_, value) in &self.negotiation {
             state.write(value.as_bytes());
         }
-    }
-}
-
-// === impl Hashed ===
-
-impl Hasher for Hashed {
-    fn write(&mut self, bytes: &[u8]) {
-        // Not used: the keys are numbers. Right all the same.
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

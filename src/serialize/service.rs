@@ -105,7 +105,7 @@ where
                 let key = session.ok().flatten();
                 let note: Option<Note> = head.extensions.get().cloned();
                 if let Some(note) = &note {
-                    note.passes();
+                    note.passes(at);
                 }
                 let passing = Passing { key, kind, uri: head.uri.clone(), at, note, answered: false };
                 let request = Request::from_parts(head, body);

@@ -5,6 +5,8 @@ use std::{
 
 use uuid::Uuid;
 
+use super::hex::hex;
+
 /// The longest session id that is taken for one, in bytes.
 const LONGEST: usize = 128;
 
@@ -164,7 +166,12 @@ fn is_token(byte: u8) -> bool {
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Repr::Uuid(uuid) => write!(f, "{:08x}…", uuid.as_fields().0),
+            Repr::Uuid(uuid) => {
+                f.write_str(
+                    str::from_utf8(&hex::<4, SHOWN>(uuid.as_fields().0.to_be_bytes())).unwrap_or_default(),
+                )?;
+                f.write_str("…")
+            }
             // Only ASCII gets in, so a byte is a character.
             Repr::Token(text) if text.len() > SHOWN => write!(f, "{}…", &text[..SHOWN]),
             Repr::Token(text) => f.write_str(text),

@@ -19,12 +19,17 @@
 //! ```
 
 mod extract;
+mod hashed;
+mod hex;
 mod id;
 mod name;
 mod route;
 #[cfg(any(feature = "sidecar", feature = "otlp"))]
 mod shown;
 
+pub(crate) use self::hashed::{Hashed, HashedKey};
+#[cfg(feature = "otlp")]
+pub(crate) use self::hex::hex;
 #[cfg(any(feature = "sidecar", feature = "otlp"))]
 pub(crate) use self::shown::ShownPath;
 pub use self::{

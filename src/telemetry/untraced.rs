@@ -3,8 +3,12 @@
 use std::{fmt, sync::Arc};
 
 use http::request::Parts;
+use tokio::time::Instant;
 
-use crate::{observe::record::Note, session::Extracted};
+use crate::{
+    observe::record::{Note, Noted},
+    session::Extracted,
+};
 
 /// Nobody has one.
 #[derive(Debug, Clone)]
@@ -26,7 +30,14 @@ impl Traces {
         match *self {}
     }
 
-    pub(crate) fn begin(&self, _: Option<Note>, _: &Extracted, _: Option<&Arc<str>>, _: &mut Parts) -> Note {
+    pub(crate) fn begin(
+        &self,
+        _: Instant,
+        _: Option<Note>,
+        _: &Extracted,
+        _: Option<&Arc<str>>,
+        _: &mut Parts,
+    ) -> Note {
         match *self {}
     }
 }
@@ -35,6 +46,10 @@ impl Traces {
 
 impl Trace {
     pub(crate) fn id(&self) -> TraceId {
+        match *self {}
+    }
+
+    pub(crate) fn noted(&self) -> &Noted {
         match *self {}
     }
 

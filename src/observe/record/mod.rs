@@ -5,9 +5,14 @@
 //! A note stands in the recorder from its beginning, so that a request which still waits can be looked at as well.
 
 mod attempt;
+mod jots;
 mod note;
+mod noted;
 mod recorder;
+mod text;
+mod tried;
 
+pub(crate) use self::noted::Noted;
 pub use self::{
     attempt::Attempt,
     note::{Answer, Ending, Note, Record},

@@ -1,15 +1,16 @@
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use http::{Extensions, HeaderMap, Response, StatusCode, Uri};
+use http::{Extensions, HeaderMap, HeaderName, Response, StatusCode};
 use tokio::time::Instant;
 
-use super::Attempt;
+use super::{
+    Attempt, Noted,
+    jots::{Answered, Ended, LONGEST_NAME},
+    tried::Tried,
+};
 use crate::{
     remap::REASON,
     rescue::RESCUE,
@@ -20,10 +21,14 @@ use crate::{
 
 /// What is written down of one request. A clone is the same note.
 #[derive(Debug, Clone)]
-pub struct Note {
-    noted: Arc<Noted>,
-    /// Of what it becomes the spans, once nobody has it any more. The recorder's has none.
-    trace: Option<Arc<Trace>>,
+pub struct Note(Held);
+
+#[derive(Debug, Clone)]
+enum Held {
+    Recorded(Arc<Noted>),
+    /// Of this it becomes the spans, once nobody has it any more. The recorder has what is noted alone.
+    #[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "without the feature there is no trace"))]
+    Traced(Arc<Trace>),
 }
 
 /// What there is to read of a [`Note`] by now. All times count from the request's beginning.
@@ -90,65 +95,18 @@ pub struct Answer {
     pub reason: Option<Verdict>,
 }
 
-#[derive(Debug)]
-struct Noted {
-    since: Instant,
-    /// What all notes of the recorder take.
-    bytes: Arc<AtomicUsize>,
-    record: Mutex<Record>,
-}
-
-/// The longest name of a playlist that is kept, in bytes.
-const LONGEST_NAME: usize = 64;
-
-/// The most attempts of one exchange that are kept.
-const MOST_ATTEMPTS: usize = 8;
-
 // === impl Note ===
 
 impl Note {
-    pub(super) fn new(
-        number: u64,
-        upstream: Option<Arc<str>>,
-        kind: Kind,
-        uri: &Uri,
-        bytes: Arc<AtomicUsize>,
-    ) -> Self {
-        let name = uri.path().rsplit('/').next().unwrap_or_default();
-        // What stands in a tracking URL may be a secret.
-        let name = if kind == Kind::Tracking { "" } else { name };
-        let record = Record {
-            number,
-            began: SystemTime::now(),
-            age: Duration::ZERO,
-            upstream,
-            kind,
-            playlist: name.get(..name.len().min(LONGEST_NAME)).unwrap_or_default().into(),
-            sent: None,
-            attempts: Vec::new(),
-            attempts_left_out: 0,
-            ending: None,
-            attached_to: None,
-            attached: 0,
-            shielded: None,
-            answer: None,
-            left: None,
-        };
-        bytes.fetch_add(record.bytes(), Ordering::Relaxed);
-        let noted = Noted { since: Instant::now(), bytes, record: Mutex::new(record) };
-        Self { noted: Arc::new(noted), trace: None }
+    /// One that a recorder has.
+    pub(super) fn recorded(noted: Arc<Noted>) -> Self {
+        Self(Held::Recorded(noted))
     }
 
-    /// One that is in no recorder.
+    /// One with a trace, which goes on for as long as this is held.
     #[cfg(feature = "otlp")]
-    pub(crate) fn alone(upstream: Option<Arc<str>>, kind: Kind, uri: &Uri, bytes: Arc<AtomicUsize>) -> Self {
-        Self::new(0, upstream, kind, uri, bytes)
-    }
-
-    /// The same, with a trace that goes on for as long as this is held.
-    #[cfg(feature = "otlp")]
-    pub(crate) fn traced(self, trace: Arc<Trace>) -> Self {
-        Self { trace: Some(trace), ..self }
+    pub(crate) fn traced(trace: Arc<Trace>) -> Self {
+        Self(Held::Traced(trace))
     }
 
     /// The trace that a request is part of, if there is one, by its extensions.
@@ -159,45 +117,37 @@ impl Note {
 
     /// The trace that the request is part of, if there is one.
     pub(crate) fn trace_id(&self) -> Option<TraceId> {
-        self.trace.as_deref().map(Trace::id)
+        self.trace().map(|trace| trace.id())
     }
 
     /// What there is by now.
     pub fn read(&self) -> Record {
-        let mut record = self.record().clone();
-        record.age = self.now();
-        record
-    }
-
-    /// The same, without a copy of it.
-    #[cfg(feature = "otlp")]
-    pub(crate) fn look<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
-        look(&self.record())
+        self.noted().read()
     }
 
     pub(crate) fn attached_to(&self, first: &Self) {
-        let mut other = first.record();
+        let mut other = first.noted().jots();
         other.attached += 1;
         let number = other.number;
         drop(other);
-        self.record().attached_to = Some(number);
-        if let (Some(trace), Some(first)) = (&self.trace, &first.trace) {
+        self.noted().jots().attached_to = Some(number);
+        if let (Some(trace), Some(first)) = (self.trace(), first.trace()) {
             trace.attached_to(first);
         }
     }
 
     /// The answer to attach to was a stream, which another has: it goes on by itself.
     pub(crate) fn detached(&self) {
-        self.record().attached_to = None;
-        if let Some(trace) = &self.trace {
+        self.noted().jots().attached_to = None;
+        if let Some(trace) = self.trace() {
             trace.detached();
         }
     }
 
     /// It needs no turn, and is sent at once.
-    pub(crate) fn passes(&self) {
-        self.sent();
-        if let Some(trace) = &self.trace {
+    pub(crate) fn passes(&self, now: Instant) {
+        self.sent(now);
+        if let Some(trace) = self.trace() {
             trace.passes();
         }
     }
@@ -205,84 +155,77 @@ impl Note {
     /// It is refused before it could wait for a turn.
     #[cfg(feature = "sidecar")]
     pub(crate) fn kept_out(&self) {
-        if let Some(trace) = &self.trace {
+        if let Some(trace) = self.trace() {
             trace.passes();
         }
     }
 
-    pub(crate) fn sent(&self) {
-        let now = self.now();
-        self.record().sent = Some(now);
+    pub(crate) fn sent(&self, now: Instant) {
+        self.noted().jots().sent = Some(now);
     }
 
     /// The pause is the one until the next attempt.
     pub(crate) fn attempted<B, E>(&self, came: &Result<Response<B>, E>, pause: Option<Duration>) {
-        let attempt = Attempt::of(self.now(), came, pause);
-        let mut record = self.record();
-        if record.attempts.len() == MOST_ATTEMPTS {
-            record.attempts_left_out += 1;
-            return;
+        let (noted, tried) = (self.noted(), Tried::of(came, pause));
+        let more = noted.jots().tried(tried);
+        if more > 0 {
+            noted.takes(more);
         }
-        self.noted.bytes.fetch_add(attempt.bytes(), Ordering::Relaxed);
-        // One is what most have.
-        record.attempts.reserve_exact(1);
-        record.attempts.push(attempt);
     }
 
     /// The only attempt, unless those that were made are noted.
     pub(crate) fn attempted_once<B, E>(&self, came: &Result<Response<B>, E>) {
-        if self.record().attempts.is_empty() {
+        let was_tried = self.noted().jots().was_tried();
+        if !was_tried {
             self.attempted(came, None);
         }
     }
 
-    pub(crate) fn ended(&self, status: Option<StatusCode>, failed: Option<Verdict>, abandoned: bool) {
-        let at = self.now();
-        self.record().ending = Some(Ending { at, status, failed, abandoned });
+    pub(crate) fn ended(
+        &self,
+        at: Instant,
+        status: Option<StatusCode>,
+        failed: Option<Verdict>,
+        abandoned: bool,
+    ) {
+        self.noted().jots().ending = Some(Ended { at, status, failed, abandoned });
     }
 
     pub(crate) fn shielded(&self, verdict: Verdict) {
-        self.record().shielded = Some(verdict);
+        self.noted().jots().shielded = Some(verdict);
     }
 
-    pub(crate) fn answered(&self, status: StatusCode, headers: &HeaderMap) {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    pub(crate) fn answered(&self, at: Instant, status: StatusCode, headers: &HeaderMap) {
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let rescue = text(RESCUE).filter(|reason| reason.len() <= LONGEST_NAME).map(Into::into);
         let reason = text(REASON).and_then(|reason| reason.parse().ok());
-        let answer = Answer { at: self.now(), status, rescue, reason };
-        self.record().answer = Some(answer);
+        self.noted().jots().answer = Some(Answered { at, status, rescue, reason });
     }
 
-    pub(crate) fn left(&self) {
-        let now = self.now();
-        self.record().left = Some(now);
+    pub(crate) fn left(&self, now: Instant) {
+        self.noted().jots().left = Some(now);
     }
 
-    fn now(&self) -> Duration {
-        self.noted.since.elapsed()
+    /// What a recorder has of it.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn into_noted(self) -> Option<Arc<Noted>> {
+        match self.0 {
+            Held::Recorded(noted) => Some(noted),
+            Held::Traced(_) => None,
+        }
     }
 
-    fn record(&self) -> MutexGuard<'_, Record> {
-        // Nothing in here can panic half-way.
-        self.noted.record.lock().unwrap_or_else(PoisonError::into_inner)
+    fn noted(&self) -> &Noted {
+        match &self.0 {
+            Held::Recorded(noted) => noted,
+            Held::Traced(trace) => trace.noted(),
+        }
     }
-}
 
-// === impl Record ===
-
-impl Record {
-    /// What it takes in the recorder, attempts and all, in bytes.
-    fn bytes(&self) -> usize {
-        let attempts: usize = self.attempts.iter().map(Attempt::bytes).sum();
-        size_of::<Noted>() + 2 * size_of::<usize>() + self.playlist.len() + attempts
-    }
-}
-
-// === impl Noted ===
-
-impl Drop for Noted {
-    fn drop(&mut self) {
-        let record = self.record.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.bytes.fetch_sub(record.bytes(), Ordering::Relaxed);
+    fn trace(&self) -> Option<&Arc<Trace>> {
+        match &self.0 {
+            Held::Recorded(_) => None,
+            Held::Traced(trace) => Some(trace),
+        }
     }
 }

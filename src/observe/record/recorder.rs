@@ -1,6 +1,8 @@
 use std::{
     collections::{HashSet, VecDeque},
     fmt,
+    hash::{BuildHasherDefault, RandomState},
+    num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -9,9 +11,10 @@ use std::{
 
 use http::Uri;
 use lru::LruCache;
+use tokio::time::Instant;
 
-use super::{Note, Record};
-use crate::session::{Kind, SessionId, SessionKey};
+use super::{Note, Noted, Record, jots::Jots};
+use crate::session::{Hashed, HashedKey, Kind, SessionId, SessionKey};
 
 /// The last requests of the sessions that were active last.
 ///
@@ -19,12 +22,15 @@ use crate::session::{Kind, SessionId, SessionKey};
 /// [`BYTES`](Self::BYTES) of memory for all. The session that was not active for the longest goes first; one alone can take no
 /// more than its own [`EACH`](Self::EACH).
 pub struct Recorder {
-    sessions: Mutex<LruCache<SessionKey, VecDeque<Note>>>,
-    most: usize,
+    sessions: Mutex<Sessions>,
+    hasher: RandomState,
+    most: NonZeroUsize,
     most_bytes: usize,
     bytes: Arc<AtomicUsize>,
     next: AtomicU64,
 }
+
+type Sessions = LruCache<HashedKey, VecDeque<Arc<Noted>>, BuildHasherDefault<Hashed>>;
 
 /// What is found for a session's id, or for the beginning of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +61,13 @@ impl Recorder {
     }
 
     fn within(most: usize, most_bytes: usize) -> Option<Self> {
-        (most > 0).then(|| Self {
-            sessions: Mutex::new(LruCache::unbounded()),
+        let most = NonZeroUsize::new(most)?;
+        // Without memory for as many from the beginning.
+        let mut sessions = LruCache::unbounded_with_hasher(BuildHasherDefault::default());
+        sessions.resize(most);
+        Some(Self {
+            sessions: Mutex::new(sessions),
+            hasher: RandomState::new(),
             most,
             most_bytes,
             bytes: Arc::default(),
@@ -65,31 +76,40 @@ impl Recorder {
     }
 
     /// A session's request came.
-    pub(crate) fn begin(&self, key: &SessionKey, upstream: Option<&Arc<str>>, kind: Kind, uri: &Uri) -> Note {
+    pub(crate) fn begin(
+        &self,
+        at: Instant,
+        key: &SessionKey,
+        upstream: Option<&Arc<str>>,
+        kind: Kind,
+        uri: &Uri,
+    ) -> Note {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let note = Note::new(number, upstream.cloned(), kind, uri, Arc::clone(&self.bytes));
+        let jots = Jots::new(number, upstream.cloned(), kind, uri);
+        let noted = Noted::recorded(at, jots, &self.bytes);
+        // Hashed before the lock is taken, and once.
+        let key = HashedKey::by(&self.hasher, key.clone());
         let mut sessions = self.sessions();
-        let last = match sessions.get_mut(key) {
-            Some(last) => last,
-            None => sessions.get_or_insert_mut(key.clone(), VecDeque::new),
-        };
-        // Dropped once the lock is let go, like those of whole sessions.
-        let oldest = if last.len() == Self::EACH { last.pop_front() } else { None };
-        last.push_back(note.clone());
-        let mut gone = Vec::new();
-        while sessions.len() > self.most {
-            gone.extend(sessions.pop_lru());
+        // Both are dropped once the lock is let go, like what else is gone.
+        let (mut oldest, mut least) = (None, None);
+        match sessions.get_mut(&key) {
+            Some(last) => {
+                oldest = if last.len() == Self::EACH { last.pop_front() } else { None };
+                last.push_back(Arc::clone(&noted));
+            }
+            None => least = sessions.push(key, VecDeque::from([Arc::clone(&noted)])),
         }
+        let mut gone = Vec::new();
         // What was taken out is counted until it is dropped.
         let mut over = self.bytes().saturating_sub(self.most_bytes);
         while over > 0 && sessions.len() > 1 {
             let Some((key, last)) = sessions.pop_lru() else { break };
-            over = over.saturating_sub(last.len() * size_of::<Record>());
+            over = over.saturating_sub(last.len() * Noted::BYTES);
             gone.push((key, last));
         }
         drop(sessions);
-        drop((oldest, gone));
-        note
+        drop((oldest, least, gone));
+        Note::recorded(noted)
     }
 
     /// The last requests of a session by its id, or by the beginning of that if it has eight characters at least.
@@ -100,16 +120,17 @@ impl Recorder {
         let exact = SessionId::parse(id).ok();
         let such = |key: &SessionKey| exact.as_ref() == Some(key.id());
         let begins = |key: &SessionKey| id.len() >= LEAST && key.id().begins_with(id);
-        let wanted = match sessions.iter().any(|(key, _)| such(key)) {
+        let keys = || sessions.iter().map(|(hashed, _)| &hashed.key);
+        let wanted = match keys().any(such) {
             true => exact.clone(),
-            false => match several(sessions.iter().map(|(key, _)| key).filter(|key| begins(key))) {
+            false => match several(keys().filter(|key| begins(key))) {
                 (first, 0 | 1) => first,
                 (_, several) => return Found::Several(several),
             },
         };
         let Some(wanted) = wanted else { return Found::None };
-        let those = sessions.iter().filter(|(key, _)| *key.id() == wanted);
-        let mut records: Vec<_> = those.flat_map(|(_, last)| last.iter().map(Note::read)).collect();
+        let those = sessions.iter().filter(|(hashed, _)| *hashed.key.id() == wanted);
+        let mut records: Vec<_> = those.flat_map(|(_, last)| last.iter().map(|noted| noted.read())).collect();
         drop(sessions);
         records.sort_by_key(|record| record.number);
         Found::One(wanted, records)
@@ -125,7 +146,7 @@ impl Recorder {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    fn sessions(&self) -> MutexGuard<'_, LruCache<SessionKey, VecDeque<Note>>> {
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -156,7 +177,7 @@ mod tests {
 
     fn begin(recorder: &Recorder, n: usize, playlist: usize) -> Note {
         let uri = format!("/v1/manifest/acct/Demo/x/{playlist}.m3u8").parse().expect("a path");
-        recorder.begin(&SessionKey::new(None, None, id(n)), None, Kind::Media, &uri)
+        recorder.begin(Instant::now(), &SessionKey::new(None, None, id(n)), None, Kind::Media, &uri)
     }
 
     fn numbers(recorder: &Recorder, n: usize) -> Vec<String> {
@@ -193,7 +214,7 @@ mod tests {
             // One request at the other, and then a storm here.
             for upstream in [&two, &one].into_iter().skip(usize::from(n > 0)) {
                 let key = SessionKey::new(Some(upstream), Some("Demo"), id(1));
-                recorder.begin(&key, Some(upstream), Kind::Media, &uri);
+                recorder.begin(Instant::now(), &key, Some(upstream), Kind::Media, &uri);
             }
         }
         assert_eq!(recorder.sessions_now(), 2);
@@ -231,7 +252,7 @@ mod tests {
         let uri = "/v1/manifest/a/b/c/0.m3u8".parse().expect("a path");
         for token in ["a-token-of-someone", "a-token-of-another"] {
             let key = SessionKey::new(None, None, SessionId::parse(token).expect("an id"));
-            recorder.begin(&key, None, Kind::Media, &uri);
+            recorder.begin(Instant::now(), &key, None, Kind::Media, &uri);
         }
         for known in ["abcdef01", "ABCDEF01", "abcdef01-30aa", "abcdef01-30aa-4c1e-9d0f-2a4d1f7be901"] {
             assert!(matches!(recorder.find(known), Found::One(..)), "{known}");

@@ -1,7 +1,10 @@
 use std::fmt::Write as _;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+use opentelemetry::trace::{SpanId, TraceId, TraceState};
+
+use crate::session::hex;
 
 /// What a request says of the trace that it is part of (W3C Trace Context).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,9 +16,9 @@ pub(super) struct Caller {
     pub(super) state: TraceState,
 }
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// How long the header is in the version that is known, in bytes; a later one may be longer.
 const LENGTH: usize = 55;
@@ -25,11 +28,19 @@ const LENGTH: usize = 55;
 impl Caller {
     /// `None` where nothing is said, or nothing that makes sense: the request begins a trace of its own.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut parents = headers.get_all(TRACEPARENT).iter();
+        if !have(headers, &TRACEPARENT) {
+            return None;
+        }
+        let mut parents = headers.get_all(&TRACEPARENT).iter();
         let (Some(parent), None) = (parents.next(), parents.next()) else { return None };
         let (trace, span, sampled) = read(parent.to_str().ok()?)?;
         Some(Self { trace, span, sampled, state: state(headers) })
     }
+}
+
+/// Hardly any have. Among as few as there are, comparing takes less than hashing.
+fn have(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.keys().any(|other| other.as_str() == name.as_str())
 }
 
 /// `VERSION-TRACE-SPAN-FLAGS`, all in lower-case hexadecimal digits.
@@ -55,7 +66,7 @@ fn read(text: &str) -> Option<(TraceId, SpanId, bool)> {
 
 /// One that makes no sense is none.
 fn state(headers: &HeaderMap) -> TraceState {
-    let mut lines = headers.get_all(TRACESTATE).iter().filter_map(|line| line.to_str().ok());
+    let mut lines = headers.get_all(&TRACESTATE).iter().filter_map(|line| line.to_str().ok());
     let Some(first) = lines.next() else { return TraceState::NONE };
     let mut all = first.to_owned();
     for line in lines {
@@ -66,14 +77,21 @@ fn state(headers: &HeaderMap) -> TraceState {
 }
 
 /// Tells whoever gets the request whose child it is. What the caller says of its trace besides goes on as it came, if it is the same.
-pub(super) fn tell(headers: &mut HeaderMap, exchange: &SpanContext, caller: Option<&Caller>) {
-    let flags = exchange.trace_flags() & TraceFlags::SAMPLED;
-    let parent = format!("00-{}-{}-{:02x}", exchange.trace_id(), exchange.span_id(), flags.to_u8());
-    let parent = HeaderValue::try_from(parent).expect("digits and dashes are a value");
-    headers.insert(TRACEPARENT, parent);
-    if caller.is_none_or(|caller| caller.state == TraceState::NONE) {
-        headers.remove(TRACESTATE);
+pub(super) fn tell(headers: &mut HeaderMap, exchange: (TraceId, SpanId, bool), caller: Option<&Caller>) {
+    headers.insert(&TRACEPARENT, parent(exchange));
+    if caller.is_none_or(|caller| caller.state == TraceState::NONE) && have(headers, &TRACESTATE) {
+        headers.remove(&TRACESTATE);
     }
+}
+
+/// In memory that all copies of the request share.
+fn parent((trace, span, sampled): (TraceId, SpanId, bool)) -> HeaderValue {
+    let mut text = *b"00-tttttttttttttttttttttttttttttttt-ssssssssssssssss-00";
+    const { assert!(LENGTH == 55) };
+    text[3..35].copy_from_slice(hex::<16, 32>(trace.to_bytes()).as_slice());
+    text[36..52].copy_from_slice(hex::<8, 16>(span.to_bytes()).as_slice());
+    text[54] += u8::from(sampled);
+    HeaderValue::from_maybe_shared(Bytes::from_owner(text)).expect("digits and dashes are a value")
 }
 
 #[cfg(test)]
@@ -137,14 +155,19 @@ mod tests {
     #[test]
     fn what_goes_upstream_is_the_exchanges_own() {
         let (trace, span) = (TraceId::from(1), SpanId::from(2));
-        let own = SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::NONE);
+        let own = (trace, span, true);
         let mut with_state = headers(&[("traceparent", PARENT), ("tracestate", "a=1")]);
         let caller = Caller::of(&with_state);
-        tell(&mut with_state, &own, caller.as_ref());
+        tell(&mut with_state, own, caller.as_ref());
         let expected = format!("00-{:032x}-{:016x}-01", 1, 2);
         assert_eq!(with_state, headers(&[("traceparent", &expected), ("tracestate", "a=1")]));
         let mut nonsense = headers(&[("traceparent", "x"), ("tracestate", "a=1")]);
-        tell(&mut nonsense, &own, None);
+        tell(&mut nonsense, own, None);
         assert_eq!(nonsense, headers(&[("traceparent", &expected)]));
+        let (trace, span) = (0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128, 0x00f0_67aa_0ba9_02b7_u64);
+        for (sampled, flags) in [(true, "01"), (false, "00")] {
+            let expected = format!("00-{trace:032x}-{span:016x}-{flags}");
+            assert_eq!(parent((trace.into(), span.into(), sampled)), expected);
+        }
     }
 }

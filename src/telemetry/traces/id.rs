@@ -2,6 +2,8 @@ use std::fmt;
 
 use opentelemetry::trace;
 
+use crate::session::hex;
+
 /// The id of a trace, as logs have it: 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TraceId(trace::TraceId);
@@ -16,6 +18,6 @@ impl TraceId {
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        f.write_str(str::from_utf8(&hex::<16, 32>(self.0.to_bytes())).unwrap_or_default())
     }
 }

@@ -32,13 +32,11 @@ mod share;
 mod spans;
 mod trace;
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::AtomicUsize},
-};
+use std::{fmt, sync::Arc};
 
 use http::request::Parts;
 use opentelemetry_sdk::trace::SpanExporter;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -46,8 +44,11 @@ pub use self::{
     export::Exporting,
 };
 pub(crate) use self::{id::TraceId, trace::Trace};
-use self::{queue::Queue, share::Share};
-use crate::{observe::record::Note, session::Extracted};
+use self::{queue::Queue, share::Share, trace::Notes};
+use crate::{
+    observe::record::{Note, Noted},
+    session::Extracted,
+};
 
 /// Where traces begin, and where those that are kept go. A clone is the same.
 #[derive(Clone)]
@@ -56,8 +57,6 @@ pub struct Traces(Arc<Shared>);
 struct Shared {
     share: Share,
     queue: Queue,
-    /// What the notes of open traces take.
-    bytes: Arc<AtomicUsize>,
 }
 
 // === impl Traces ===
@@ -81,7 +80,7 @@ impl Traces {
         let stop = CancellationToken::new();
         let (queue, taken) = Queue::new(Self::WAITING);
         let exporting = Exporting::start(exporter, queue.clone(), taken, stop);
-        let shared = Shared { share: Share::new(share), queue, bytes: Arc::default() };
+        let shared = Shared { share: Share::new(share), queue };
         (Self(Arc::new(shared)), exporting)
     }
 
@@ -94,15 +93,17 @@ impl Traces {
     /// Whoever the request goes to is told that it is part of it.
     pub(crate) fn begin(
         &self,
+        at: Instant,
         note: Option<Note>,
         named: &Extracted,
         upstream: Option<&Arc<str>>,
         head: &mut Parts,
     ) -> Note {
-        let fresh = || Note::alone(upstream.cloned(), named.kind, &head.uri, Arc::clone(&self.0.bytes));
-        let note = note.unwrap_or_else(fresh);
-        let trace = Trace::begin(self, note.clone(), named.key().cloned(), head);
-        note.traced(Arc::new(trace))
+        let noted = match note.and_then(Note::into_noted) {
+            Some(recorded) => Notes::Recorded(recorded),
+            None => Notes::Alone(Noted::alone(at, upstream.cloned(), named.kind, &head.uri)),
+        };
+        Note::traced(Trace::begin(self, noted, named.key().cloned(), head))
     }
 }
 

@@ -90,7 +90,7 @@ fn request(trace: &Trace, first: Option<&Trace>, record: &Record) -> SpanData {
         draft.field(names::LEFT, true);
         draft.event(names::PLAYER_LEFT, *left, []);
     }
-    let link = first.map(|first| Link::new(first.exchange.clone(), Vec::new(), 0));
+    let link = first.map(|first| Link::new(first.exchange(), Vec::new(), 0));
     let ended = answered.or(*left).unwrap_or(record.age);
     let caller = trace.caller.as_ref();
     let parent = caller.map_or(SpanId::INVALID, |caller| caller.span);
@@ -98,7 +98,7 @@ fn request(trace: &Trace, first: Option<&Trace>, record: &Record) -> SpanData {
         parent_span_is_remote: caller.is_some(),
         span_kind: SpanKind::Server,
         name: name(&trace.method, record.kind, "").into(),
-        ..draft.span(&trace.request, parent, (Duration::ZERO, ended), link, status)
+        ..draft.span(trace.request(), parent, (Duration::ZERO, ended), link, status)
     }
 }
 
@@ -149,7 +149,7 @@ fn exchange(trace: &Trace, record: &Record, sent: Duration) -> SpanData {
     let mut span = SpanData {
         span_kind: SpanKind::Client,
         name: name(&trace.method, record.kind, " exchange").into(),
-        ..draft.span(&trace.exchange, trace.request.span_id(), (sent, ended), None, status)
+        ..draft.span(trace.exchange(), trace.request().span_id(), (sent, ended), None, status)
     };
     // Of each attempt three.
     span.events.dropped_count = 3 * attempts_left_out;
@@ -260,7 +260,7 @@ impl Draft {
 
     fn span(
         self,
-        context: &SpanContext,
+        context: SpanContext,
         parent: SpanId,
         (start, end): (Duration, Duration),
         link: Option<Link>,
@@ -271,7 +271,7 @@ impl Draft {
         let mut links = SpanLinks::default();
         links.links.extend(link);
         SpanData {
-            span_context: context.clone(),
+            span_context: context,
             parent_span_id: parent,
             parent_span_is_remote: false,
             span_kind: SpanKind::Internal,

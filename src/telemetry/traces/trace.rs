@@ -6,8 +6,8 @@ use std::{
     },
 };
 
-use http::{Method, StatusCode, Uri, request::Parts};
-use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
+use http::{Method, Uri, request::Parts};
+use opentelemetry::trace::{self, SpanContext, SpanId, TraceFlags, TraceState};
 use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator};
 
 use super::{
@@ -15,12 +15,7 @@ use super::{
     caller::{self, Caller},
     spans,
 };
-use crate::{
-    observe::record::{Note, Record},
-    session::SessionKey,
-    telemetry::TraceId,
-    upstream::Verdict,
-};
+use crate::{observe::record::Noted, session::SessionKey, telemetry::TraceId};
 
 /// The trace of one request: what its spans have in common, for as long as more may become of it.
 ///
@@ -28,15 +23,17 @@ use crate::{
 /// its end: what was noted by then becomes the spans, or nothing does.
 pub(crate) struct Trace {
     traces: Traces,
-    note: Note,
+    notes: Notes,
     pub(super) key: Option<SessionKey>,
     pub(super) method: Method,
     pub(super) uri: Uri,
     pub(super) caller: Option<Caller>,
+    id: trace::TraceId,
     /// The request's span.
-    pub(super) request: SpanContext,
+    request: SpanId,
     /// The exchange's, if there will be one.
-    pub(super) exchange: SpanContext,
+    exchange: SpanId,
+    sampled: bool,
     /// It needs no turn.
     passes: AtomicBool,
     /// It is kept whatever comes of it.
@@ -45,10 +42,26 @@ pub(crate) struct Trace {
     first: Mutex<Option<Arc<Self>>>,
 }
 
+/// Where it is noted what becomes of a request.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is in a trace's own memory, so that there is one allocation"
+)]
+pub(super) enum Notes {
+    /// With a recorder.
+    Recorded(Arc<Noted>),
+    Alone(Noted),
+}
+
 // === impl Trace ===
 
 impl Trace {
-    pub(super) fn begin(traces: &Traces, note: Note, key: Option<SessionKey>, head: &mut Parts) -> Self {
+    pub(super) fn begin(
+        traces: &Traces,
+        notes: Notes,
+        key: Option<SessionKey>,
+        head: &mut Parts,
+    ) -> Arc<Self> {
         let ids = RandomIdGenerator::default();
         let caller = Caller::of(&head.headers);
         let id = caller.as_ref().map_or_else(|| ids.new_trace_id(), |caller| caller.trace);
@@ -56,28 +69,50 @@ impl Trace {
             Some(caller) => caller.sampled,
             None => traces.0.share.has(id),
         };
-        let state = caller.as_ref().map_or(TraceState::NONE, |caller| caller.state.clone());
-        let flags = TraceFlags::default().with_sampled(sampled);
-        let span = |state| SpanContext::new(id, ids.new_span_id(), flags, false, state);
-        let (request, exchange) = (span(state.clone()), span(state));
-        caller::tell(&mut head.headers, &exchange, caller.as_ref());
-        Self {
+        let (request, exchange) = (ids.new_span_id(), ids.new_span_id());
+        caller::tell(&mut head.headers, (id, exchange, sampled), caller.as_ref());
+        Arc::new(Self {
             traces: traces.clone(),
-            note,
+            notes,
             key,
             method: head.method.clone(),
             uri: head.uri.clone(),
             caller,
+            id,
             request,
             exchange,
+            sampled,
             passes: AtomicBool::new(false),
             wanted: AtomicBool::new(sampled),
             first: Mutex::new(None),
-        }
+        })
     }
 
     pub(crate) fn id(&self) -> TraceId {
-        TraceId::new(self.request.trace_id())
+        TraceId::new(self.id)
+    }
+
+    pub(crate) fn noted(&self) -> &Noted {
+        match &self.notes {
+            Notes::Recorded(noted) => noted,
+            Notes::Alone(noted) => noted,
+        }
+    }
+
+    /// The request's span.
+    pub(super) fn request(&self) -> SpanContext {
+        self.span(self.request)
+    }
+
+    /// The exchange's.
+    pub(super) fn exchange(&self) -> SpanContext {
+        self.span(self.exchange)
+    }
+
+    fn span(&self, id: SpanId) -> SpanContext {
+        let state = self.caller.as_ref().map_or(TraceState::NONE, |caller| caller.state.clone());
+        let flags = TraceFlags::default().with_sampled(self.sampled);
+        SpanContext::new(self.id, id, flags, false, state)
     }
 
     /// It is not for a lane.
@@ -106,26 +141,10 @@ impl Trace {
     }
 }
 
-/// Whether something failed for a request.
-fn went_wrong(record: &Record) -> bool {
-    let answered_wrong = record.answer.as_ref().is_some_and(|answer| {
-        answer.status >= StatusCode::INTERNAL_SERVER_ERROR
-            || answer.rescue.is_some()
-            || answer.reason.is_some()
-    });
-    answered_wrong
-        || record.attempts_left_out > 0
-        || record
-            .attempts
-            .iter()
-            .any(|attempt| !matches!(attempt.verdict, Verdict::Playlist | Verdict::Passed))
-        || record.ending.is_some_and(|ending| ending.failed.is_some())
-}
-
 impl Drop for Trace {
     fn drop(&mut self) {
         let first = mem::take(self.first.get_mut().unwrap_or_else(PoisonError::into_inner));
-        let keep = self.wanted.load(Relaxed) || self.note.look(went_wrong);
+        let keep = self.wanted.load(Relaxed) || self.noted().went_wrong();
         if !keep {
             return;
         }
@@ -134,7 +153,7 @@ impl Drop for Trace {
             first.wanted.store(true, Relaxed);
         }
         let queue = &self.traces.0.queue;
-        for span in spans::of(self, first.as_deref(), &self.note.read()) {
+        for span in spans::of(self, first.as_deref(), &self.noted().read()) {
             queue.push(span);
         }
     }
@@ -142,6 +161,6 @@ impl Drop for Trace {
 
 impl fmt::Debug for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trace").field("id", &self.request.trace_id()).finish_non_exhaustive()
+        f.debug_struct("Trace").field("id", &self.id).finish_non_exhaustive()
     }
 }
