@@ -1,7 +1,11 @@
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, Version, header, request::Parts};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
-use super::forward::{Unpassable, strip_hop_by_hop};
+use super::{
+    Upstream,
+    forward::{Unpassable, strip_hop_by_hop},
+};
 use crate::{
     remap::{Problem, made_here},
     serialize,
@@ -13,8 +17,9 @@ use crate::{
 /// The body of what a player gets.
 pub(super) type Body = serialize::Body<serialize::Body<Incoming>>;
 
-/// Makes the stack's answer the player's: what belongs to the connection it came on stays behind.
-pub(super) fn of_stack(response: Response<Body>) -> Response<Body> {
+/// Makes the stack's answer the player's: what belongs to the connection it came on stays behind, and a redirect within the
+/// upstream leads through here as well.
+pub(super) fn of_stack(response: Response<Body>, upstream: &Upstream) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     if head.status.is_informational() {
         // No upgrade was asked for, so there is none to pass on.
@@ -27,10 +32,27 @@ pub(super) fn of_stack(response: Response<Body>) -> Response<Body> {
         };
         return made_here(&problem, None, false, None);
     }
+    if head.status.is_redirection() {
+        lead_through_here(&mut head.headers, upstream);
+    }
     one_length(&mut head.headers);
     strip_hop_by_hop(&mut head.headers);
     head.version = Version::HTTP_11;
     Response::from_parts(head, body)
+}
+
+/// Takes the upstream's own name from the front of a `Location`: a player that followed it there would be past its session's lane,
+/// and may not even reach it.
+fn lead_through_here(headers: &mut HeaderMap, upstream: &Upstream) {
+    let location = headers.get(header::LOCATION).and_then(|location| location.to_str().ok());
+    let Some(Ok(location)) = location.map(Uri::try_from) else { return };
+    if location.authority() != Some(upstream.authority()) {
+        return;
+    }
+    let path = location.path_and_query().map_or("/", |path| path.as_str());
+    if let Ok(path) = HeaderValue::from_str(path) {
+        headers.insert(header::LOCATION, path);
+    }
 }
 
 /// Leaves one `Content-Length` at most, and none that the body was not framed by: what reads the answer next
@@ -79,9 +101,10 @@ fn refusal(problem: &Problem<'_>, mut head: Parts, stack: &Stack<MediaTailor, Ma
     let answer: Response<Body> = made_here(problem, head.headers.get(header::ORIGIN), false, None);
     if let Some(traces) = stack.traces() {
         let named = Extracted::of(&head, &MediaTailor::new());
-        let note = traces.begin(None, &named, stack.upstream(), &mut head);
+        let now = Instant::now();
+        let note = traces.begin(now, None, &named, stack.upstream(), &mut head);
         note.kept_out();
-        note.answered(answer.status(), answer.headers());
+        note.answered(now, answer.status(), answer.headers());
     }
     answer
 }

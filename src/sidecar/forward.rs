@@ -70,6 +70,11 @@ impl Forward {
         Self { upstream: config.upstream.clone(), host: config.host }
     }
 
+    /// Where the requests go.
+    pub(super) fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
     /// The request as it goes upstream. Path and query stay as they are, byte for byte.
     ///
     /// # Errors

@@ -277,15 +277,19 @@ impl Service<Request<Incoming>> for PerConnection {
         let passed = match sites.of(request.uri(), request.headers()) {
             None => Err(answer::no_upstream(request.into_parts().0, &stages.load().shared)),
             Some(place) => match forwards[place].request(request, &self.viewer) {
-                Ok(request) => Ok(stages.load().each[place].service.clone().call(request)),
+                Ok(request) => Ok((stages.load().each[place].service.clone().call(request), place)),
                 Err(unpassable) => Err(answer::unpassable(*unpassable, &stages.load().each[place].stack)),
             },
         };
         match passed {
-            Ok(answer) => Box::pin(async move {
-                let response = answer::of_stack(answer.await.unwrap_or_else(|never| match never {}));
-                Ok(response.map(|body| busy.body(body)))
-            }),
+            Ok((answer, place)) => {
+                let proxy = self.proxy.clone();
+                Box::pin(async move {
+                    let answer = answer.await.unwrap_or_else(|never| match never {});
+                    let response = answer::of_stack(answer, proxy.0.forwards[place].upstream());
+                    Ok(response.map(|body| busy.body(body)))
+                })
+            }
             Err(refusal) => Box::pin(std::future::ready(Ok(refusal.map(|body| busy.body(body))))),
         }
     }

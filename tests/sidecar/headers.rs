@@ -275,19 +275,37 @@ async fn answers_pass_unchanged_whatever_their_status() {
 }
 
 #[tokio::test]
-async fn playlists_and_redirects_pass_unchanged() {
+async fn a_redirect_within_the_upstream_leads_through_here() {
     let mut far = Far::listen().await;
     let sidecar = Running::before(&far).await;
-    let moved =
-        format!("HTTP/1.1 302 Found\r\nLocation: {}/elsewhere\r\nContent-Length: 0\r\n\r\n", far.url());
-    let moved = got(&mut far, &sidecar, moved.as_bytes()).await;
-    assert_eq!(
-        (moved.status(), moved.header("location")),
-        (302, Some(format!("{}/elsewhere", far.url()).as_str()))
-    );
+    let url = far.url();
+    for (location, leads) in [
+        (format!("{url}/v1/manifest/x.m3u8?a=1&b=%2F"), "/v1/manifest/x.m3u8?a=1&b=%2F"),
+        (url.clone(), "/"),
+        ("/v1/x".to_owned(), "/v1/x"),
+        ("../x?y".to_owned(), "../x?y"),
+        ("https://segments.example/tm/1.ts".to_owned(), "https://segments.example/tm/1.ts"),
+        ("://".to_owned(), "://"),
+    ] {
+        for target in [media(&session(1), 0), "/v1/segment/acct/Demo/x/0/1".to_owned()] {
+            let player = sidecar.getting(&target);
+            far.asked()
+                .await
+                .say(format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"));
+            let moved = player.await.expect("no panic");
+            assert_eq!((moved.status(), moved.header("location")), (302, Some(leads)), "{location} {target}");
+        }
+    }
+    far.is_quiet();
+}
 
+#[tokio::test]
+async fn playlists_pass_unchanged() {
+    let mut far = Far::listen().await;
+    let sidecar = Running::before(&far).await;
     let mut player = sidecar.player().await;
-    player.ask(&media(&session(1), 0)).await;
+    let target = media(&session(1), 0);
+    player.say(format!("GET {target} HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"x\"\r\n\r\n")).await;
     far.asked().await.say("HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 5\r\n\r\n");
     let unchanged = player.head_alone().await;
     assert_eq!((unchanged.status(), unchanged.header("etag")), (304, Some("\"x\"")));
