@@ -37,7 +37,7 @@ pub struct RescueLayer {
 }
 
 /// A service that answers with the last good playlist, within the limits that the [module](super) names,
-/// - where the answer has a [verdict](Verdict::survivable) that a playlist of before can bridge, and
+/// - where the answer is one that a playlist of before [can bridge](Judgement::survivable), and
 /// - where no answer has come, and no other of its session, for [`Config::after`](super::Config::after): what was asked
 ///   for then goes on without the player, and refreshes the store.
 ///
@@ -174,10 +174,14 @@ impl Asked {
 
     fn bridge<B: From<Bytes>>(&self, answer: Result<Response<B>, BoxError>) -> Result<Response<B>, BoxError> {
         let verdict = match &answer {
-            Ok(response) => response.extensions().get().map(|judgement: &Judgement| judgement.verdict),
-            Err(error) => Some(Verdict::of_error(&**error)),
+            Ok(response) => {
+                let judgement =
+                    response.extensions().get().filter(|judgement: &&Judgement| judgement.survivable());
+                judgement.map(|judgement| judgement.verdict)
+            }
+            Err(error) => Some(Verdict::of_error(&**error)).filter(|verdict| verdict.survivable()),
         };
-        match verdict.filter(|verdict| verdict.survivable()) {
+        match verdict {
             Some(verdict) => self.last_good(verdict.as_str()).map_or(answer, Ok),
             None => answer,
         }

@@ -17,8 +17,12 @@ pub enum Flaw {
     NoSegments,
     /// A multivariant playlist without a variant.
     NoVariants,
+    /// A multivariant playlist where a media playlist was asked for.
+    OtherKind,
     /// Its media sequence is lower than one that the session was given before (RFC 8216 section 6.2.1).
     Older,
+    /// A redirect to another host, where a player would be past its session's lane. Nothing is known to be wrong there.
+    Elsewhere,
     /// Longer, once decoded, than [`Limits::decode_up_to`](super::playlist::Limits::decode_up_to). Nothing is
     /// known to be wrong with it.
     TooLong,
@@ -34,7 +38,7 @@ pub enum Flaw {
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Empty,
         Self::Html,
         Self::NoHeader,
@@ -42,7 +46,9 @@ impl Flaw {
         Self::NoTargetDuration,
         Self::NoSegments,
         Self::NoVariants,
+        Self::OtherKind,
         Self::Older,
+        Self::Elsewhere,
         Self::TooLong,
         Self::Encoding,
         Self::UnknownEncoding,
@@ -59,7 +65,9 @@ impl Flaw {
             Self::NoTargetDuration => "no_target_duration",
             Self::NoSegments => "no_segments",
             Self::NoVariants => "no_variants",
+            Self::OtherKind => "other_kind",
             Self::Older => "older",
+            Self::Elsewhere => "elsewhere",
             Self::TooLong => "too_long",
             Self::Encoding => "encoding",
             Self::UnknownEncoding => "unknown_encoding",
@@ -77,7 +85,9 @@ impl Flaw {
             Self::NoTargetDuration => "the media playlist has no target duration",
             Self::NoSegments => "the media playlist has no segments and does not say that it has ended",
             Self::NoVariants => "the multivariant playlist has no variants",
+            Self::OtherKind => "a multivariant playlist came in place of a media playlist",
             Self::Older => "the playlist's media sequence is lower than before",
+            Self::Elsewhere => "a redirect to another host came in place of the playlist",
             Self::TooLong => "the playlist is too long to be read",
             Self::Encoding => "the playlist's compressed stream is broken",
             Self::UnknownEncoding => "the playlist's content encoding is not one that is read here",
@@ -88,6 +98,6 @@ impl Flaw {
     /// Whether the playlist was not read to the point where it could be called good or bad. A player may well
     /// use it.
     pub fn is_unjudged(self) -> bool {
-        matches!(self, Self::TooLong | Self::UnknownEncoding)
+        matches!(self, Self::Elsewhere | Self::TooLong | Self::UnknownEncoding)
     }
 }

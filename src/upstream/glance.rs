@@ -123,7 +123,7 @@ pub(super) fn without_mark(text: &[u8]) -> &[u8] {
 }
 
 /// Looks at how a text begins.
-fn opening(text: &[u8]) -> Result<(), Flaw> {
+pub(super) fn opening(text: &[u8]) -> Result<(), Flaw> {
     let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     match first.strip_prefix(b"#EXTM3U") {
         Some([] | [b' ' | b'\t' | b'\r', ..]) => Ok(()),

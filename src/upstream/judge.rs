@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{Method, Request, Response, StatusCode, Uri, response::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header, response::Parts};
 use http_body::Body as HttpBody;
 use tokio::time::Instant;
 use tower::BoxError;
@@ -15,7 +15,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Judgement, Lessons, Verdict,
+    Flaw, Judgement, Lessons, Verdict,
     playlist::{Limits, Summary},
 };
 use crate::{
@@ -58,6 +58,8 @@ struct Case {
     named: Extracted,
     method: Method,
     uri: Uri,
+    /// Whether the player may have the playlist already: only then is 304 an answer (RFC 9110 section 15.4.5).
+    conditional: bool,
     sent: Instant,
     trace: Option<TraceId>,
 }
@@ -127,8 +129,12 @@ where
         let (head, body) = request.into_parts();
         let named = Extracted::of(&head, &MediaTailor::new());
         let (method, uri) = (head.method.clone(), head.uri.clone());
+        let conditional = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
+            .iter()
+            .any(|condition| head.headers.contains_key(condition));
         let trace = Note::trace_of(&head.extensions);
-        let case = Case { judge: self.judge.clone(), named, method, uri, sent: Instant::now(), trace };
+        let case =
+            Case { judge: self.judge.clone(), named, method, uri, conditional, sent: Instant::now(), trace };
         let answer = self.inner.call(Request::from_parts(head, body));
         Box::pin(async move { case.hear(answer.await.map_err(Into::into)?).await })
     }
@@ -159,7 +165,14 @@ impl Case {
                 }
                 None => self.judge(&head, &whole.data),
             },
+            Collected::TooLarge(read) if self.method != Method::HEAD && head.status.is_success() => {
+                Judgement::of_start(kind, &head.headers, read.iter().map(|piece| &piece[..]))
+            }
             _ => Judgement::without_body(kind, has_session, head.status, &head.headers),
+        };
+        let judgement = match judgement.verdict {
+            Verdict::Passed if head.status.is_redirection() => self.redirected(&head),
+            _ => judgement,
         };
         let body = match collected {
             Collected::Whole(whole) => Body::whole(whole),
@@ -175,6 +188,23 @@ impl Case {
         let (kind, has_session) = (self.named.kind, self.named.key().is_some());
         let pieces = data.iter().map(|piece| &piece[..]);
         Judgement::of(kind, has_session, head.status, &head.headers, pieces, &self.judge.limits)
+    }
+
+    /// What a 3xx in place of a playlist means.
+    fn redirected(&self, head: &Parts) -> Judgement {
+        if head.status == StatusCode::NOT_MODIFIED {
+            let verdict = if self.conditional { Verdict::Passed } else { Verdict::NotPlaylist };
+            return Judgement { flaw: (!self.conditional).then_some(Flaw::Empty), ..verdict.into() };
+        }
+        let location = head.headers.get(header::LOCATION).map(HeaderValue::as_bytes);
+        match location {
+            // Nobody can follow it.
+            None => Verdict::OriginBroken.into(),
+            Some(location) if self.named.kind == Kind::Media && leads_away(location, &self.uri) => {
+                Judgement { flaw: Some(Flaw::Elsewhere), ..Verdict::Passed.into() }
+            }
+            Some(_) => Verdict::Passed.into(),
+        }
     }
 
     /// What was read of this very playlist before: between two segments most are the same again.
@@ -195,6 +225,33 @@ impl Case {
         }
         if head.status.is_client_error() {
             lessons.spend(key, now);
+        }
+    }
+}
+
+/// Whether a player that follows a `Location` leaves the upstream that was asked, and with it the session's lane.
+fn leads_away(location: &[u8], asked: &Uri) -> bool {
+    match Uri::try_from(location) {
+        Ok(location) => location.authority().is_some_and(|to| Some(to) != asked.authority()),
+        // `//host/path` and the like are no URI of this type; a path that is none either is relative.
+        Err(_) => location.starts_with(b"//") || memchr::memmem::find(location, b"://").is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_leads_away_or_stays() {
+        let asked = Uri::from_static("http://far.example/v1/manifest/a/c/s/0.m3u8");
+        for stays in
+            ["/v1/manifest/a/c/s/1.m3u8", "1.m3u8", "?x=1", "../1.m3u8", "http://far.example/1.m3u8", ""]
+        {
+            assert!(!leads_away(stays.as_bytes(), &asked), "{stays}");
+        }
+        for away in ["https://login.example/", "//login.example/x", "http://far.example:81/", "x://y z"] {
+            assert!(leads_away(away.as_bytes(), &asked), "{away}");
         }
     }
 }

@@ -39,7 +39,7 @@ impl Judgement {
     ///
     /// MediaTailor's word goes before the status. Segments, redirects, and successes that need be no playlist
     /// are [`Passed`](Verdict::Passed), and so is a playlist that is too long or whose encoding is not known
-    /// here: it may be a good one.
+    /// here: it may be a good one. Where a media playlist was asked for, a multivariant one is none.
     pub fn of<'a>(
         kind: Kind,
         has_session: bool,
@@ -56,7 +56,7 @@ impl Judgement {
                 Self::of_error(names_session(kind, has_session), status, headers, &body)
             }
             Kind::Media | Kind::Multivariant if status.is_success() => {
-                Self::of_reading(playlist::read(body, encoding, limits))
+                Self::of_reading(kind, playlist::read(body, encoding, limits))
             }
             _ => Self::without_body(kind, has_session, status, headers),
         }
@@ -67,18 +67,45 @@ impl Judgement {
         match kind {
             Kind::Segment | Kind::Other => Verdict::Passed.into(),
             _ if status.is_success() || status.is_redirection() => Verdict::Passed.into(),
+            // No final answer of HTTP: a player makes nothing of it, or worse.
+            _ if !status.is_client_error() && !status.is_server_error() => Verdict::OriginBroken.into(),
             _ => Self::of_error(names_session(kind, has_session), status, headers, b""),
         }
     }
 
-    fn of_reading(reading: Result<Summary, Flaw>) -> Self {
+    /// Judges a success of which `start` is all that was read, since more was to come than is collected: a playlist that is too
+    /// long may be a good one, what does not even begin as one is not.
+    pub(crate) fn of_start<'a>(
+        kind: Kind,
+        headers: &HeaderMap,
+        start: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Self {
+        let is_playlist = matches!(kind, Kind::Media | Kind::Multivariant);
+        let flaw = match headers.get(header::CONTENT_ENCODING) {
+            None if is_playlist => playlist::begins(start).err(),
+            _ => None,
+        };
+        flaw.map_or_else(|| Verdict::Passed.into(), |flaw| Self::of_reading(kind, Err(flaw)))
+    }
+
+    fn of_reading(kind: Kind, reading: Result<Summary, Flaw>) -> Self {
         match reading {
+            // A player looks for segments there, finds none and stops.
+            Ok(summary) if kind == Kind::Media && summary.kind == playlist::Kind::Multivariant => {
+                Self { flaw: Some(Flaw::OtherKind), ..Verdict::NotPlaylist.into() }
+            }
             Ok(summary) => Self { summary: Some(summary), ..Verdict::Playlist.into() },
             Err(flaw) => {
                 let verdict = if flaw.is_unjudged() { Verdict::Passed } else { Verdict::NotPlaylist };
                 Self { flaw: Some(flaw), ..verdict.into() }
             }
         }
+    }
+
+    /// Whether a playlist of before can stand in for the answer: where its [verdict](Verdict::survivable) says so, and where it
+    /// leads the player away.
+    pub fn survivable(&self) -> bool {
+        self.verdict.survivable() || self.flaw == Some(Flaw::Elsewhere)
     }
 
     fn of_error(names_session: bool, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
@@ -97,8 +124,7 @@ impl Judgement {
             Some(Exception::InternalService | Exception::BadGateway | Exception::UnsupportedManifest) => {
                 Verdict::OriginBroken
             }
-            None if status.is_server_error() => Verdict::OriginBroken,
-            None => Verdict::Failed,
+            None => of_status(status),
         };
         let named = Exception::of_headers(headers).or_else(|| Exception::of_body(body)).is_some();
         Self { exception, named, message: message::message(body), ..verdict.into() }
@@ -117,6 +143,19 @@ impl From<Verdict> for Judgement {
             flaw: None,
             unchanged: None,
         }
+    }
+}
+
+/// What a status means that MediaTailor has no name for. Some of the 4xx say nothing of the request or its session, but that it did
+/// not come through: the next may (RFC 9110 section 15.5, RFC 8470 section 5.2).
+fn of_status(status: StatusCode) -> Verdict {
+    match status {
+        StatusCode::REQUEST_TIMEOUT => Verdict::TimedOut,
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        | StatusCode::MISDIRECTED_REQUEST
+        | StatusCode::TOO_EARLY => Verdict::Unreachable,
+        _ if status.is_server_error() => Verdict::OriginBroken,
+        _ => Verdict::Failed,
     }
 }
 
@@ -221,9 +260,13 @@ mod tests {
             (401, Failed),
             (404, SessionLost),
             (405, Failed),
+            (407, Unreachable),
+            (408, TimedOut),
             (409, Conflict),
             (410, Blocked),
             (418, Failed),
+            (421, Unreachable),
+            (425, Unreachable),
             (429, Throttled),
             (500, OriginBroken),
             (502, OriginBroken),
@@ -241,8 +284,8 @@ mod tests {
             assert_eq!(head.verdict, verdict, "{code}");
         }
         // No status of HTTP, and one that a proxy must never see at the end.
-        assert_eq!(media(999, &[], b""), Failed);
-        assert_eq!(media(101, &[], b""), Failed);
+        assert_eq!(media(999, &[], b""), OriginBroken);
+        assert_eq!(media(101, &[], b""), OriginBroken);
     }
 
     #[test]
@@ -298,6 +341,32 @@ mod tests {
         assert_eq!((judged.verdict, judged.flaw), (Verdict::Passed, Some(Flaw::UnknownEncoding)));
         let head = Judgement::without_body(Kind::Media, true, StatusCode::OK, &HeaderMap::new());
         assert_eq!(head, Verdict::Passed.into());
+    }
+
+    #[test]
+    fn a_multivariant_playlist_is_none_where_a_media_playlist_belongs() {
+        const OFFER: &[u8] = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n0.m3u8\n";
+        let judged = judge(Kind::Media, true, 200, &HeaderMap::new(), OFFER);
+        assert_eq!((judged.verdict, judged.flaw), (Verdict::NotPlaylist, Some(Flaw::OtherKind)));
+        assert_eq!(judge(Kind::Multivariant, true, 200, &HeaderMap::new(), OFFER).verdict, Verdict::Playlist);
+        // An asset of one rendition has a media playlist on top.
+        assert_eq!(
+            judge(Kind::Multivariant, true, 200, &HeaderMap::new(), PLAYLIST).verdict,
+            Verdict::Playlist
+        );
+    }
+
+    #[test]
+    fn of_what_is_too_long_the_start_is_looked_at() {
+        let start = |kind, pairs: &[(&'static str, &'static str)], text: &'static [u8]| {
+            let judged = Judgement::of_start(kind, &headers(pairs), [&text[..3], &text[3..]]);
+            (judged.verdict, judged.flaw)
+        };
+        assert_eq!(start(Kind::Media, &[], PLAYLIST), (Verdict::Passed, None));
+        assert_eq!(start(Kind::Media, &[], PAGE), (Verdict::NotPlaylist, Some(Flaw::Html)));
+        assert_eq!(start(Kind::Multivariant, &[], JSON), (Verdict::NotPlaylist, Some(Flaw::NoHeader)));
+        assert_eq!(start(Kind::Media, &[("content-encoding", "gzip")], JSON), (Verdict::Passed, None));
+        assert_eq!(start(Kind::Tracking, &[], JSON), (Verdict::Passed, None));
     }
 
     #[test]

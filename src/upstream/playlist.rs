@@ -39,6 +39,9 @@ pub struct Summary {
     pub renditions: usize,
 }
 
+/// So much is looked at of a playlist that is too long to be read, in bytes: its first line, and a page's blank ones.
+const STARTS_WITHIN: usize = 1024;
+
 /// Which kind of playlist it is (RFC 8216 section 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -86,6 +89,12 @@ pub fn read<'a>(
         confirm(&text, summary.kind)?;
     }
     Ok(summary)
+}
+
+/// Looks at how a playlist begins of which only the first pieces are at hand, and not decoded.
+pub(super) fn begins<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Flaw> {
+    let start: Vec<u8> = pieces.into_iter().flatten().copied().take(STARTS_WITHIN).collect();
+    glance::opening(glance::without_mark(&start))
 }
 
 /// Has m3u8-rs read the text, as players decode it. It passes over what it does not know and stops without a word at a line that it

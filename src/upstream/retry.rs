@@ -158,7 +158,9 @@ impl Again {
         match judgement.verdict {
             Verdict::Conflict => self.config.conflict,
             Verdict::Throttled | Verdict::Overloaded => self.config.overloaded,
-            Verdict::TimedOut | Verdict::NotPlaylist => self.config.broken,
+            Verdict::TimedOut | Verdict::Unreachable | Verdict::NotPlaylist => self.config.broken,
+            // Nobody is asked again for a playlist who speaks another protocol from there on.
+            Verdict::OriginBroken if response.status().is_informational() => 0,
             Verdict::OriginBroken => match judgement.exception {
                 Some(Exception::BadGateway | Exception::UnsupportedManifest) if judgement.named => 0,
                 _ => self.config.broken,

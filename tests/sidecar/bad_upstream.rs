@@ -224,7 +224,8 @@ async fn a_large_answer_streams_and_its_reader_may_be_slow() {
     let sidecar = Running::before(&far).await;
     let one = session(1);
     let size = 3 * 1024 * 1024;
-    let body: String = (0..size / 16).map(|n| format!("{n:015}\n")).collect();
+    let lines = (0..size / 16).map(|n| format!("{n:015}\n"));
+    let body: String = std::iter::once("#EXTM3U\n".to_owned()).chain(lines).collect();
     let mut slow = crate::player::Player::connect_small(sidecar.address).await;
     slow.ask(&media(&one, 0)).await;
     let asked = far.asked().await;
@@ -240,14 +241,26 @@ async fn a_large_answer_streams_and_its_reader_may_be_slow() {
 }
 
 #[tokio::test]
+async fn a_large_answer_that_does_not_begin_as_a_playlist_is_a_502() {
+    let mut far = Far::listen().await;
+    let sidecar = Running::before(&far).await;
+    for page in [format!("<html>{}", "x".repeat(3 * 1024 * 1024)), "x".repeat(3 * 1024 * 1024)] {
+        is_a_502(&mut far, &sidecar, 2, |asked| asked.say(ok(&page))).await;
+    }
+}
+
+#[tokio::test]
 async fn a_large_answer_that_breaks_off_does_not_pass_for_whole() {
     let mut far = Far::listen().await;
     let sidecar = Running::with(&far, |config| config.collect_up_to = bytesize::ByteSize::b(10)).await;
-    for framing in ["Content-Length: 1000", "Transfer-Encoding: chunked"] {
+    for (framing, begin) in [
+        ("Content-Length: 1000", "#EXTM3U\n0123456789a"),
+        ("Transfer-Encoding: chunked", "13\r\n#EXTM3U\n0123456789a\r\n"),
+    ] {
         let mut player = sidecar.player().await;
         player.ask(&media(&session(1), 0)).await;
         let asked = far.asked().await;
-        asked.say(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n14\r\n0123456789abcdefghij\r\n"));
+        asked.say(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n{begin}"));
         asked.reset();
         assert!(player.answer_or_end().await.is_none(), "a body that broke off");
         sidecar.is_well(&mut far, &session(1)).await;

@@ -148,7 +148,15 @@ async fn every_failure_that_may_pass_is_bridged_and_no_other() {
         (504, "", Ok("timed_out")),
         (200, "<html>", Ok("not_playlist")),
         (200, "#EXTM3U\n", Ok("not_playlist")),
+        (200, "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n0.m3u8\n", Ok("not_playlist")),
         (0, "", Ok("unreachable")),
+        (407, "", Ok("unreachable")),
+        (408, "", Ok("timed_out")),
+        (421, "", Ok("unreachable")),
+        (425, "", Ok("unreachable")),
+        (300, "", Ok("origin_broken")),
+        (304, "", Ok("not_playlist")),
+        (999, "", Ok("origin_broken")),
         (401, "", Err((401, "failed"))),
         (403, "", Err((403, "denied"))),
         (404, "", Err((404, "session_lost"))),
@@ -177,6 +185,37 @@ async fn every_failure_that_may_pass_is_bridged_and_no_other() {
             Err((status, reason)) => answer.is_problem(status, reason),
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirect_to_elsewhere_is_bridged_and_passed_on_where_nothing_is_kept() {
+    let (players, mut far) = stack(Config::default());
+    let away = [("location", "https://login.example/")];
+    players.learn(&mut far, &media(1, 0), 7).await;
+    for (target, location, bridged) in [
+        (media(1, 0), away[0], true),
+        (media(2, 0), away[0], false),
+        (media(1, 0), ("location", "/v1/x"), false),
+    ] {
+        let player = players.getting(&target);
+        far.asked().await.answer(302, &[location], "");
+        let answer = got(player).await;
+        match bridged {
+            true => answer.is_rescue(7, "passed", 0),
+            false => assert_eq!((answer.status, answer.header("location")), (302, Some(location.1))),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_a_playlist_may_be_told_that_it_has_not_changed() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    let request = Request::get(media(1, 0)).header("if-none-match", "\"x\"");
+    let player = players.ask(request.body(Empty::new()).expect("a request"));
+    far.asked().await.answer(304, &[("etag", "\"x\"")], "");
+    let answer = got(player).await;
+    assert_eq!((answer.status, answer.header("etag")), (304, Some("\"x\"")));
 }
 
 #[tokio::test(start_paused = true)]
