@@ -21,7 +21,7 @@ pub enum Flaw {
     OtherKind,
     /// Its media sequence is lower than one that the session was given before (RFC 8216 section 6.2.1).
     Older,
-    /// A redirect to another host, where a player would be past its session's lane. Nothing is known to be wrong there.
+    /// A redirect to anything but a media playlist of the same session: to another host, past its lane, or to a page.
     Elsewhere,
     /// Longer, once decoded, than [`Limits::decode_up_to`](super::playlist::Limits::decode_up_to). Nothing is
     /// known to be wrong with it.
@@ -87,7 +87,7 @@ impl Flaw {
             Self::NoVariants => "the multivariant playlist has no variants",
             Self::OtherKind => "a multivariant playlist came in place of a media playlist",
             Self::Older => "the playlist's media sequence is lower than before",
-            Self::Elsewhere => "a redirect to another host came in place of the playlist",
+            Self::Elsewhere => "a redirect to something else came in place of the playlist",
             Self::TooLong => "the playlist is too long to be read",
             Self::Encoding => "the playlist's compressed stream is broken",
             Self::UnknownEncoding => "the playlist's content encoding is not one that is read here",

@@ -55,6 +55,11 @@ impl Judgement {
                 let body = decode::decode(body, encoding, READ_UP_TO).unwrap_or_default();
                 Self::of_error(names_session(kind, has_session), status, headers, &body)
             }
+            Kind::Media | Kind::Multivariant
+                if status == StatusCode::PARTIAL_CONTENT && !is_whole(headers) =>
+            {
+                Self::of_reading(kind, Err(Flaw::Truncated))
+            }
             Kind::Media | Kind::Multivariant if status.is_success() => {
                 Self::of_reading(kind, playlist::read(body, encoding, limits))
             }
@@ -157,6 +162,16 @@ fn of_status(status: StatusCode) -> Verdict {
         _ if status.is_server_error() => Verdict::OriginBroken,
         _ => Verdict::Failed,
     }
+}
+
+/// Whether a 206 holds all there is: `bytes 0-99/100` (RFC 9110 section 14.4).
+fn is_whole(headers: &HeaderMap) -> bool {
+    let range = headers.get(header::CONTENT_RANGE).and_then(|range| range.to_str().ok());
+    let range = range.and_then(|range| range.strip_prefix("bytes 0-")?.split_once('/'));
+    range.is_some_and(|(last, length)| match (last.parse::<u64>(), length.parse::<u64>()) {
+        (Ok(last), Ok(length)) => last.checked_add(1) == Some(length),
+        _ => false,
+    })
 }
 
 /// Whether a 400 or 404 tells of the session ("Playback errors" and "Quotas" in MediaTailor's user guide): a
@@ -354,6 +369,22 @@ mod tests {
             judge(Kind::Multivariant, true, 200, &HeaderMap::new(), PLAYLIST).verdict,
             Verdict::Playlist
         );
+    }
+
+    #[test]
+    fn a_part_is_whole_or_none() {
+        for (range, whole) in [
+            ("bytes 0-48/49", true),
+            ("bytes 0-48/100", false),
+            ("bytes 1-48/49", false),
+            ("bytes 0-48/*", false),
+            ("bytes 0-18446744073709551615/0", false),
+            ("", false),
+        ] {
+            let judged = judge(Kind::Media, true, 206, &headers(&[("content-range", range)]), PLAYLIST);
+            let flaw = (!whole).then_some(Flaw::Truncated);
+            assert_eq!((judged.verdict.is_playlist(), judged.flaw), (whole, flaw), "{range}");
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod judgement;
 mod learn;
 mod lessons;
 mod message;
+mod moved;
 pub mod playlist;
 mod retry;
 mod settle;

@@ -150,6 +150,7 @@ async fn every_failure_that_may_pass_is_bridged_and_no_other() {
         (200, "#EXTM3U\n", Ok("not_playlist")),
         (200, "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n0.m3u8\n", Ok("not_playlist")),
         (0, "", Ok("unreachable")),
+        (206, "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\na.ts\n", Ok("not_playlist")),
         (407, "", Ok("unreachable")),
         (408, "", Ok("timed_out")),
         (421, "", Ok("unreachable")),
@@ -190,13 +191,12 @@ async fn every_failure_that_may_pass_is_bridged_and_no_other() {
 #[tokio::test(start_paused = true)]
 async fn a_redirect_to_elsewhere_is_bridged_and_passed_on_where_nothing_is_kept() {
     let (players, mut far) = stack(Config::default());
-    let away = [("location", "https://login.example/")];
+    let away = ("location", "https://login.example/");
+    let stays = ("location", "1.m3u8");
     players.learn(&mut far, &media(1, 0), 7).await;
-    for (target, location, bridged) in [
-        (media(1, 0), away[0], true),
-        (media(2, 0), away[0], false),
-        (media(1, 0), ("location", "/v1/x"), false),
-    ] {
+    for (target, location, bridged) in
+        [(media(1, 0), away, true), (media(2, 0), away, false), (media(1, 0), stays, false)]
+    {
         let player = players.getting(&target);
         far.asked().await.answer(302, &[location], "");
         let answer = got(player).await;
