@@ -61,6 +61,9 @@ pub(super) struct Successor {
 /// How long the other process may take to say something.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
+/// How often somebody who ends may have been connected to: so many processes may be started at once, less one.
+const TRIES: u32 = 8;
+
 /// How long the old process has to finish before the new one begins all the same. Connections wait as long; a player gives up
 /// after 8 s, and most exchanges take tenths of a second.
 const FINISH_WITHIN: Duration = Duration::from_secs(2);
@@ -82,23 +85,28 @@ impl Ports {
         if fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
             return wrong("there is something else; name a place of its own for a socket");
         }
-        let socket = match UnixStream::connect(path).await {
-            Ok(socket) => socket,
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
-            {
-                return Ok(None);
+        let mut times = 1;
+        let (socket, ports) = loop {
+            let socket = match UnixStream::connect(path).await {
+                Ok(socket) => socket,
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
+                {
+                    return Ok(None);
+                }
+                Err(error) => {
+                    return wrong(&format!("{error}; name a place for a socket that this process may use"));
+                }
+            };
+            match timeout(ANSWER_WITHIN, receive(&socket)).await {
+                Ok(Ok(ports)) => break (socket, ports),
+                // Another that was started as well was there first, and is who hands over now.
+                Ok(Err(error)) if has_gone(&error) && times < TRIES => times += 1,
+                Ok(Err(error)) => {
+                    return wrong(&format!("{error}; what listens there is no onelane: name another place"));
+                }
+                Err(_) => return wrong("what listens there does not answer; end it and start again"),
             }
-            Err(error) => {
-                return wrong(&format!("{error}; name a place for a socket that this process may use"));
-            }
-        };
-        let ports = match timeout(ANSWER_WITHIN, receive(&socket)).await {
-            Ok(Ok(ports)) => ports,
-            Ok(Err(error)) => {
-                return wrong(&format!("{error}; what listens there is no onelane: name another place"));
-            }
-            Err(_) => return wrong("what listens there does not answer; end it and start again"),
         };
         for (flag, wanted, port) in
             [("--listen", config.listen, &ports.listen), ("--admin", config.admin, &ports.admin)]
@@ -113,6 +121,11 @@ impl Ports {
         }
         Ok(Some((ports, Predecessor(socket))))
     }
+}
+
+/// Whether who was connected to ended before it said anything.
+fn has_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 /// A wanted port of zero is any.

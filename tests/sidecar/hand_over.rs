@@ -103,6 +103,24 @@ async fn the_next_begins_when_the_one_before_has_finished() {
 }
 
 #[tokio::test]
+async fn of_several_that_are_started_at_once_each_takes_over_in_its_turn() {
+    let mut far = Far::listen().await;
+    let place = Place::new();
+    let mut old = Serve::start(&far.url(), &["--hand-over", place.path()]).await;
+    let (flags, url) = (place.after(&old), far.url());
+    let (mut one, mut other) = tokio::join!(start(&url, &flags), start(&url, &flags));
+    assert_eq!(old.ended().await.code(), Some(0));
+    // Whichever was first has ended in favour of the second.
+    let last = tokio::select! {
+        ended = one.ended() => (ended, other),
+        ended = other.ended() => (ended, one),
+    };
+    let (ended, last) = last;
+    assert_eq!(ended.code(), Some(0));
+    plays(&last, &mut far, "by the last").await;
+}
+
+#[tokio::test]
 async fn one_that_does_not_finish_is_not_waited_for_for_long() {
     let mut far = Far::listen().await;
     let place = Place::new();
