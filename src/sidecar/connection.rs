@@ -74,9 +74,11 @@ pub(super) async fn serve(socket: TcpStream, proxy: Proxy, manners: Manners) -> 
         Some(tls) => {
             let accepted = tokio::select! {
                 accepted = tls.accept(socket) => accepted,
-                () = last_words(&activity, &manners.stop) => None,
+                () = last_handshakes(&manners.stop) => None,
             };
             let Some(socket) = accepted else { return Ok(()) };
+            // Its time for a request begins now: the handshake may have taken as long.
+            activity.progress();
             Socket::Right(socket)
         }
     };
@@ -199,6 +201,12 @@ async fn http2(
         ended = connection => ended,
         () = last_words => Ok(()),
     }
+}
+
+/// Once no more requests are wanted: resolves when whoever connected before has had time to shake hands.
+async fn last_handshakes(stop: &CancellationToken) {
+    stop.cancelled().await;
+    sleep(LAST_WORDS).await;
 }
 
 /// Once no more requests are wanted: resolves when there is none for a while.

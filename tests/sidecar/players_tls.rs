@@ -94,6 +94,11 @@ impl Drop for Files {
 impl Secure {
     /// Connects and trusts the authority in the files as they are now.
     async fn connect(serve: &Serve, files: &Files) -> std::io::Result<Self> {
+        Self::over(within(TcpStream::connect(serve.listen)).await?, files).await
+    }
+
+    /// Shakes hands on a connection that is there.
+    async fn over(socket: TcpStream, files: &Files) -> std::io::Result<Self> {
         let mut roots = RootCertStore::empty();
         let root = CertificateDer::from_pem_file(files.path("root.pem")).expect("a certificate");
         roots.add(root).expect("a root");
@@ -102,7 +107,6 @@ impl Secure {
             .expect("versions")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let socket = within(TcpStream::connect(serve.listen)).await?;
         let name = ServerName::try_from("localhost").expect("a name");
         within(TlsConnector::from(Arc::new(config)).connect(name, socket)).await.map(Self)
     }
@@ -232,6 +236,22 @@ async fn a_stop_ends_connections_over_tls_as_well() {
     serve.signal("-TERM").await;
     let _reset = within(player.0.read_to_end(&mut Vec::new())).await;
     within(silent.rest()).await;
+    assert_eq!(serve.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn who_takes_long_to_shake_hands_is_served_at_a_stop_as_well() {
+    let mut far = Far::listen().await;
+    let files = Files::new();
+    let mut serve = files.serve(&far, &["--drain", "1m"]).await;
+    let slow = within(TcpStream::connect(serve.listen)).await.expect("a connection");
+    // The time that a client has at a stop counts from the stop: this connection is older than that time is long.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    serve.signal("-TERM").await;
+    serve.line_with("draining").await;
+    let mut slow = Secure::over(slow, &files).await.expect("a handshake");
+    slow.plays(&mut far, 0).await;
+    drop(slow);
     assert_eq!(serve.ended().await.code(), Some(0));
 }
 
