@@ -52,6 +52,7 @@ install_programs() {
   have redis-server || missing+=(redis-server)
   have nginx || missing+=(nginx-light)
   have streamlink || missing+=(streamlink)
+  have vlc || missing+=(vlc-bin vlc-plugin-base)
   if [ ${#missing[@]} = 0 ]; then
     echo "what is tested against is here already"
     return

@@ -10,9 +10,19 @@ const SERVED = {
   '/player.html': ['page/player.html', 'text/html; charset=utf-8'],
   '/player.js': ['page/player.js', 'text/javascript; charset=utf-8'],
   '/hls.js': ['node_modules/hls.js/dist/hls.min.js', 'text/javascript; charset=utf-8'],
+  '/hls.js-0.14.js': ['node_modules/hls.js-0.14/dist/hls.min.js', 'text/javascript; charset=utf-8'],
+  '/hls.js-1.4.js': ['node_modules/hls.js-1.4/dist/hls.min.js', 'text/javascript; charset=utf-8'],
+  '/shaka-4.js': ['node_modules/shaka-player-4/dist/shaka-player.compiled.js', 'text/javascript; charset=utf-8'],
   '/shaka.js': ['node_modules/shaka-player/dist/shaka-player.compiled.js', 'text/javascript; charset=utf-8'],
   '/video.js': ['node_modules/video.js/dist/video.min.js', 'text/javascript; charset=utf-8'],
   '/video-js.css': ['node_modules/video.js/dist/video-js.min.css', 'text/css; charset=utf-8'],
+};
+
+/** Older releases: whose page plays them, and with which script in place of its own. */
+const OLDER = {
+  'hls.js 0.14': { player: 'hls.js', script: 'hls.js-0.14.js' },
+  'hls.js 1.4': { player: 'hls.js', script: 'hls.js-1.4.js' },
+  'Shaka 4': { player: 'Shaka', script: 'shaka-4.js' },
 };
 
 /** A browser and the server of its pages, for the players of one run. */
@@ -61,7 +71,7 @@ async function openPage(browser, base, player, master) {
     playlists.push({ path: url.pathname, status: response.status() });
     if (url.pathname.includes('/v1/master/')) noteRenditions(response, renditions);
   });
-  await page.goto(`${base}/player.html?${new URLSearchParams({ player, master })}`);
+  await page.goto(`${base}/player.html?${new URLSearchParams({ ...(OLDER[player] ?? { player }), master })}`);
   return {
     look: () => page.evaluate('look()'),
     errors: () => page.evaluate('errors'),

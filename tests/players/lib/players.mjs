@@ -1,5 +1,5 @@
 // Every player by its name.
-import { openFfmpeg, openGstreamer, openMpv, openStreamlink } from './programs.mjs';
+import { openFfmpeg, openGstreamer, openMpv, openStreamlink, openVlc } from './programs.mjs';
 
 /** Those that play on a page in Chromium. */
 export const BROWSER_PLAYERS = ['hls.js', 'Shaka', 'video.js', 'Chromium'];
@@ -15,8 +15,12 @@ export const PROGRAMS = {
   streamlink: openStreamlink,
 };
 
+/** Others: releases that are older and in use, and what is no newer than its Debian. They play fewer of the faults. */
+export const OTHERS = ['hls.js 0.14', 'hls.js 1.4', 'Shaka 4', 'VLC'];
+
 /** Begins to play. The browser is needed by those that play in it. */
 export async function open(player, master, browser) {
+  if (player === 'VLC') return openVlc(master);
   return player in PROGRAMS ? PROGRAMS[player](master) : browser.open(player, master);
 }
 

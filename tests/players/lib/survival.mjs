@@ -33,8 +33,11 @@ export async function writeMatrix(path, text, browser) {
 /** What played, and what it played from. */
 async function versions(browser) {
   const { packages } = JSON.parse(await readFile(LOCK, 'utf8'));
-  const npm = ['hls.js', 'shaka-player', 'video.js'].map((name) => `${name} ${packages[`node_modules/${name}`].version}`);
-  const programs = [['ffmpeg', '-version'], [process.env.NEWER_FFMPEG, '-version'], ['gst-launch-1.0', '--version'], ['mpv', '--version'], ['streamlink', '--version']];
+  const npm = ['hls.js', 'shaka-player', 'video.js', 'hls.js-0.14', 'hls.js-1.4', 'shaka-player-4'].map((name) => {
+    const { name: own = name, version } = packages[`node_modules/${name}`];
+    return `${own} ${version}`;
+  });
+  const programs = [['ffmpeg', '-version'], [process.env.NEWER_FFMPEG, '-version'], ['gst-launch-1.0', '--version'], ['mpv', '--version'], ['streamlink', '--version'], ['dpkg-query', '-W', '-f', 'vlc ${Version}', 'vlc-bin']];
   return [
     `${said(binary(), '--version')} (${said('git', '-C', REPOSITORY, 'rev-parse', '--short', 'HEAD')})`,
     ...npm,

@@ -1,4 +1,4 @@
-// One page, one player: `?player=hls.js|Shaka|video.js|Chromium&master=URL`. The test asks `look()` and reads `errors`.
+// One page, one player: `?player=hls.js|Shaka|video.js|Chromium&master=URL`, and `&script=` for another release of it. The test asks `look()` and reads `errors`.
 // Every player runs with its own defaults; audio and subtitles of the multivariant playlist are switched on.
 'use strict';
 
@@ -49,7 +49,7 @@ function showSubtitles(tracks) {
 
 const players = {
   async 'hls.js'() {
-    await load('hls.js');
+    await load(query.get('script') ?? 'hls.js');
     const hls = new Hls();
     hls.on(Hls.Events.ERROR, (_, data) => note(`${data.details}${data.response?.code ? ` ${data.response.code}` : ''}`, data.fatal));
     hls.on(Hls.Events.SUBTITLE_TRACKS_UPDATED, () => {
@@ -61,7 +61,7 @@ const players = {
   },
 
   async Shaka() {
-    await load('shaka.js');
+    await load(query.get('script') ?? 'shaka.js');
     shaka.polyfill.installAll();
     const player = new shaka.Player();
     // A CRITICAL event is not the end of Shaka: it goes on by itself, or its picture tells that it did not.
@@ -69,6 +69,8 @@ const players = {
     await player.attach(plainVideo());
     try {
       await player.load(master);
+      // Before 5 text is loaded only where it is shown.
+      await player.setTextTrackVisibility?.(true);
       const [subtitles] = player.getTextTracks();
       if (subtitles) player.selectTextTrack(subtitles);
     } catch (error) {
