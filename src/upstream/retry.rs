@@ -270,8 +270,7 @@ where
             let (head, ()) = clone.map(|_| ()).into_parts();
             let Extracted { kind, session } = Extracted::of(&head, &MediaTailor::new());
             let session = session.ok().flatten();
-            // A segment of an ad is a beacon as well: a second one may count twice.
-            if matches!(kind, Kind::SessionCreation | Kind::Segment)
+            if kind == Kind::SessionCreation
                 || session.is_none() && matches!(kind, Kind::Multivariant | Kind::Dash)
             {
                 return None;

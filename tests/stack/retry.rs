@@ -7,7 +7,7 @@ use http_body_util::Empty;
 use onelane::{serialize, stack::Config, upstream::RetryConfig};
 use tokio::time::Instant;
 
-use crate::support::{got, media, ms, secs, session, stack};
+use crate::support::{got, media, ms, secs, stack};
 
 #[tokio::test(start_paused = true)]
 async fn a_conflict_is_met_within_the_turn() {
@@ -272,13 +272,4 @@ async fn a_conflict_right_after_an_answer_teaches_a_gap_between_turns() {
     next.playlist(8);
     got(audio).await.is_playlist(8);
     players.are_done().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_segment_of_an_ad_is_asked_for_once() {
-    let (players, mut far) = stack(Config::default());
-    let player = players.getting(&format!("/v1/segment/acct/Demo/{}/0/1", session(1)));
-    far.asked().await.breaks();
-    got(player).await.is_problem(502, "unreachable");
-    far.quiet().await;
 }
