@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { Agent } from 'node:http';
+import { Agent, createServer } from 'node:http';
+import { connect } from 'node:net';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BALANCERS, openFleet, until } from './lib/fleet.mjs';
@@ -16,6 +17,11 @@ const VIEWERS = 500;
 const REFRESH = 3_000;
 /** Sessions that are made at once: that one of two homes gets none of them is a chance of one in 16,000. */
 const POSTS = 16;
+
+/** What ad servers' URLs come to, and nearly the largest head that onelane takes (64 KiB), in characters of a query. */
+const QUERIES = [25_000, 60 * 1024];
+/** A balancer waits 10 s for a head, and for an answer to begin or go on. */
+const PATIENCE = 10_000;
 
 const filled = (shape, sid) => shape.replace('{sid}', sid).replace('{esc}', sid.replaceAll('-', '%2D'));
 const media = (sid, n = 0) => `/v1/manifest/acct/Cfg/${sid}/${n}.m3u8`;
@@ -96,6 +102,54 @@ for (const [name, balancer] of Object.entries(BALANCERS)) {
         assert.deepEqual(alone, [], 'these go to one home alone');
       } finally {
         await fleet.stop();
+      }
+    });
+
+    it('passes on the longest URLs, and finds the session in them', { timeout: 60_000 }, async () => {
+      const fleet = await openFleet(balancer, { count: 3 });
+      try {
+        const sid = randomUUID();
+        const { home } = await fleet.load(media(sid));
+        for (const length of QUERIES) {
+          const ads = `ads.url=${'x'.repeat(length)}`;
+          for (const target of [`${media(sid)}?${ads}`, `/v1/master/acct/Cfg/index.m3u8?${ads}&aws.sessionId=${sid}`]) {
+            assert.deepEqual(await fleet.load(target), { status: 200, home }, `${length} characters of ${target.slice(0, 12)}`);
+          }
+        }
+      } finally {
+        await fleet.stop();
+      }
+    });
+
+    it('keeps no connection for a head that does not come', { timeout: 60_000 }, async () => {
+      const fleet = await openFleet(balancer, { count: 1 });
+      try {
+        const [host, port] = fleet.entry.split(':');
+        const slow = connect(Number(port), host);
+        slow.write('GET /ping HTTP/1.1\r\nHost: a\r\n');
+        let ended = false;
+        slow.resume().on('error', () => {}).on('close', () => (ended = true));
+        await until('the balancer to close it', () => ended);
+      } finally {
+        await fleet.stop();
+      }
+    });
+
+    it('lets an answer take its time for as long as it goes on', { timeout: 60_000 }, async () => {
+      // One byte a second, and the end when a time for the whole of it would be over.
+      const drips = createServer((request, answer) => {
+        if (request.url !== '/drips') return answer.end();
+        const began = Date.now();
+        const drip = setInterval(() => (Date.now() - began < 1.5 * PATIENCE ? answer.write('.') : answer.end()), 1_000);
+        answer.on('close', () => clearInterval(drip));
+      });
+      await new Promise((done) => drips.listen(0, '127.0.0.1', done));
+      const fleet = await openFleet(balancer, { count: 1, upstream: `http://127.0.0.1:${drips.address().port}` });
+      try {
+        assert.equal((await fleet.load('/drips')).status, 200);
+      } finally {
+        await fleet.stop();
+        drips.close();
       }
     });
 

@@ -85,15 +85,21 @@ export async function until(what, found) {
   }
 }
 
-/** Starts `count` homes over one emulator whose playlists take `latency`, and the balancer before them. */
-export async function openFleet(balancer, { count, latency, serveArgs = [] }) {
+/**
+ * Starts `count` homes over one emulator whose playlists take `latency`, or over `upstream` in its place, and the balancer before
+ * them.
+ */
+export async function openFleet(balancer, { count, latency = '0ms', upstream, serveArgs = [] }) {
   const place = await mkdtemp(join(tmpdir(), 'onelane-fleet-'));
   const servers = [];
   const agent = new Agent({ keepAlive: true, maxSockets: 16 });
   const homes = [];
   const [emulator, entry] = [await local(), await local()];
+  upstream ??= `http://${emulator}`;
   const fleet = {
     homes,
+    /** Where the balancer is: host and port. */
+    entry,
     /** The home that answered, by the address at which it listens, and with what status. */
     async load(path, by = agent) {
       const { status, header } = await request(`http://${entry}${path}`, by);
@@ -105,7 +111,7 @@ export async function openFleet(balancer, { count, latency, serveArgs = [] }) {
     forget: () => fetch(`http://${emulator}/__emulator/reset`, { method: 'POST' }),
     async addHome() {
       const home = { listen: await local(), admin: await local() };
-      const args = ['serve', '--upstream', `http://${emulator}`, '--listen', home.listen, '--admin', home.admin, ...serveArgs];
+      const args = ['serve', '--upstream', upstream, '--listen', home.listen, '--admin', home.admin, ...serveArgs];
       home.process = await serve(binary(), args, `http://${home.admin}/readyz`);
       servers.push(home.process);
       homes.push(home);
