@@ -26,14 +26,19 @@ function parameter(query, name) {
   return undefined;
 }
 
-/** The session that a request names, if it names one, by MediaTailor's URLs. What stands before the first /v1/<kind> is a CDN's. */
-function sessionOf(request) {
+/** What a request is for, by MediaTailor's URLs: its kind, and the parts behind that. What stands before the first /v1/<kind> is a CDN's. */
+function routeOf(request) {
   const parts = request.uri.split('/').map(decoded);
   let at = 1;
   while (at < parts.length && !(parts[at - 1] === 'v1' && KINDS.indexOf(parts[at]) >= 0)) at += 1;
-  const rest = parts.slice(at + 1);
+  return { kind: parts[at], rest: parts.slice(at + 1) };
+}
+
+/** The session that a request names, if it names one. */
+function sessionOf(request, route) {
+  const rest = route.rest;
   const last = rest.length - 1;
-  switch (parts[at]) {
+  switch (route.kind) {
     case 'manifest':
       return last >= 2 && rest[last].endsWith('.m3u8') ? rest[last - 1] : undefined;
     case 'tracking': {
@@ -60,15 +65,17 @@ function homesOf(session) {
 }
 
 function handler(event) {
-  const session = sessionOf(event.request);
+  const route = routeOf(event.request);
+  const session = sessionOf(event.request, route);
   // Whoever has none yet goes to the origin of the behaviour, which may be any of them.
   if (!session) return event.request;
   const homes = homesOf(session);
-  if (homes.length === 1) {
+  // Segments pass through onelane as they come, MediaTailor's 503 when the quota is used up as well: a second one would use up more.
+  if (homes.length === 1 || route.kind === 'segment' || route.kind === 'dashsegment') {
     cf.selectRequestOriginById(homes[0]);
   } else {
     // The second is where the session would live without the first. CloudFront asks it where it cannot connect to the first, and for
-    // 503, which is onelane's answer only while it shuts down; other answers are not repeated.
+    // 503, which is what onelane says while it shuts down, and for a blocking reload that took too long; other answers are not repeated.
     cf.createRequestOriginGroup({
       originIds: [{ originId: homes[0] }, { originId: homes[1] }],
       failoverCriteria: { statusCodes: [503] },

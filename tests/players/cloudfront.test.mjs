@@ -50,6 +50,14 @@ it('gives every session one home, whatever the shape, and leaves the others alon
   for (const [shape] of SHAPES.filter(([, has]) => !has)) assert.equal(chosen(filled(shape, randomUUID())), undefined, shape);
 });
 
+it('sends no segment a second time: a 503 to it may be of the quota that is used up', () => {
+  for (const kind of ['segment', 'dashsegment']) {
+    const sid = randomUUID();
+    const [home] = chosen(`/v1/manifest/acct/Cfg/${sid}/0.m3u8`);
+    assert.deepEqual(chosen(`/v1/${kind}/acct/Cfg/${sid}/0/1`), [home], kind);
+  }
+});
+
 it('moves the sessions of one home alone when that is taken away, to where they went when it was lost', () => {
   const fewer = text.replace(", 'onelane-c'", '');
   assert.notEqual(fewer, text);
