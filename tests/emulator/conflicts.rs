@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use http::StatusCode;
 use onelane::emulator::{Conflict, Loser};
 
@@ -141,15 +139,20 @@ async fn work_goes_on_after_its_player_left() {
 
 #[tokio::test]
 async fn a_session_may_stay_busy_after_its_answer() {
-    let mut args = args();
-    args.busy_after = "500ms".parse().expect("a latency");
-    let lab = Lab::new(args).await;
+    let for_long = "1h".parse().expect("a latency");
+    let lab = Lab::new(args()).await;
     let (video, audio, _) = three(&lab).await;
-    // Until the multivariant playlist that made the session has settled as well.
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    lab.emulator.set_busy_after(for_long);
     assert_eq!(lab.get(&video).await.status, StatusCode::OK);
     assert_eq!(lab.get(&audio).await.status, StatusCode::CONFLICT);
     assert_eq!(lab.emulator.stats().max_in_flight, 1, "the proxy before it did nothing wrong");
+
+    // By flag it is so from the first answer on: that of the multivariant playlist which made the session.
+    let mut args = args();
+    args.busy_after = for_long;
+    let lab = Lab::new(args).await;
+    let (video, ..) = three(&lab).await;
+    assert_eq!(lab.get(&video).await.status, StatusCode::CONFLICT);
 }
 
 #[tokio::test]

@@ -148,8 +148,8 @@ async fn what_creates_a_session_is_never_repeated() {
             far.is_quiet();
         }
     }
-    // The longest pause before a repeat is over by then.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // Nor is any of them on its way still, or in a pause before it.
+    sidecar.is_idle().await;
     far.is_quiet();
     sidecar.is_well(&mut far, &session(1)).await;
 }
