@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     fmt,
     hash::{DefaultHasher, Hash, Hasher},
 };
@@ -146,6 +147,23 @@ impl SessionId {
         }
     }
 
+    /// Another's text as a log may have it: with this id as short as it is shown. A text that ends in `…` may have been
+    /// cut within it.
+    pub(crate) fn shortened_in<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.whole(|id| {
+            let mut text = Cow::Borrowed(text);
+            if id.len() > SHOWN && text.contains(id) {
+                text = Cow::Owned(text.replace(id, &self.to_string()));
+            }
+            let rest = text.strip_suffix('…').unwrap_or_default();
+            let cut = (SHOWN + 1..id.len()).rev().find(|&length| rest.ends_with(&id[..length]));
+            match cut.map(|length| rest.len() - length + SHOWN) {
+                Some(end) => Cow::Owned(format!("{}…", &rest[..end])),
+                None => text,
+            }
+        })
+    }
+
     /// Whether the id begins with this text; that of a UUID is the same in capitals.
     pub(crate) fn begins_with(&self, text: &str) -> bool {
         match &self.0 {
@@ -237,6 +255,20 @@ mod tests {
         let uuid = SessionId::parse(UUID).expect("a UUID");
         let key = SessionKey::new(Some("a.example"), Some("cfg"), uuid);
         assert_eq!(format!("{key} {key:?}"), "6f1b7c52… 6f1b7c52…");
+    }
+
+    #[test]
+    fn ids_are_short_in_other_texts() {
+        let token = SessionId::parse("0123456789-and-more").expect("a token");
+        for (text, shown) in [
+            ("sessionId:[0123456789-and-more] 0123456789", "sessionId:[01234567…] 0123456789"),
+            ("cut within 0123456789-an…", "cut within 01234567…"),
+            ("cut before 01234567…", "cut before 01234567…"),
+            ("another …", "another …"),
+        ] {
+            assert_eq!(token.shortened_in(text), shown);
+        }
+        assert_eq!(SessionId::parse("short").expect("a token").shortened_in("a short…"), "a short…");
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub mod traces;
 #[cfg(not(feature = "otlp"))]
 mod untraced;
 
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use ::metrics::{counter, histogram};
 use http::{HeaderName, HeaderValue, StatusCode, Uri, response};
@@ -205,6 +205,8 @@ pub(crate) fn judged(
     macro_rules! line {
         ($level:ident, $($rest:tt)*) => {
             $level!(
+    let message = message.map(|said| key.map_or(Cow::Borrowed(said), |key| key.id().shortened_in(said)));
+    let message = message.as_deref();
                 target: VERDICT, session, kind = kind.as_str(), verdict, status, exception, flaw, request_id,
                 said = message, trace_id, $($rest)*
             )

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 /// The largest body that is read for a name or a message, in bytes. AWS's own are a few hundred.
@@ -9,11 +11,15 @@ const SHOWN: usize = 512;
 /// What an error's body says in free text: its `message` or `Message`.
 ///
 /// **For the log alone, never for a player**: MediaTailor writes the origin's URL, the account and the session
-/// into it ("Playback errors" in its user guide). At most 512 characters are given and `…` where there are
-/// more; what could break a line or turn its direction is escaped.
+/// into it ("Playback errors" in its user guide). Of what has the shape of a UUID the first eight characters are
+/// given, since whoever knows a whole session id can watch the session's stream, and of a URL nothing past its `?`.
+/// At most 512 characters are given and `…` where there are more; what could break a line or turn its direction is
+/// escaped.
 pub fn message(body: &[u8]) -> Option<String> {
     let body = object(body)?;
     let text = ["message", "Message"].into_iter().find_map(|key| body.get(key)?.as_str())?;
+    // Before it is cut: half an id may still be told.
+    let text = without_ids(&without_queries(text)).into_owned();
     let mut shown = String::with_capacity(text.len().min(SHOWN) + '…'.len_utf8());
     let mut length = 0;
     for character in text.chars() {
@@ -29,6 +35,51 @@ pub fn message(body: &[u8]) -> Option<String> {
         }
     }
     Some(shown)
+}
+
+/// What follows a `?` goes, up to the next space or quote, where a slash stands before it in the same word.
+fn without_queries(text: &str) -> Cow<'_, str> {
+    let ends = |character: char| character.is_whitespace() || matches!(character, '"' | '<' | '>');
+    let query = |word: &str| word.find('/').and_then(|slash| Some(slash + word[slash..].find('?')?));
+    if !text.contains('?') {
+        return Cow::Borrowed(text);
+    }
+    let words = text.split_inclusive(ends).map(|word| {
+        let (word, end) = word.strip_suffix(ends).map_or((word, ""), |rest| word.split_at(rest.len()));
+        match query(word) {
+            Some(at) => format!("{}?…{end}", &word[..at]),
+            None => format!("{word}{end}"),
+        }
+    });
+    Cow::Owned(words.collect())
+}
+
+/// Of what has the shape of a UUID the first group stays, as of every session id in the log.
+fn without_ids(text: &str) -> Cow<'_, str> {
+    const GROUPS: usize = 36;
+    let is_id = |bytes: &[u8]| {
+        bytes.iter().enumerate().all(|(nth, byte)| match nth {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+    };
+    let (mut shown, mut done, mut at) = (String::new(), 0, 0);
+    while let Some(bytes) = text.as_bytes().get(at..at + GROUPS) {
+        if is_id(bytes) {
+            // A UUID is ASCII, so both ends of it are ends of characters.
+            shown.push_str(&text[done..at + 8]);
+            shown.push('…');
+            at += GROUPS;
+            done = at;
+        } else {
+            at += 1;
+        }
+    }
+    if done == 0 {
+        return Cow::Borrowed(text);
+    }
+    shown.push_str(&text[done..]);
+    Cow::Owned(shown)
 }
 
 /// Controls, separators of lines, and what changes the direction of text.
@@ -58,6 +109,32 @@ mod tests {
         for body in ["", "{}", "[]", r#"{"message":7}"#, "<html>", r#"{"message":"#, "\u{feff}{}"] {
             assert_eq!(message(body.as_bytes()), None, "{body}");
         }
+    }
+
+    fn said(text: &str) -> String {
+        message(serde_json::json!({ "message": text }).to_string().as_bytes()).expect("a message")
+    }
+
+    #[test]
+    fn ids_are_short_and_queries_are_gone() {
+        const ID: &str = "6f1b7c52-30aa-4c1e-9d0f-2a4d1f7be901";
+        for (text, shown) in [
+            (
+                format!(
+                    "https://origin.example/live/0.m3u8?token=abc&s={ID} failed, sessionId:[{ID}] customerId:[1234]"
+                ),
+                "https://origin.example/live/0.m3u8?… failed, sessionId:[6f1b7c52…] customerId:[1234]",
+            ),
+            (format!("sessionId:[{}]", ID.to_uppercase()), "sessionId:[6F1B7C52…]"),
+            (format!("{ID}{ID}é"), "6f1b7c52…6f1b7c52…é"),
+            (format!("\"/a?b=[c] d\"?{}", &ID[1..]), "\"/a?… d\"?f1b7c52-30aa-4c1e-9d0f-2a4d1f7be901"),
+            ("GET /v1/x?a=<b>\n/c?d".to_owned(), r"GET /v1/x?…<b>\u{a}/c?…"),
+            ("is it there? no: 8-4/4".to_owned(), "is it there? no: 8-4/4"),
+        ] {
+            assert_eq!(said(&text), shown, "{text}");
+        }
+        let at_the_end = said(&format!("{}{ID}", "x".repeat(SHOWN - 12)));
+        assert!(at_the_end.ends_with("x6f1b7c52…"), "{at_the_end}");
     }
 
     #[test]

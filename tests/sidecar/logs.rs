@@ -110,3 +110,23 @@ async fn a_log_that_was_closed_stops_nobody() {
     serve.signal("-TERM").await;
     assert!(serve.ended().await.success());
 }
+
+#[tokio::test]
+async fn what_mediatailor_said_is_logged_without_whole_sessions_and_queries() {
+    let mut far = Far::listen().await;
+    let mut serve = Serve::start(&far.url(), &[]).await;
+    // A UUID, and one of AWS's examples, which is a character short.
+    for id in [session(1), "f1b7c52-30aa-4c1e-9d0f-2a4d1f7be901".to_owned()] {
+        let said = format!("https://origin.example/0.m3u8?token=abc: sessionId:[{id}] customerId:[1234]");
+        let body = format!(r#"{{"message":"{said}"}}"#);
+        let head =
+            "HTTP/1.1 404 Not Found\r\nx-amzn-ErrorType: NotFoundException:http://internal.amazon.com/coral/";
+        let mut player = serve.player().await;
+        player.ask(&media(&id, 0)).await;
+        far.asked().await.say(format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        player.answer().await.is_problem(404);
+        let line = serve.line_with("judged").await;
+        let shown = format!("https://origin.example/0.m3u8?… sessionId:[{}…] customerId:[1234]", &id[..8]);
+        assert_eq!((&line["said"], &line["session"]), (&shown.into(), &format!("{}…", &id[..8]).into()));
+    }
+}
