@@ -11,6 +11,7 @@ use crate::{
     serialize,
     session::{Extracted, MediaTailor},
     stack::{MayResume, Stack},
+    telemetry,
     upstream::Verdict,
 };
 
@@ -81,6 +82,18 @@ pub(super) fn no_upstream(head: Parts, stack: &Stack<MediaTailor, MayResume>) ->
         status: StatusCode::NOT_FOUND,
         detail: "no upstream is for requests of this host and path",
         remedy: "correct the URL; operators: see hosts and path_prefix of each [[upstream]]",
+        retry_after: None,
+    };
+    refusal(&problem, head, stack)
+}
+
+/// To a request that was sent upstream from here and has come back: the next one would, too, for ever.
+pub(super) fn went_round(head: Parts, stack: &Stack<MediaTailor, MayResume>) -> Response<Body> {
+    let problem = Problem {
+        verdict: Verdict::Misaddressed,
+        status: StatusCode::LOOP_DETECTED,
+        detail: "the request went upstream from here and has come back",
+        remedy: telemetry::WENT_ROUND,
         retry_after: None,
     };
     refusal(&problem, head, stack)

@@ -12,7 +12,7 @@ use http::{
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{Config, HostHeader, Upstream};
+use super::{Config, HostHeader, Upstream, via::Via};
 use crate::session::{Kind, Route};
 
 /// The body that goes upstream.
@@ -30,6 +30,7 @@ pub(super) enum Body {
 pub(super) struct Forward {
     upstream: Upstream,
     host: HostHeader,
+    via: Via,
 }
 
 /// A client's address, as it is appended to `X-Forwarded-For`.
@@ -67,10 +68,15 @@ fn is_not_for_playlists(name: &HeaderName) -> bool {
 
 impl Forward {
     pub(super) fn new(config: &Config) -> Self {
-        Self { upstream: config.upstream.clone(), host: config.host }
+        Self { upstream: config.upstream.clone(), host: config.host, via: Via::new() }
     }
 
-    /// Where the requests go.
+    /// Whether the request went upstream from here before, and has come back.
+    pub(super) fn has_sent(&self, headers: &HeaderMap) -> bool {
+        self.via.is_in(headers)
+    }
+
+    /// Where requests go.
     pub(super) fn upstream(&self) -> &Upstream {
         &self.upstream
     }
@@ -97,6 +103,7 @@ impl Forward {
         strip_for_playlists(&mut head.headers, &head.uri);
         join(&mut head.headers, header::COOKIE, b"; ");
         append_viewer(&mut head.headers, viewer);
+        self.via.append(&mut head.headers, head.version);
         match viewers_host {
             Some(host) => drop(head.headers.insert(header::HOST, host)),
             // The client names the upstream, in the way of the version that it comes to speak.

@@ -47,6 +47,7 @@ mod system;
 mod threads;
 mod tls;
 pub(crate) mod upstream;
+mod via;
 mod wire;
 mod written;
 

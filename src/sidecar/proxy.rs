@@ -28,6 +28,7 @@ use crate::{
     serialize::SerializeLayer,
     session::MediaTailor,
     stack::{self, MayResume, Stack, Stacked},
+    telemetry,
 };
 
 /// How often instances tell each other of their 4xx.
@@ -276,6 +277,10 @@ impl Service<Request<Incoming>> for PerConnection {
         let Inner { stages, sites, forwards, .. } = &*self.proxy.0;
         let passed = match sites.of(request.uri(), request.headers()) {
             None => Err(answer::no_upstream(request.into_parts().0, &stages.load().shared)),
+            Some(place) if forwards[place].has_sent(request.headers()) => {
+                telemetry::went_round(forwards[place].upstream());
+                Err(answer::went_round(request.into_parts().0, &stages.load().each[place].stack))
+            }
             Some(place) => match forwards[place].request(request, &self.viewer) {
                 Ok(request) => Ok((stages.load().each[place].service.clone().call(request), place)),
                 Err(unpassable) => Err(answer::unpassable(*unpassable, &stages.load().each[place].stack)),

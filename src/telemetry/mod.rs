@@ -62,6 +62,10 @@ pub const TRACES: &str = "onelane::traces";
 /// The header in which AWS names a request; its logs have the same id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
+/// What to do where requests come back to the process that sent them.
+#[cfg(feature = "sidecar")]
+pub(crate) const WENT_ROUND: &str = "operators: --upstream leads back to this onelane, directly or through a CDN; name MediaTailor's endpoint there";
+
 /// What is logged of one exchange once it has ended.
 #[derive(Debug)]
 pub(crate) struct Exchange<'a> {
@@ -201,12 +205,12 @@ pub(crate) fn judged(
     let flaw = judgement.flaw.map(Flaw::as_str);
     let verdict = judgement.verdict.as_str();
     let message = judgement.message.as_deref();
+    let message = message.map(|said| key.map_or(Cow::Borrowed(said), |key| key.id().shortened_in(said)));
+    let message = message.as_deref();
     let trace_id = trace.map(tracing::field::display);
     macro_rules! line {
         ($level:ident, $($rest:tt)*) => {
             $level!(
-    let message = message.map(|said| key.map_or(Cow::Borrowed(said), |key| key.id().shortened_in(said)));
-    let message = message.as_deref();
                 target: VERDICT, session, kind = kind.as_str(), verdict, status, exception, flaw, request_id,
                 said = message, trace_id, $($rest)*
             )
@@ -295,6 +299,15 @@ pub(crate) fn waits_for_quota(key: &SessionKey) {
 /// A player has an answer that was made here: what operators see of it.
 pub(crate) fn made_here(key: Option<&SessionKey>, kind: Kind, reason: Verdict, status: StatusCode) {
     Recent::get().push(key, kind, What::MadeHere { reason, status });
+}
+
+/// A request has come back to the process that had sent it.
+#[cfg(feature = "sidecar")]
+pub(crate) fn went_round(upstream: &impl fmt::Display) {
+    let (verdict, status) = (Verdict::Misaddressed, StatusCode::LOOP_DETECTED);
+    remapped(verdict, status);
+    let (verdict, status) = (verdict.as_str(), status.as_u16());
+    error!(target: VERDICT, verdict, status, %upstream, remedy = WENT_ROUND, "a request has come back");
 }
 
 /// A player was given an answer that was made here.

@@ -52,6 +52,58 @@ async fn the_viewer_is_appended() {
 }
 
 #[tokio::test]
+async fn it_says_that_it_stood_in_between() {
+    let mut far = Far::listen().await;
+    let sidecar = Running::before(&far).await;
+    let path = media(&session(1), 0);
+    let mut names = Vec::new();
+    for (came, version) in [("", "1.1"), ("Via: 2 cdn.example, 1.1 b (c)\r\n", "1.0")] {
+        let request = format!("GET {path} HTTP/{version}\r\nHost: a\r\n{came}\r\n");
+        let seen = seen(&mut far, &sidecar, &request).await;
+        let mut via = seen.headers("via");
+        let own = via.pop().expect("its own").to_owned();
+        assert_eq!(via, Vec::from_iter(came.trim().strip_prefix("Via: ")));
+        let name = own.strip_prefix(&format!("{version} onelane-")).expect(&own);
+        assert!(name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit()), "{own}");
+        names.push(name.to_owned());
+    }
+    assert_eq!(names[0], names[1], "it has one name");
+    // Another one on the way is no loop.
+    let behind = Running::before(&far).await;
+    let seen = seen(
+        &mut far,
+        &behind,
+        &format!("GET {path} HTTP/1.1\r\nHost: a\r\nVia: 1.1 onelane-{}\r\n\r\n", names[0]),
+    )
+    .await;
+    assert_eq!(seen.headers("via").len(), 2);
+}
+
+#[tokio::test]
+async fn what_comes_back_is_sent_no_more() {
+    let mut far = Far::listen().await;
+    let sidecar = Running::before(&far).await;
+    for path in [media(&session(1), 0), "/v1/segment/acct/Demo/x/0/1".to_owned()] {
+        let mut player = sidecar.player().await;
+        player.say(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        let asked = far.asked().await;
+        let via = asked.message.header("via").expect("its own").to_owned();
+        let mut round = sidecar.player().await;
+        // As a CDN whose origin is this onelane sends it.
+        round
+            .say(format!("GET {path} HTTP/1.1\r\nHost: b\r\nVia: 1.0 a, {via}, 2 cdn.example\r\n\r\n"))
+            .await;
+        let refused = round.answer().await;
+        refused.is_problem(508);
+        assert_eq!(refused.header("x-onelane-reason"), Some("misaddressed"));
+        assert!(refused.text().contains("--upstream"), "{}", refused.text());
+        far.is_quiet();
+        asked.well("x");
+        assert_eq!(player.answer().await.status(), 200);
+    }
+}
+
+#[tokio::test]
 async fn the_host_is_the_upstreams_or_the_viewers() {
     let mut far = Far::listen().await;
     let own = format!("127.0.0.1:{}", far.port());

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
     far::Far,
@@ -129,4 +130,26 @@ async fn what_mediatailor_said_is_logged_without_whole_sessions_and_queries() {
         let shown = format!("https://origin.example/0.m3u8?… sessionId:[{}…] customerId:[1234]", &id[..8]);
         assert_eq!((&line["said"], &line["session"]), (&shown.into(), &format!("{}…", &id[..8]).into()));
     }
+}
+
+#[tokio::test]
+async fn a_request_that_comes_back_is_one_line_with_the_remedy() {
+    // Its upstream has it for its origin.
+    let between = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let upstream = format!("http://{}", between.local_addr().expect("an address"));
+    let mut serve = Serve::start(&upstream, &[]).await;
+    let origin = serve.listen;
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = between.accept().await {
+            let mut far = TcpStream::connect(origin).await.expect("the sidecar listens");
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    let mut player = serve.player().await;
+    let answer = player.get(&media(&session(1), 0)).await;
+    answer.is_problem(502);
+    let line = serve.line_with("a request has come back").await;
+    assert_eq!((&line["level"], &line["verdict"]), (&"ERROR".into(), &"misaddressed".into()));
+    assert_eq!(line["upstream"], upstream);
+    assert!(line["remedy"].as_str().is_some_and(|remedy| remedy.contains("--upstream")), "{line}");
 }
