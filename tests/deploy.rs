@@ -115,4 +115,31 @@ fn docker() {
     }
     assert!(file.contains("CMD [\"serve\"]") && file.contains("\"healthcheck\"]"));
     assert!(file.contains("\nUSER "), "not as root");
+    // What only a feature knows is refused with exit code 64 by a program without it.
+    let features = file.lines().find_map(|line| line.strip_prefix("ARG FEATURES=")).expect("features");
+    let features: Vec<_> = features.split(',').collect();
+    let manifest = read("Cargo.toml");
+    for feature in ["sidecar", "redis", "otlp"] {
+        assert!(features.contains(&feature), "{feature} is not built in");
+    }
+    for feature in features {
+        assert!(manifest.contains(&format!("\n{feature} = [")), "{feature} is no feature");
+    }
+    assert!(file.contains("--features \"$FEATURES\""), "they are what is built");
+}
+
+/// What git leaves out can be gigabytes, and would be in every build's context.
+#[test]
+fn docker_copies_nothing_that_git_leaves_out() {
+    let left_out = read(".dockerignore");
+    let left_out: Vec<_> = left_out.lines().filter(|line| !line.starts_with('#')).collect();
+    for line in read(".gitignore").lines().chain(["/.git", "/fuzz/target"]) {
+        assert!(left_out.contains(&line), "{line} is copied");
+    }
+    for needed in ["src", "Cargo.toml", "Cargo.lock", "README.md", "docs", "tests", "benches", "examples"] {
+        assert!(
+            !left_out.iter().any(|line| line.trim_start_matches('/') == needed),
+            "{needed} is not copied"
+        );
+    }
 }
