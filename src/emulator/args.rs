@@ -5,8 +5,8 @@ use http::StatusCode;
 
 use super::{
     choices::{Conflict, Loser, Mode, Numbering, Unknown},
-    fault::Fault,
-    latency::Latency,
+    fault::what::Fault,
+    session::latency::Latency,
 };
 
 /// What the emulator does: the flags of `onelane emulate`.

@@ -98,58 +98,26 @@
 //!
 //! What cannot be understood gets 400 and a message that names the field and what it takes.
 
-mod admission;
-mod aim;
-mod answer;
 mod args;
-mod broken;
-mod chance;
 mod choices;
-mod control;
-mod create;
-mod cutter;
-mod damage;
-mod dash;
-mod debug;
-mod exchange;
 mod fault;
-mod faults;
-#[cfg(test)]
-mod fixture;
-mod guided;
-mod json;
-mod latency;
-mod media;
-mod origin;
-mod playlist;
-mod rate;
-mod reel;
-mod route;
-mod segments;
-mod server;
-mod service;
+mod pages;
+mod play;
+mod serve;
 mod session;
-mod sessions;
-mod socket;
-mod stage;
-mod synthetic;
-mod tally;
-mod timeline;
-mod trace;
-mod track;
-mod tracking;
-mod work;
 
 use std::{io::Write as _, process::ExitCode};
 
 pub use self::{
     args::Args,
     choices::{Conflict, Loser, Mode, Numbering, Unknown},
-    debug::{RequestReport, SessionReport},
-    fault::{Fault, MalformedFault},
-    latency::{Latency, MalformedLatency},
-    server::Emulator,
-    tally::Stats,
+    fault::what::{Fault, MalformedFault},
+    pages::{
+        debug::{RequestReport, SessionReport},
+        tally::Stats,
+    },
+    serve::server::Emulator,
+    session::latency::{Latency, MalformedLatency},
 };
 
 /// The emulator cannot start. Its text names the flag and the remedy.

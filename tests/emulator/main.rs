@@ -1,7 +1,7 @@
 //! The emulator over real sockets, as players and proxies meet it.
 #![cfg(feature = "emulator")]
 
-#[path = "../../src/emulator/fixture.rs"]
+#[path = "../../src/emulator/play/fixture.rs"]
 mod fixture;
 
 mod client;
