@@ -1,6 +1,5 @@
 use std::{
     future::poll_fn,
-    io,
     pin::{Pin, pin},
     task::Poll,
     time::Duration,
@@ -15,6 +14,7 @@ use super::{
     activity::Activity,
     proxy::{PerConnection, Proxy},
     tls::Tls,
+    watched::Watched,
     wire::{Socket, Speaks, Wire},
 };
 
@@ -69,6 +69,7 @@ pub(super) async fn serve(socket: TcpStream, proxy: Proxy, manners: Manners) -> 
     let Ok(peer) = socket.peer_addr() else { return Ok(()) };
     let activity = Activity::new();
     let service = PerConnection::new(proxy, peer.ip(), activity.clone());
+    let socket = Watched::new(socket, activity.clone());
     let socket = match &manners.tls {
         None => Socket::Left(socket),
         Some(tls) => {
@@ -82,7 +83,7 @@ pub(super) async fn serve(socket: TcpStream, proxy: Proxy, manners: Manners) -> 
             Socket::Right(socket)
         }
     };
-    let mut wire = Wire::new(socket, activity.clone());
+    let mut wire = Wire::new(socket);
     let first = tokio::select! {
         biased;
         first = wire.listen_in() => first,
@@ -144,8 +145,13 @@ async fn http1(
         Some(Lull::Cut) => {}
         None => {
             let mut wire = parts.io;
-            let _closed: io::Result<()> =
-                poll_fn(|cx| hyper::rt::Write::poll_shutdown(Pin::new(&mut wire), cx)).await;
+            let close = poll_fn(|cx| hyper::rt::Write::poll_shutdown(Pin::new(&mut wire), cx));
+            // TLS has its own last bytes to write, to a client that may read no more.
+            tokio::select! {
+                _closed = close => {}
+                () = activity.idle(manners.idle) => {}
+                () = last_words(activity, &manners.stop) => {}
+            }
         }
     }
     Ok(Served::Ended)
@@ -213,4 +219,109 @@ async fn last_handshakes(stop: &CancellationToken) {
 async fn last_words(activity: &Activity, stop: &CancellationToken) {
     stop.cancelled().await;
     activity.idle(LAST_WORDS).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::SocketAddr, sync::Arc};
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpSocket},
+        time::timeout,
+    };
+    use tokio_rustls::{
+        TlsConnector,
+        client::TlsStream,
+        rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
+    };
+
+    use super::*;
+    use crate::sidecar::Config;
+
+    /// More than the sockets take, and less than TLS does.
+    const BODY: usize = 48 * 1024;
+
+    /// The longest that anything here may take; only a hang reaches it.
+    const HANG: Duration = Duration::from_secs(10);
+
+    /// An upstream that gives this to the first who asks.
+    async fn upstream(body: Vec<u8>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.expect("a connection");
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                socket.read_buf(&mut asked).await.expect("a request");
+            }
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            socket.write_all(&[head.as_bytes(), &body].concat()).await.expect("it is read");
+            // Kept, so that the end of the connection tells nothing.
+            std::future::pending::<()>().await;
+        });
+        address
+    }
+
+    /// Sockets as small as the system makes them, with the server's end on the left.
+    async fn small_sockets() -> (TcpStream, TcpStream) {
+        let (listener, player) = (TcpSocket::new_v4().unwrap(), TcpSocket::new_v4().unwrap());
+        listener.set_send_buffer_size(1).expect("a socket");
+        player.set_recv_buffer_size(1).expect("a socket");
+        listener.bind("127.0.0.1:0".parse().unwrap()).expect("a free port");
+        let listener = listener.listen(1).expect("a free port");
+        let (accepted, connected) =
+            tokio::join!(listener.accept(), player.connect(listener.local_addr().unwrap()));
+        (accepted.expect("a connection").0, connected.expect("a connection"))
+    }
+
+    /// Serves one player over TLS, in front of an upstream.
+    async fn secure(upstream: SocketAddr) -> TlsStream<TcpStream> {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let files = tempfile::tempdir().expect("a place for files");
+        let mut config = Config::new(format!("http://{upstream}").parse().expect("an upstream"));
+        for (file, name, text) in [
+            (&mut config.tls_cert, "cert.pem", cert.pem()),
+            (&mut config.tls_key, "key.pem", signing_key.serialize_pem()),
+        ] {
+            let path = files.path().join(name);
+            std::fs::write(&path, text).expect("a file");
+            *file = Some(path);
+        }
+        let tls = Tls::load(&config).expect("files of TLS");
+        let proxy = Proxy::new(&config, None).expect("a client");
+        let (socket, player) = small_sockets().await;
+        let manners = Manners { idle: HANG, tls, stop: CancellationToken::new() };
+        tokio::spawn(serve(socket, proxy, manners));
+
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).expect("a root");
+        let trusting = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("localhost").expect("a name");
+        TlsConnector::from(Arc::new(trusting)).connect(name, player).await.expect("TLS")
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_gets_all_of_an_answer_that_tls_has_taken() {
+        let body: Vec<u8> = (0..BODY).map(|n| (n % 251) as u8).collect();
+        let mut player = secure(upstream(body.clone()).await).await;
+        let request = b"GET /v1/segment/acct/Demo/one/0/1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        player.write_all(request).await.expect("it is read");
+        // For long enough to be parked.
+        sleep(PARK_AFTER * 3).await;
+        let mut answer = Vec::new();
+        let all = async {
+            while !answer.ends_with(&body) {
+                assert!(player.read_buf(&mut answer).await.expect("a connection") > 0, "it ended");
+            }
+        };
+        let came = timeout(HANG, all).await;
+        assert!(came.is_ok(), "{} of {BODY} bytes", answer.len());
+    }
 }

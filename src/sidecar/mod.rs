@@ -48,6 +48,7 @@ mod threads;
 mod tls;
 pub(crate) mod upstream;
 mod via;
+mod watched;
 mod wire;
 mod written;
 

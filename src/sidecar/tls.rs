@@ -14,10 +14,10 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::{Config, Error};
+use super::{Config, Error, watched::Watched};
 
 /// TLS for players: a certificate and its key, which can be read again. A clone is the same.
 #[derive(Clone)]
@@ -100,7 +100,7 @@ impl Tls {
     /// # Cancel safety
     ///
     /// Dropping the future closes the connection.
-    pub(super) async fn accept(&self, socket: TcpStream) -> Option<Box<TlsStream<TcpStream>>> {
+    pub(super) async fn accept(&self, socket: Watched) -> Option<Box<TlsStream<Watched>>> {
         // All connections together are no more than HANDSHAKING times as many: the wait is bounded as well.
         let _place = self.handshakes.acquire().await.ok()?;
         timeout(HANDSHAKE_WITHIN, self.acceptor.accept(socket)).await.ok()?.ok().map(Box::new)

@@ -7,11 +7,11 @@ use std::{
 use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::{io::AsyncReadExt as _, net::TcpStream};
+use tokio::io::AsyncReadExt as _;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
-use super::activity::Activity;
+use super::watched::Watched;
 
 /// What an HTTP/2 client says first (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -21,12 +21,10 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) struct Wire {
     read: Bytes,
     socket: TokioIo<Socket>,
-    activity: Activity,
-    stuck: bool,
 }
 
 /// A client's connection: as it is, or with TLS on it.
-pub(super) type Socket = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+pub(super) type Socket = Either<Watched, Box<TlsStream<Watched>>>;
 
 /// Which HTTP a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +36,8 @@ pub(super) enum Speaks {
 // === impl Wire ===
 
 impl Wire {
-    pub(super) fn new(socket: Socket, activity: Activity) -> Self {
-        Self { read: Bytes::new(), socket: TokioIo::new(socket), activity, stuck: false }
+    pub(super) fn new(socket: Socket) -> Self {
+        Self { read: Bytes::new(), socket: TokioIo::new(socket) }
     }
 
     /// Puts back what was read too much, in as many bytes: even an empty buffer can hold hyper's whole one.
@@ -67,16 +65,6 @@ impl Wire {
             };
             self.read = read.freeze();
             return Ok(speaks);
-        }
-    }
-
-    fn note(&mut self, stuck: bool) {
-        if stuck != self.stuck {
-            self.stuck = stuck;
-            self.activity.stuck(stuck);
-        }
-        if !stuck {
-            self.activity.progress();
         }
     }
 
@@ -112,9 +100,7 @@ impl Read for Wire {
 
 impl Write for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write(cx, data);
-        self.note(written.is_pending());
-        written
+        Pin::new(&mut self.socket).poll_write(cx, data)
     }
 
     fn poll_write_vectored(
@@ -122,9 +108,7 @@ impl Write for Wire {
         cx: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, data);
-        self.note(written.is_pending());
-        written
+        Pin::new(&mut self.socket).poll_write_vectored(cx, data)
     }
 
     fn is_write_vectored(&self) -> bool {
