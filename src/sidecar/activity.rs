@@ -22,6 +22,8 @@ struct State {
     open: u32,
     /// Those of them whose answer is on its way to the client.
     answering: u32,
+    /// Requests whose body has not come to its end.
+    arriving: u32,
     /// When something last happened: a request came or was answered, or bytes of an answer were taken.
     since: Instant,
     /// The socket takes no more of what is to be written.
@@ -34,6 +36,10 @@ pub(super) struct Busy {
     activity: Activity,
     answering: bool,
 }
+
+/// A request whose body has not come to its end.
+#[derive(Debug)]
+pub(super) struct Arrives(Activity);
 
 pin_project! {
     /// A body whose request is open until it has been read.
@@ -49,7 +55,8 @@ pin_project! {
 
 impl Activity {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { open: 0, answering: 0, since: Instant::now(), stuck: false })))
+        let since = Instant::now();
+        Self(Arc::new(Mutex::new(State { open: 0, answering: 0, arriving: 0, since, stuck: false })))
     }
 
     pub(super) fn busy(&self) -> Busy {
@@ -58,10 +65,16 @@ impl Activity {
         Busy { activity: self.clone(), answering: false }
     }
 
-    /// Whether no request is open and the socket has taken every answer. Half a request's head is none.
+    pub(super) fn arrives(&self) -> Arrives {
+        self.state().arriving += 1;
+        Arrives(self.clone())
+    }
+
+    /// Whether no request is open, none is only half here, and the socket has taken every answer. Half a request's head is none;
+    /// of half a body the rest would be taken for a request.
     pub(super) fn is_quiet(&self) -> bool {
         let state = self.state();
-        state.open == 0 && !state.stuck
+        state.open == 0 && state.arriving == 0 && !state.stuck
     }
 
     /// Since when nothing has happened that the client could do something about; `None` while it waits for an
@@ -121,6 +134,17 @@ impl Drop for Busy {
         let mut state = self.activity.state();
         state.open -= 1;
         state.answering -= u32::from(self.answering);
+        state.since = Instant::now();
+    }
+}
+
+// === impl Arrives ===
+
+impl Drop for Arrives {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.arriving -= 1;
+        // The connection has yet to look at it.
         state.since = Instant::now();
     }
 }

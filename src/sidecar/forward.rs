@@ -10,9 +10,8 @@ use http::{
     uri::PathAndQuery,
 };
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 
-use super::{Config, HostHeader, Upstream, via::Via};
+use super::{Config, HostHeader, Upstream, arriving::Arriving, via::Via};
 use crate::session::{Kind, Route};
 
 /// The body that goes upstream.
@@ -20,7 +19,7 @@ use crate::session::{Kind, Route};
 pub(super) enum Body {
     #[default]
     None,
-    Players(Incoming),
+    Players(Arriving),
     /// A player's that was read; `None` once it is sent.
     Read(Option<Bytes>),
 }
@@ -88,7 +87,7 @@ impl Forward {
     /// What it was, where no proxy can pass it on, and why.
     pub(super) fn request(
         &self,
-        request: Request<Incoming>,
+        request: Request<Arriving>,
         viewer: &Viewer,
     ) -> Result<Request<Body>, Box<(Parts, Unpassable)>> {
         let (mut head, body) = request.into_parts();

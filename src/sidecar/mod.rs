@@ -19,6 +19,7 @@
 mod activity;
 mod admin;
 mod answer;
+mod arriving;
 mod asked;
 mod attend;
 mod bare;

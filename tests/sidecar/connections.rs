@@ -214,3 +214,56 @@ async fn who_was_let_in_before_the_stop_is_served() {
     let (drained, status) = within(async { tokio::join!(sidecar.run(async {}), answered) }).await;
     assert_eq!((drained, status), (true, 200));
 }
+
+#[tokio::test]
+async fn what_follows_half_a_body_is_its_rest_whenever_the_answer_came() {
+    let mut far = Far::listen().await;
+    let sidecar = Running::with(&far, |config| config.answer_within = Duration::from_millis(100)).await;
+    let rest = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", media(&session(2), 0));
+    let mut player = sidecar.player().await;
+    let target = media(&session(1), 0);
+    let length = 4 + rest.len();
+    player.say(format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\nhalf")).await;
+    player.answer().await.is_problem(504);
+    // Longer than it takes to be parked.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    player.say(&rest).await;
+    let asked = far.asked().await;
+    assert_eq!(asked.message.first_line(), format!("POST {target} HTTP/1.1"));
+    assert_eq!(asked.message.text(), format!("half{rest}"));
+    asked.well("late");
+    // It is whole now: the next request is one.
+    let next = media(&session(3), 0);
+    player.ask(&next).await;
+    let asked = far.asked().await;
+    assert_eq!(asked.message.first_line(), format!("GET {next} HTTP/1.1"));
+    asked.well("next");
+    assert_eq!(player.answer().await.note(), "next");
+    sidecar.is_well(&mut far, &session(1)).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_wait_for_the_body_leaves_no_half_of_it_to_be_read_as_a_request() {
+    let mut far = Far::listen().await;
+    let sidecar = Running::with(&far, |config| config.max_hold = Duration::from_millis(200)).await;
+    let rest = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", media(&session(2), 0));
+    // The one is given up by the exchange, the other was never taken by it.
+    for method in ["POST", "GET"] {
+        let mut player = sidecar.player().await;
+        let target = media(&session(1), 0);
+        player
+            .say(format!("{method} {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nhalf"))
+            .await;
+        if method == "GET" {
+            far.asked().await.well("here");
+            assert_eq!(player.answer().await.note(), "here");
+        } else {
+            player.answer().await.is_problem(504);
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        player.say(&rest).await;
+        player.ends().await;
+        far.is_quiet();
+    }
+    sidecar.is_well(&mut far, &session(1)).await;
+}
