@@ -10,7 +10,8 @@ use std::{
 use tokio::{
     runtime::Handle,
     sync::watch,
-    time::{Instant, timeout},
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
@@ -23,6 +24,12 @@ use crate::{session::SessionKey, telemetry};
 /// Who waits for a lease asks again after the first, unless it is told before, and then ever more rarely up to the second: a
 /// message may be lost, and an instance may have died.
 const POLLS: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(100));
+
+/// The pause before an engine is told once more what it could not be told.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// How many of those it is told at once after an outage, when it has enough to do.
+const AT_ONCE: usize = 32;
 
 /// The leases of one instance. A clone is the same.
 ///
@@ -217,10 +224,44 @@ impl Inner {
         let inner = Arc::clone(self);
         let release = async move {
             if inner.in_time(inner.store.release(&id, &token)).await.is_none() {
-                inner.owed.note(id, token);
+                sleep(AGAIN).await;
+                inner.insist(id, token).await;
             }
         };
         self.releases.spawn_on(release, &self.runtime);
+    }
+
+    /// Gives a lease up that the engine could not be told of before: again and again until it knows, is of no use, or the lease has
+    /// ended by itself. None of it counts for the engine's health, which players' calls find out about.
+    async fn insist(&self, id: LeaseId, token: Token) {
+        // From now on: what an engine was asked for before it stood still it may grant when it goes on.
+        let ends = Instant::now() + TTL;
+        while Instant::now() < ends {
+            if !self.health.is_up() {
+                return self.owed.note(id, token);
+            }
+            if let Ok(Ok(())) = timeout(self.budget, self.store.release(&id, &token)).await {
+                return;
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// Gives up in the background what could not be while the engine was away, a few at a time.
+    fn settle(self: &Arc<Self>) {
+        let (inner, owed) = (Arc::clone(self), self.owed.take());
+        let settle = async move {
+            let mut some = JoinSet::new();
+            for (id, token) in owed {
+                if some.len() >= AT_ONCE {
+                    some.join_next().await;
+                }
+                let inner = Arc::clone(&inner);
+                some.spawn(async move { inner.insist(id, token).await });
+            }
+            while some.join_next().await.is_some() {}
+        };
+        self.releases.spawn_on(settle, &self.runtime);
     }
 
     /// What the engine answers, within the budget; `None` if it fails. Either counts for its health.
@@ -246,9 +287,7 @@ impl Inner {
         self.health.rise();
         telemetry::lease_up();
         self.tried.send_replace(true);
-        for (id, token) in self.owed.take() {
-            self.release(id, token);
-        }
+        self.settle();
         self.health.fallen().await;
         // Nobody waits for what cannot come.
         self.waiting.tell_all();

@@ -14,7 +14,7 @@ use onelane::{
     session::{SessionId, SessionKey},
     shield::{Allowance, Config, Quota, Scope},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 const HOLD: Duration = Duration::from_secs(10);
 
@@ -30,6 +30,9 @@ struct Shared {
     /// How long each call takes, and whether it fails then.
     slow: Mutex<Duration>,
     fails: Mutex<bool>,
+    /// How many calls at once are more than it can answer in time; 0 for no such number.
+    crowd: AtomicUsize,
+    calls: AtomicUsize,
     asked: AtomicUsize,
     renewed: AtomicUsize,
     revived: AtomicUsize,
@@ -45,7 +48,10 @@ impl Engine {
         // What was asked is done, whether or not anybody hears of it.
         let done = tokio::spawn(async move {
             let slow = *shared.slow.lock().expect("no panic");
-            sleep(slow).await;
+            let (calls, crowd) =
+                (shared.calls.fetch_add(1, Ordering::Relaxed) + 1, shared.crowd.load(Ordering::Relaxed));
+            sleep(if crowd > 0 && calls > crowd { HOLD } else { slow }).await;
+            shared.calls.fetch_sub(1, Ordering::Relaxed);
             match *shared.fails.lock().expect("no panic") {
                 true => Err(StoreError::new("it fails")),
                 false => Ok(what(&shared)),
@@ -322,6 +328,70 @@ async fn what_an_engine_grants_late_is_given_up_as_soon_as_it_is_there_again() {
     }
     leases.released().await;
     assert_eq!(engine.held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_failed_once_is_told_again_while_the_engine_is_there() {
+    let engine = Engine::default();
+    let (a, b) = (start(&engine).await, start(&engine).await);
+    let first = a.acquire(&key(), HOLD).await;
+    engine.is(Duration::ZERO, true);
+    drop(first);
+    sleep(Duration::from_millis(1)).await;
+    engine.is(Duration::ZERO, false);
+    let began = Instant::now();
+    let second = timeout(HOLD, b.acquire(&key(), HOLD)).await;
+    assert!(second.is_ok_and(|lease| lease.is_held()));
+    assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
+    assert_eq!((a.trouble(), b.trouble()), (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_told_again_ends_when_the_lease_has() {
+    let engine = Engine::default();
+    let leases = start(&engine).await;
+    let lease = leases.acquire(&key(), HOLD).await;
+    engine.is(Duration::ZERO, true);
+    drop(lease);
+    let began = Instant::now();
+    leases.released().await;
+    assert!(
+        (Duration::from_secs(3)..Duration::from_secs(4)).contains(&began.elapsed()),
+        "{:?}",
+        began.elapsed()
+    );
+    // The first failure alone is one of its health.
+    assert_eq!(leases.trouble(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_what_is_owed_does_not_bring_the_engine_down_again() {
+    let engine = Engine::default();
+    let leases = start(&engine).await;
+    let mut held = Vec::new();
+    for nth in 0..1000 {
+        let id = SessionId::parse(&format!("owed-{nth}")).expect("an id");
+        held.push(leases.acquire(&SessionKey::new(None, None, id), HOLD).await);
+    }
+    let lost = |why: &str| {
+        let wakes = engine.0.wakes.lock().expect("no panic").clone();
+        wakes.iter().for_each(|wakes| wakes.lost(&StoreError::new(why)));
+    };
+    engine.is(Duration::ZERO, true);
+    lost("it went away");
+    drop(held);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(engine.held(), 1000);
+    // Back, it is slow under a crowd.
+    engine.is(Duration::from_millis(10), false);
+    engine.0.crowd.store(500, Ordering::Relaxed);
+    while leases.trouble().is_some() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    let revived = engine.0.revived.load(Ordering::Relaxed);
+    leases.released().await;
+    assert_eq!(engine.held(), 0);
+    assert_eq!((leases.trouble(), engine.0.revived.load(Ordering::Relaxed)), (None, revived));
 }
 
 #[tokio::test(start_paused = true)]
