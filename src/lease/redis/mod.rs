@@ -11,7 +11,10 @@ mod url;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -39,6 +42,8 @@ pub struct Redis {
     url: LeaseUrl,
     scripts: Scripts,
     connection: Mutex<Option<Connection>>,
+    /// How many connections were begun.
+    nth: Arc<AtomicU64>,
 }
 
 #[derive(Clone)]
@@ -52,11 +57,11 @@ enum Connection {
 impl Redis {
     /// A store there. It does not connect yet.
     pub fn new(url: LeaseUrl) -> Self {
-        Self { url, scripts: Scripts::new(), connection: Mutex::new(None) }
+        Self { url, scripts: Scripts::new(), connection: Mutex::new(None), nth: Arc::default() }
     }
 
     async fn connect(&self, wakes: &Wakes) -> Result<Connection, RedisError> {
-        let told = listener(wakes.clone());
+        let told = self.listener(wakes.clone());
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_WITHIN))
             .set_response_timeout(None);
@@ -96,6 +101,25 @@ impl Redis {
                 let config = config.set_push_sender(told);
                 Connection::One(builder.build()?.get_async_connection_with_config(&config).await?)
             }
+        })
+    }
+
+    /// Hears what the server says of its own accord, on a connection that is made now; what one before has to say counts no more.
+    fn listener(&self, wakes: Wakes) -> Arc<dyn redis::aio::AsyncPushSender> {
+        let nth = self.nth.fetch_add(1, Ordering::Relaxed) + 1;
+        let current = Arc::clone(&self.nth);
+        Arc::new(move |PushInfo { kind, data }: PushInfo| {
+            match (kind, data.get(1)) {
+                _ if current.load(Ordering::Relaxed) != nth => {}
+                (PushKind::Disconnection, _) => wakes.lost(&StoreError::new("the connection ended")),
+                (PushKind::Message, Some(Value::BulkString(lease))) => {
+                    if let Some(lease) = std::str::from_utf8(lease).ok().and_then(LeaseId::parse) {
+                        wakes.next(&lease);
+                    }
+                }
+                _ => {}
+            }
+            Ok::<_, std::convert::Infallible>(())
         })
     }
 
@@ -202,18 +226,49 @@ impl fmt::Debug for Redis {
     }
 }
 
-/// Hears what the server says of its own accord.
-fn listener(wakes: Wakes) -> Arc<dyn redis::aio::AsyncPushSender> {
-    Arc::new(move |PushInfo { kind, data }: PushInfo| {
-        match (kind, data.get(1)) {
-            (PushKind::Disconnection, _) => wakes.lost(&StoreError::new("the connection ended")),
-            (PushKind::Message, Some(Value::BulkString(lease))) => {
-                if let Some(lease) = std::str::from_utf8(lease).ok().and_then(LeaseId::parse) {
-                    wakes.next(&lease);
-                }
-            }
-            _ => {}
+#[cfg(test)]
+mod tests {
+    use redis::aio::AsyncPushSender as _;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::lease::Leases;
+
+    /// An engine that is always well, and hands out what it is given to tell of.
+    #[derive(Debug)]
+    struct Well(mpsc::UnboundedSender<Wakes>);
+
+    impl LeaseStore for Well {
+        fn revive(&self, wakes: Wakes) -> Answer<'_, ()> {
+            let _heard = self.0.send(wakes);
+            Box::pin(std::future::ready(Ok(())))
         }
-        Ok::<_, std::convert::Infallible>(())
-    })
+
+        fn acquire(&self, _: &LeaseId, _: &Token, _: Duration) -> Answer<'_, Grant> {
+            Box::pin(std::future::ready(Ok(Grant::Granted)))
+        }
+
+        fn renew(&self, _: &LeaseId, _: &Token, _: Duration) -> Answer<'_, bool> {
+            Box::pin(std::future::ready(Ok(true)))
+        }
+
+        fn release(&self, _: &LeaseId, _: &Token) -> Answer<'_, ()> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_an_old_connection_is_not_that_of_the_new_one() {
+        let (wakes, mut told) = mpsc::unbounded_channel();
+        let leases = Leases::start(Well(wakes));
+        leases.tried().await.expect("it is well");
+        let wakes = told.recv().await.expect("what to tell");
+        let store = Redis::new("redis://127.0.0.1:9".parse().expect("a URL"));
+        let (old, new) = (store.listener(wakes.clone()), store.listener(wakes));
+        let ended = || PushInfo { kind: PushKind::Disconnection, data: Vec::new() };
+        old.send(ended()).expect("it is heard");
+        assert_eq!(leases.trouble(), None);
+        new.send(ended()).expect("it is heard");
+        assert_eq!(leases.trouble().expect("it ended").to_string(), "the connection ended");
+    }
 }
