@@ -105,7 +105,12 @@ impl Ports {
                 Ok(Err(error)) => {
                     return wrong(&format!("{error}; what listens there is no onelane: name another place"));
                 }
-                Err(_) => return wrong("what listens there does not answer; end it and start again"),
+                Err(_) => {
+                    return wrong(
+                        "what listens there does not answer: another process may be taking over, look for one that is \
+                         starting; start again once it serves or has ended",
+                    );
+                }
             }
         };
         for (flag, wanted, port) in
