@@ -25,6 +25,9 @@ pub(super) struct Ends {
     pub(super) tracing: Option<Tracing>,
 }
 
+/// How long answers to those who still waited when the drain was over may take.
+const TELL_WITHIN: Duration = Duration::from_millis(250);
+
 /// How long leases that were given up may take to be so in the engine at the end, too.
 const RELEASE_WITHIN: Duration = Duration::from_millis(200);
 
@@ -68,14 +71,18 @@ pub(super) async fn attend(
     }
     door.close();
     info!(exchanges = proxy.layer().exchanges(), drain = ?config.drain, "draining");
-    let drained = timeout(config.drain, async {
+    let all = async || {
         door.closed().await;
         proxy.layer().drained().await;
-    });
-    let drained = drained.await.is_ok();
-    match drained {
-        true => info!("drained"),
-        false => warn!(exchanges = proxy.layer().exchanges(), "not drained in time; raise --drain"),
+    };
+    let drained = timeout(config.drain, all()).await.is_ok();
+    if drained {
+        info!("drained");
+    } else {
+        warn!(exchanges = proxy.layer().exchanges(), "not drained in time; raise --drain");
+        // What still stands in line is told so, and no more is sent.
+        proxy.layer().close();
+        let _told = timeout(TELL_WITHIN, all()).await;
     }
     if let Some(leases) = proxy.layer().leases() {
         // Another instance may wait for one of them.

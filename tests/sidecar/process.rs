@@ -229,8 +229,15 @@ async fn the_drain_is_bounded() {
     let mut player = serve.player().await;
     player.ask(&media(&session(1), 0)).await;
     let _never_answered = far.asked().await;
+    let mut waits = serve.player().await;
+    waits.ask(&media(&session(1), 1)).await;
     serve.signal("-INT").await;
     serve.line_with("not drained in time; raise --drain").await;
+    // What stood in line is told so.
+    let answer = waits.answer().await;
+    answer.is_problem(503);
+    assert_eq!(answer.header("x-onelane-reason"), Some("shutting_down"));
+    far.is_quiet();
     assert_eq!(serve.ended().await.code(), Some(1));
 }
 
