@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
 use sd_notify::NotifyState;
@@ -49,6 +49,21 @@ impl Reload {
     ///
     /// The line that is logged as well: what is wrong, or cannot change, and the remedy.
     pub(super) fn all(&self) -> Result<String, String> {
+        let one = self.0.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        self.once(&one)
+    }
+
+    /// The same; `None` at once while another is under way.
+    pub(super) fn unless_under_way(&self) -> Option<Result<String, String>> {
+        let one = match self.0.reloading.try_lock() {
+            Ok(one) => one,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(self.once(&one))
+    }
+
+    fn once(&self, _one: &MutexGuard<'_, ()>) -> Result<String, String> {
         // Type=notify-reload waits for both, and wants to know when the first was said.
         self.tell(&[
             NotifyState::Reloading,
@@ -88,7 +103,6 @@ impl fmt::Debug for Reload {
 
 impl State {
     fn reload(&self) -> Result<String, String> {
-        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.config().clone();
         let reread = match &self.source {
             Some(source) => {

@@ -1,11 +1,16 @@
 //! What an operator can look at on the admin port.
 
+use std::net::SocketAddr;
+
+use onelane::sidecar::{Config, Reread, Sidecar};
 use serde_json::Value;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     far::{Asked, Far},
+    player::Player,
     process::Serve,
-    support::{media, ok, playlist, session},
+    support::{media, ok, playlist, session, within},
 };
 
 const RECORDING: [&str; 2] = ["--record-sessions", "100"];
@@ -242,6 +247,7 @@ async fn the_page_and_its_port_are_nobody_elses() {
     // So may who has the settings read again, but no form on another site's page, whatever that is called.
     for (headers, status) in [
         ("Host: onelane.example", 200),
+        ("Host: onelane.example\r\nOrigin: http://onelane.example", 421),
         ("Host: 127.0.0.1\r\nOrigin: https://evil.example\r\nSec-Fetch-Mode: navigate", 403),
         ("Host: 127.0.0.1\r\nSec-Fetch-Site: cross-site", 403),
     ] {
@@ -253,4 +259,54 @@ async fn the_page_and_its_port_are_nobody_elses() {
     other.say("POST /api/overview HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n").await;
     let refused = other.answer().await;
     assert_eq!((refused.status(), refused.header("allow")), (405, Some("GET, HEAD")));
+}
+
+#[tokio::test]
+async fn another_reload_is_refused_while_one_is_under_way() {
+    let far = Far::listen().await;
+    let mut config = Config::new(far.url().parse().expect("an upstream"));
+    config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.admin = config.listen;
+    let sidecar = Sidecar::bind(config.clone()).await.expect("free ports");
+    let admin = sidecar.admin_addr();
+    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, waits) = std::sync::mpsc::channel::<()>();
+    let waits = std::sync::Mutex::new(waits);
+    let sidecar = sidecar.reload_with(move || {
+        begun.send(()).expect("the test waits");
+        let _told = waits.lock().expect("no panic").recv();
+        Ok(Reread::new(config.clone()))
+    });
+    let _run = AbortOnDropHandle::new(tokio::spawn(sidecar.run(std::future::pending())));
+    let ask = async || {
+        let mut player = Player::connect(admin).await;
+        player.say("POST /reload HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await;
+        player
+    };
+    let mut first = ask().await;
+    within(begins.recv()).await.expect("it began");
+    let second = ask().await.answer().await;
+    assert_eq!(second.status(), 409, "{second:?}");
+    assert!(second.text().contains("a reload is under way"), "{second:?}");
+    go_on.send(()).expect("it waits");
+    let first = first.answer().await;
+    assert_eq!((first.status(), first.text().as_str()), (200, "reloaded: nothing\n"));
+}
+
+#[tokio::test]
+async fn connections_are_bounded() {
+    let far = Far::listen().await;
+    let serve = Serve::start(&far.url(), &[]).await;
+    let mut silent = Vec::new();
+    for _ in 0..128 {
+        silent.push(Player::connect(serve.admin).await);
+    }
+    let mut waits = Player::connect(serve.admin).await;
+    waits.say("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let answer = waits.answer();
+    tokio::pin!(answer);
+    let early = tokio::time::timeout(std::time::Duration::from_millis(300), answer.as_mut()).await;
+    assert!(early.is_err(), "{early:?}");
+    drop(silent.pop());
+    assert_eq!(answer.await.status(), 200);
 }

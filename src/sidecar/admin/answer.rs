@@ -44,6 +44,11 @@ pub(super) fn not_reloaded(why: &str) -> Response<Body> {
     whole(status, "application/problem+json", format!("{text}\n"))
 }
 
+/// A reload that another one keeps out (RFC 9457).
+pub(super) fn reloading() -> Response<Body> {
+    problem(StatusCode::CONFLICT, "a reload is under way", "ask again when it has been answered")
+}
+
 /// One of the page's own files.
 pub(super) fn file(kind: &'static str, content: &'static str) -> Response<Body> {
     whole(StatusCode::OK, kind, content)

@@ -25,9 +25,16 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Response<Body>> {
     check_page(headers)
 }
 
+/// The same of what says that a browser sends it. A tool may ask by any name.
+#[expect(clippy::result_large_err, reason = "made once for who is refused")]
+pub(super) fn check_unless_tool(headers: &HeaderMap) -> Result<(), Response<Body>> {
+    let browser = |name: &HeaderName| *name == header::ORIGIN || name.as_str().starts_with("sec-fetch-");
+    if headers.keys().any(browser) { check(headers) } else { Ok(()) }
+}
+
 /// Refuses what a page of another origin asks for; what is no browser says nothing of that.
 #[expect(clippy::result_large_err, reason = "made once for who is refused")]
-pub(super) fn check_page(headers: &HeaderMap) -> Result<(), Response<Body>> {
+fn check_page(headers: &HeaderMap) -> Result<(), Response<Body>> {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let is = |name: &HeaderName, values: &[&str]| {
         headers.get(name).is_none_or(|value| values.iter().any(|allowed| value == allowed))
@@ -75,6 +82,26 @@ mod tests {
             assert_eq!(checked(&[("host", other)]), 421, "{other}");
         }
         assert_eq!(checked(&[]), 421);
+    }
+
+    #[test]
+    fn what_no_browser_asks_may_have_any_name_and_a_page_may_not() {
+        let checked = |headers: &[(&'static str, &'static str)]| {
+            let headers = headers
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            check_unless_tool(&headers.collect()).map_or_else(|refused| refused.status().as_u16(), |()| 200)
+        };
+        let name = ("host", "onelane.example:9090");
+        assert_eq!(checked(&[name]), 200);
+        for of_page in [
+            ("origin", "http://onelane.example:9090"),
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-mode", "navigate"),
+        ] {
+            assert_eq!(checked(&[name, of_page]), 421, "{of_page:?}");
+        }
+        assert_eq!(checked(&[("host", "localhost:9090"), ("origin", "http://localhost:9090")]), 200);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -17,7 +17,10 @@ use super::{
     history::{History, Second},
     overview::Overview,
 };
-use crate::telemetry::{Pulse, Recent};
+use crate::{
+    sidecar::counted::Place,
+    telemetry::{Pulse, Recent},
+};
 
 /// Looks at how it goes every second, keeps that for some minutes, and tells who listens.
 #[derive(Debug)]
@@ -69,8 +72,8 @@ impl Live {
         self.history.lock().unwrap_or_else(PoisonError::into_inner).to_json()
     }
 
-    /// Server-sent events, one a second; or only their head.
-    pub(super) fn listen(&self, head_only: bool) -> Response<Body> {
+    /// Server-sent events, one a second; or only their head. The connection's listeners are counted.
+    pub(super) fn listen(&self, head_only: bool, listening: &Arc<AtomicUsize>) -> Response<Body> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             return answer::problem(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -83,8 +86,9 @@ impl Live {
             return answer::events(body);
         }
         let mut news = self.news.subscribe();
+        let counted = Place::new(Arc::clone(listening));
         tokio::spawn(async move {
-            let _place = place;
+            let _places = (place, counted);
             // At once, so that the listener knows that it is heard.
             let mut next = Bytes::from_static(b"retry: 2000\n\n");
             loop {

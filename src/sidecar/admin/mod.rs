@@ -10,9 +10,10 @@ mod session;
 
 use std::{
     convert::Infallible,
+    pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -20,7 +21,12 @@ use std::{
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, task::spawn_blocking};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 
 use self::{answer::Body, live::Live, overview::Overview};
 use super::{listen::Door, metrics::Metrics, proxy::Proxy, reload::Reload};
@@ -28,6 +34,12 @@ use crate::lease::Leases;
 
 /// How long the head of an admin request may take.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a connection may take in all, but for who hears of news.
+const CONNECTION_WITHIN: Duration = Duration::from_secs(60);
+
+/// The most connections at once; more wait. The most who may hear of news are some of them.
+const CONNECTIONS: usize = 128;
 
 /// What there is, for who asks for something else.
 const PATHS: &str = "here are /, /healthz, /readyz, /metrics, POST /reload, /api/overview, /api/events and /api/sessions/ID\n";
@@ -59,29 +71,54 @@ pub(super) async fn serve(listener: TcpListener, told: Told) {
 }
 
 async fn accept(listener: TcpListener, told: &Told) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok((connection, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let told = told.clone();
-        let answer = service_fn(move |request: Request<Incoming>| {
-            let told = told.clone();
-            async move {
-                Ok::<_, Infallible>(match (request.method(), request.uri().path()) {
-                    (&Method::POST, "/reload") => told.reload(request.headers()).await,
-                    _ => told.answer(&request),
-                })
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((connection, _)) => {
+                let told = told.clone();
+                tokio::spawn(async move {
+                    converse(connection, told).await;
+                    drop(place);
+                });
             }
-        });
-        let serving = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_WITHIN)
-            .serve_connection(TokioIo::new(connection), answer);
-        tokio::spawn(async move {
-            let _ended = serving.await;
-        });
+            Err(_) => sleep(Duration::from_millis(50)).await,
+        }
     }
+}
+
+/// Answers on one connection until it has had its time. Whoever hears of news has as long as it reads them.
+async fn converse(connection: TcpStream, told: Told) {
+    let listening = Arc::new(AtomicUsize::new(0));
+    let answer = service_fn(|request: Request<Incoming>| {
+        let (told, listening) = (told.clone(), Arc::clone(&listening));
+        async move {
+            Ok::<_, Infallible>(match (request.method(), request.uri().path()) {
+                (&Method::POST, "/reload") => told.reload(request.headers()).await,
+                _ => told.answer(&request, &listening),
+            })
+        }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .serve_connection(TokioIo::new(connection), answer);
+    let mut serving = pin!(serving);
+    let had_its_time = async {
+        loop {
+            sleep(CONNECTION_WITHIN).await;
+            if listening.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        _ended = serving.as_mut() => return,
+        () = had_its_time => {}
+    }
+    // What is being answered still is.
+    serving.as_mut().graceful_shutdown();
+    let _ended = timeout(HEAD_WITHIN, serving).await;
 }
 
 // === impl Told ===
@@ -108,11 +145,11 @@ impl Told {
         Overview { upstream, readiness, proxy, door }
     }
 
-    fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
+    fn answer<B>(&self, request: &Request<B>, listening: &Arc<AtomicUsize>) -> Response<Body> {
         let path = request.uri().path();
         let mut response = match request.method() {
             _ if path == "/reload" => answer::text(StatusCode::METHOD_NOT_ALLOWED, "use POST\n".to_owned()),
-            &Method::GET | &Method::HEAD => self.get(path, request),
+            &Method::GET | &Method::HEAD => self.get(path, request, listening),
             _ => answer::text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n".to_owned()),
         };
         if response.status() == StatusCode::METHOD_NOT_ALLOWED {
@@ -124,19 +161,20 @@ impl Told {
 
     /// Reads the settings again and tells what came of it. By any name, as tools have it, but never for another site's page.
     async fn reload(&self, headers: &HeaderMap) -> Response<Body> {
-        if let Err(refused) = guard::check_page(headers) {
+        if let Err(refused) = guard::check_unless_tool(headers) {
             return refused;
         }
         let reload = self.0.reload.clone();
-        match spawn_blocking(move || reload.all()).await {
-            Ok(Ok(changed)) => answer::text(StatusCode::OK, format!("reloaded: {changed}\n")),
-            Ok(Err(why)) => answer::not_reloaded(&why),
+        match spawn_blocking(move || reload.unless_under_way()).await {
+            Ok(None) => answer::reloading(),
+            Ok(Some(Ok(changed))) => answer::text(StatusCode::OK, format!("reloaded: {changed}\n")),
+            Ok(Some(Err(why))) => answer::not_reloaded(&why),
             // The process ends.
             Err(_) => answer::text(StatusCode::SERVICE_UNAVAILABLE, "ending\n".to_owned()),
         }
     }
 
-    fn get<B>(&self, path: &str, request: &Request<B>) -> Response<Body> {
+    fn get<B>(&self, path: &str, request: &Request<B>, listening: &Arc<AtomicUsize>) -> Response<Body> {
         let Inner { readiness, metrics, proxy, door, live, .. } = &*self.0;
         match path {
             "/healthz" => answer::text(StatusCode::OK, "alive\n".to_owned()),
@@ -161,7 +199,7 @@ impl Told {
                 Err(refused) => refused,
                 Ok(()) => match path {
                     "/api/overview" => answer::json(&self.overview().whole(live)),
-                    "/api/events" => live.listen(request.method() == Method::HEAD),
+                    "/api/events" => live.listen(request.method() == Method::HEAD, listening),
                     _ => match path.strip_prefix("/api/sessions/") {
                         Some(id) => session::find(proxy.recorder(), id),
                         None => page::file(path)
