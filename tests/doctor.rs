@@ -230,7 +230,8 @@ async fn deep_tells_a_lock_that_outlives_players() {
     assert_eq!(answers["expired"]["verdict"], "session_lost", "{report:#}");
     assert_eq!(setting(&report, "serialize_tracking"), Some("true"), "{report:#}");
     assert_eq!(setting(&report, "settle.most"), Some("\"250ms\""), "{report:#}");
-    assert_eq!(setting(&report, "max_hold"), Some("\"10s\""), "{report:#}");
+    // Nothing that was found out says how long a playlist takes at most.
+    assert_eq!(setting(&report, "max_hold"), None, "{report:#}");
 }
 
 #[tokio::test]
@@ -354,4 +355,41 @@ async fn a_certificate_that_players_refuse_is_told_with_the_reason() {
         }
     }
     let _gone = std::fs::remove_file(strange);
+}
+
+#[tokio::test]
+async fn playlists_at_several_hosts_are_not_tried_as_if_they_were_at_one() {
+    let listen = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let (one, other) = (listen().await, listen().await);
+    let [at_one, at_other] = [&one, &other].map(|port| port.local_addr().expect("an address"));
+    let media = |at, nth| {
+        format!("http://{at}/v1/manifest/acct/Demo/6f1b7c52-30aa-4c1e-9d0f-2a4d1f7be901/{nth}.m3u8")
+    };
+    let stream = "#EXT-X-STREAM-INF:BANDWIDTH=2100000";
+    let master = format!("#EXTM3U\n{stream}\n{}\n{stream}\n{}\n", media(at_one, 0), media(at_other, 1));
+    let playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:1\n#EXTINF:1.0,\n1.ts\n";
+    // The one host has the one playlist, and no other.
+    for (port, nth) in [(one, "0.m3u8"), (other, "1.m3u8")] {
+        let master = master.clone();
+        let answer = move |uri: http::Uri| {
+            let master = master.clone();
+            async move {
+                match uri.path() {
+                    MASTER => (StatusCode::OK, master),
+                    path if path.ends_with(nth) => (StatusCode::OK, playlist.to_owned()),
+                    _ => (StatusCode::NOT_FOUND, String::new()),
+                }
+            }
+        };
+        tokio::spawn(axum::serve(port, axum::Router::new().fallback(answer)).into_future());
+    }
+    let (_, told, _) = doctor(&[&format!("http://{at_one}{MASTER}"), "--json"]).await;
+    let report: Value = serde_json::from_str(&told).expect("JSON");
+    let findings = report["findings"].as_array().expect("findings");
+    let of = |check: &str| findings.iter().filter(|finding| finding["check"] == check).collect::<Vec<_>>();
+    let onelane = of("onelane");
+    assert_eq!((onelane.len(), &onelane[0]["severity"]), (1, &"note".into()), "{report:#}");
+    // Nor does anything say whether these may be kept.
+    let cache = of("cache");
+    assert_eq!((cache.len(), &cache[0]["severity"]), (1, &"warning".into()), "{report:#}");
 }

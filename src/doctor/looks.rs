@@ -122,23 +122,65 @@ impl Examination {
 
     /// Whether a shared cache may give it to another viewer.
     pub(super) fn is_personal(&mut self, answer: &Answer) {
-        let control = answer.header(header::CACHE_CONTROL).unwrap_or_default().to_ascii_lowercase();
-        let aged =
-            answer.header(header::AGE).and_then(|age| age.parse().ok()).is_some_and(|age: u32| age > 0);
-        let kept = control.split(',').map(str::trim).any(|directive| {
-            let seconds = directive.strip_prefix("max-age=").or_else(|| directive.strip_prefix("s-maxage="));
-            directive == "public"
-                || seconds.and_then(|seconds| seconds.parse().ok()).is_some_and(|seconds: u32| seconds > 0)
+        let control = answer.header(header::CACHE_CONTROL).unwrap_or_default();
+        let age = answer.header(header::AGE);
+        let never = "do not cache /v1/manifest, /v1/master and /v1/session in the CDN: minimum, default and maximum TTL 0";
+        self.tell(match may_be_kept(control, age) {
+            Some(true) => {
+                let age = age.map(|age| format!(", Age: {age}")).unwrap_or_default();
+                let saw = format!("a session's playlist may be kept for others: Cache-Control: {control}{age}");
+                Finding::error("cache", saw).remedy(never)
+            }
+            Some(false) => Finding::ok("cache", "no shared cache keeps it"),
+            None => {
+                let saw = "Cache-Control does not say whether a session's playlist may be kept for others: a CDN goes by its default TTL";
+                Finding::warning("cache", saw).remedy(never)
+            }
         });
-        let forbidden = ["no-store", "private", "no-cache"].iter().any(|word| control.contains(word));
-        if aged || kept && !forbidden {
-            let age = answer.header(header::AGE).map(|age| format!(", Age: {age}")).unwrap_or_default();
-            let saw = format!("a session's playlist may be kept for others: Cache-Control: {control}{age}");
-            self.tell(Finding::error("cache", saw).remedy(
-                "do not cache /v1/manifest, /v1/master and /v1/session in the CDN: minimum and maximum TTL 0",
-            ));
-        } else {
-            self.tell(Finding::ok("cache", "no shared cache keeps it"));
+    }
+}
+
+/// Whether a shared cache may keep an answer with these headers; `None` where they leave it to the cache (RFC 9111 section 4.2.2).
+fn may_be_kept(control: &str, age: Option<&str>) -> Option<bool> {
+    let control = control.to_ascii_lowercase();
+    let has = |word: &str| control.contains(word);
+    if age.and_then(|age| age.parse().ok()).is_some_and(|age: u32| age > 0) {
+        return Some(true);
+    }
+    if ["no-store", "private", "no-cache"].into_iter().any(has) {
+        return Some(false);
+    }
+    let mut lives = control.split(',').map(str::trim).filter_map(|directive| {
+        let seconds = directive.strip_prefix("max-age=").or_else(|| directive.strip_prefix("s-maxage="));
+        seconds.and_then(|seconds| seconds.parse::<u32>().ok())
+    });
+    match lives.clone().next() {
+        _ if has("public") => Some(true),
+        Some(_) => Some(lives.any(|seconds| seconds > 0)),
+        None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_that_is_told_nothing_may_do_as_it_likes() {
+        for (control, age, kept) in [
+            ("", None, None),
+            ("must-revalidate", None, None),
+            ("", Some("0"), None),
+            ("", Some("3"), Some(true)),
+            ("no-store", Some("3"), Some(true)),
+            ("No-Store", None, Some(false)),
+            ("private, max-age=60", None, Some(false)),
+            ("max-age=0", None, Some(false)),
+            ("max-age=0, s-maxage=5", None, Some(true)),
+            ("max-age=1", None, Some(true)),
+            ("public", None, Some(true)),
+        ] {
+            assert_eq!(may_be_kept(control, age), kept, "{control} {age:?}");
         }
     }
 }

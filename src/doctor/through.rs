@@ -27,6 +27,11 @@ impl Examination {
             playlists[0].authority().map(ToString::to_string).unwrap_or_default()
         );
         let (true, Ok(upstream)) = (known, upstream.parse()) else { return };
+        let (one, other) = (&playlists[0], playlists.get(1).unwrap_or(&playlists[0]));
+        if (one.scheme(), one.authority()) != (other.scheme(), other.authority()) {
+            let saw = "it is not tried: its playlists are at several hosts, and here it is in front of one";
+            return self.tell(Finding::note("onelane", saw));
+        }
         let mut config = Config::new(upstream);
         config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         config.admin = config.listen;
@@ -43,7 +48,6 @@ impl Examination {
             let path = url.path_and_query().map_or("/", PathAndQuery::as_str);
             format!("http://{here}{path}").parse::<Uri>()
         };
-        let (one, other) = (&playlists[0], playlists.get(1).unwrap_or(&playlists[0]));
         let (Ok(one), Ok(other)) = (through(one), through(other)) else { return };
         let (stop, stopped) = oneshot::channel::<()>();
         let visits = &self.visits;

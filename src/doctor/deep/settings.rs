@@ -56,12 +56,5 @@ pub(super) fn of(answers: &Answers, playlist: &Uri) -> Vec<Setting> {
         }
         None => {}
     }
-    if answers.goes_on_after_disconnect == Some(true) {
-        set(
-            "max_hold",
-            "\"10s\"".to_owned(),
-            "work goes on after a disconnect: never less than the slowest playlist takes",
-        );
-    }
     settings
 }
