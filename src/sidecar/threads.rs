@@ -1,4 +1,4 @@
-use std::{io, os::fd::AsFd as _, thread};
+use std::{io, os::fd::AsFd as _, sync::mpsc, thread};
 
 use tokio::{net::TcpListener, runtime, sync::oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -25,12 +25,18 @@ impl Threads {
         let end = CancellationToken::new();
         // From the start: if one cannot be started, the others end.
         let mut threads = Self { waiting: Vec::new(), _end: end.clone().drop_guard() };
+        let (tell, told) = mpsc::channel();
         for n in 0..count {
-            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
             let listener = std::net::TcpListener::from(listener.as_fd().try_clone_to_owned()?);
             let (serve, served) = oneshot::channel::<(Door, Proxy)>();
-            let end = end.clone();
+            let (end, tell) = (end.clone(), tell.clone());
             thread::Builder::new().name(format!("onelane-{n}")).spawn(move || {
+                // Made here, since it must not be dropped by whoever starts the threads, which is in another.
+                let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+                    Ok(runtime) => runtime,
+                    Err(error) => return drop(tell.send(Err(error))),
+                };
+                drop(tell.send(Ok(())));
                 runtime.block_on(async {
                     let Ok((door, proxy)) = served.await else { return };
                     match TcpListener::from_std(listener) {
@@ -43,6 +49,9 @@ impl Threads {
             })?;
             threads.waiting.push(serve);
         }
+        drop(tell);
+        // Each says so at once.
+        told.into_iter().take(count).collect::<io::Result<()>>()?;
         Ok(threads)
     }
 
