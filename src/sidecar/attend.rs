@@ -17,6 +17,7 @@ use super::{
     proxy::Proxy,
     reload::Reload,
     system::tell_systemd,
+    upkeep,
 };
 
 /// What is ended in order once nobody is served any more.
@@ -48,8 +49,9 @@ pub(super) async fn attend(
     let metrics = Metrics::install();
     let told = Told::new(upstream, readiness.clone(), metrics, proxy.clone(), door.clone(), reload.clone());
     let admin = AbortOnDropHandle::new(tokio::spawn(admin::serve(admin, told)));
-    let upkeep = AbortOnDropHandle::new(tokio::spawn(metrics.keep_up()));
-    let quotas = AbortOnDropHandle::new(tokio::spawn(proxy.clone().share_quotas()));
+    let keep_up = AbortOnDropHandle::new(tokio::spawn(metrics.keep_up()));
+    let quotas = AbortOnDropHandle::new(tokio::spawn(upkeep::share_quotas(proxy.clone())));
+    let idle = AbortOnDropHandle::new(tokio::spawn(upkeep::forget_idle(proxy.clone())));
     tell_systemd(&[NotifyState::Ready]);
     let successor = tokio::select! {
         () = stop => None,
@@ -89,7 +91,7 @@ pub(super) async fn attend(
         let _told = timeout(RELEASE_WITHIN, leases.released()).await;
     }
     // Who begins now need not wait for the last spans.
-    drop((admin, upkeep, quotas, successor));
+    drop((admin, keep_up, quotas, idle, successor));
     if let Some(tracing) = tracing {
         tracing.finish().await;
     }

@@ -47,6 +47,7 @@ mod site;
 mod system;
 mod threads;
 mod tls;
+mod upkeep;
 pub(crate) mod upstream;
 mod via;
 mod watched;

@@ -3,13 +3,11 @@ use std::{
     net::IpAddr,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::{body::Incoming, service::Service};
-use tokio::time::{MissedTickBehavior, interval};
 use tower::util::Either;
 use tower_layer::Layer as _;
 use tower_service::Service as _;
@@ -31,9 +29,6 @@ use crate::{
     stack::{self, MayResume, Stack, Stacked},
     telemetry,
 };
-
-/// How often instances tell each other of their 4xx.
-const SHARE_EVERY: Duration = Duration::from_secs(1);
 
 /// From a player's request to its answer.
 #[derive(Debug, Clone)]
@@ -164,20 +159,14 @@ impl Proxy {
         Ok(())
     }
 
-    /// Keeps the quotas of 4xx in step with other instances', for ever.
-    pub(super) async fn share_quotas(self) {
-        if self.layer().leases().is_none() {
-            return;
-        }
-        let mut due = interval(SHARE_EVERY);
-        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            due.tick().await;
-            let stages = self.0.stages.load_full();
-            for site in &stages.each {
-                site.stack.share_quota().await;
-            }
-        }
+    /// What is the same for all upstreams, as it is now.
+    pub(super) fn shared(&self) -> Stack<MediaTailor, MayResume> {
+        self.0.stages.load().shared.clone()
+    }
+
+    /// Those of each upstream, as they are now.
+    pub(super) fn each(&self) -> Vec<Stack<MediaTailor, MayResume>> {
+        self.0.stages.load().each.iter().map(|site| site.stack.clone()).collect()
     }
 
     /// What is noted of single sessions.
