@@ -1,6 +1,7 @@
 //! Every log line of the library, by name, and every [metric](metrics). A session is shown by the first characters of its id, and the lines
 //! join with AWS's own by time, that beginning and the request id.
 
+mod exchange;
 mod flights;
 mod lease;
 mod levels;
@@ -17,7 +18,7 @@ mod untraced;
 use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use ::metrics::{counter, histogram};
-use http::{HeaderName, HeaderValue, StatusCode, Uri, response};
+use http::{HeaderName, StatusCode, response};
 use tracing::{debug, error, info, warn};
 
 #[cfg(feature = "sidecar")]
@@ -27,6 +28,7 @@ pub(crate) use self::traces::{Trace, TraceId, Traces};
 #[cfg(not(feature = "otlp"))]
 pub(crate) use self::untraced::{Trace, TraceId, Traces};
 pub(crate) use self::{
+    exchange::Exchange,
     flights::Flights,
     lease::{lease_bypassed, lease_down, lease_failed, lease_granted, lease_lost, lease_up},
     levels::{Levels, OwnLevels},
@@ -66,82 +68,12 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 #[cfg(feature = "sidecar")]
 pub(crate) const WENT_ROUND: &str = "operators: --upstream leads back to this onelane, directly or through a CDN; name MediaTailor's endpoint there";
 
-/// What is logged of one exchange once it has ended.
-#[derive(Debug)]
-pub(crate) struct Exchange<'a> {
-    /// `None` where the request names no session.
-    pub(crate) key: Option<&'a SessionKey>,
-    pub(crate) kind: Kind,
-    pub(crate) uri: &'a Uri,
-    /// `None` where no turn was needed.
-    pub(crate) waited: Option<Duration>,
-    pub(crate) upstream: Duration,
-    pub(crate) status: Option<StatusCode>,
-    pub(crate) request_id: Option<&'a HeaderValue>,
-    /// How many repeats attached.
-    pub(crate) attached: u32,
-    /// No player was left for the answer.
-    pub(crate) abandoned: bool,
-    /// The trace of the request that made it.
-    pub(crate) trace: Option<TraceId>,
-    pub(crate) error: Option<&'a (dyn StdError + 'static)>,
-}
-
-/// The longest part of a path that is logged, in characters.
-const SHOWN: usize = 64;
-
 /// An error with all its causes, in one line.
 pub(crate) struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
 
 /// Durations are logged in milliseconds, to the microsecond.
 fn ms(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
-}
-
-// === impl Exchange ===
-
-impl Exchange<'_> {
-    pub(crate) fn log(&self) {
-        let meters = Meters::get();
-        meters.exchange(self.kind, self.status, self.waited, self.upstream);
-        meters.audience(self.attached, self.abandoned);
-        let request_id = self.request_id.and_then(|id| id.to_str().ok());
-        let status = self.status.map(|status| status.as_u16());
-        let playlist = self.playlist();
-        let session = self.key.map(tracing::field::display);
-        let trace_id = self.trace.map(tracing::field::display);
-        macro_rules! line {
-            ($level:ident, $($rest:tt)*) => {
-                $level!(
-                    target: EXCHANGE,
-                    session,
-                    kind = self.kind.as_str(),
-                    playlist,
-                    wait_ms = ms(self.waited.unwrap_or_default()),
-                    upstream_ms = ms(self.upstream),
-                    status,
-                    request_id,
-                    attached = self.attached,
-                    abandoned = self.abandoned,
-                    trace_id,
-                    $($rest)*
-                )
-            };
-        }
-        match self.error {
-            None if matches!(self.kind, Kind::Segment | Kind::Other) => line!(debug, "exchange"),
-            None => line!(info, "exchange"),
-            Some(error) => line!(warn, error = %Chain(error), "exchange failed"),
-        }
-    }
-
-    /// The last part of the path, unless that may be a secret or another's words.
-    fn playlist(&self) -> Option<&str> {
-        if matches!(self.kind, Kind::Tracking | Kind::Segment | Kind::Other) {
-            return None;
-        }
-        self.uri.path().rsplit('/').next().and_then(|name| name.get(..name.len().min(SHOWN)))
-    }
 }
 
 // === impl Chain ===
