@@ -93,12 +93,9 @@ impl Stack {
 }
 
 impl<E> Stack<E> {
-    /// Finds the session by another [`Extract`](crate::session::Extract).
+    /// Finds the session by another [`Extract`].
     #[must_use]
-    pub fn extract_with<X>(self, extract: X) -> Stack<X>
-    where
-        X: Extract + Send + Sync + 'static,
-    {
+    pub fn extract_with<X: Extract + Send + Sync + 'static>(self, extract: X) -> Stack<X> {
         let Self { name: _, resume, mut stages } = self;
         let name = NameLayer::new(extract);
         stages.learn = stages.learn.extract_with(name.extract());
@@ -267,7 +264,7 @@ impl Stages {
             shield: ShieldLayer::new(Arc::clone(&lessons)),
             serialize: SerializeLayer::with(serialize),
             learn: LearnLayer::new(Arc::clone(&lessons)),
-            again: Again::new(retry),
+            again: Again::new(retry).learning_from(Arc::clone(&lessons)),
             judge: judge.teaching(Arc::clone(&lessons)),
             lessons,
         }
@@ -275,7 +272,8 @@ impl Stages {
 
     fn beside(&self, config: Config) -> Self {
         let lessons = self.lessons.beside(config.rescue.clone(), config.shield.clone(), config.settle);
-        Self { again: Again::new(config.attempts()), ..self.learning(config, lessons) }
+        let (again, beside) = (Again::new(config.attempts()), self.learning(config, lessons));
+        Self { again: again.learning_from(Arc::clone(&beside.lessons)), ..beside }
     }
 
     fn reconfigured(&self, config: Config) -> Self {
@@ -294,7 +292,7 @@ impl Stages {
             shield: ShieldLayer::new(Arc::clone(&lessons)),
             serialize: self.serialize.reconfigured(serialize),
             learn: self.learn.teaching(Arc::clone(&lessons)),
-            again: self.again.reconfigured(retry),
+            again: self.again.reconfigured(retry).learning_from(Arc::clone(&lessons)),
             judge: judge.teaching(Arc::clone(&lessons)),
             lessons,
         }

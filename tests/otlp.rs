@@ -20,6 +20,7 @@ use onelane::{
     serialize,
     stack::{Config, Stack},
     telemetry::traces::{Exporting, Traces, names},
+    upstream::RetryConfig,
 };
 use opentelemetry::trace::{SpanId, SpanKind, Status};
 use opentelemetry_sdk::{
@@ -213,7 +214,8 @@ async fn what_something_failed_for_is_kept_and_what_went_well_is_not() {
     .into_iter()
     .enumerate()
     {
-        let (players, mut far, taken) = traced(Config::default(), 0.0);
+        let config = Config::default().retry(RetryConfig::default().patient(false));
+        let (players, mut far, taken) = traced(config, 0.0);
         let player = players.getting(&media(1, 0));
         for answer in answers {
             match far.asked().await {

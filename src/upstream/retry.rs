@@ -1,3 +1,5 @@
+mod config;
+
 use std::{sync::Arc, time::Duration};
 
 use http::{Method, Request, Response, StatusCode};
@@ -13,38 +15,14 @@ use tower::{
     util::rng::HasherRng,
 };
 
-use super::{Exception, Judgement, Verdict, directives};
+pub use self::config::RetryConfig;
+use super::{Exception, Judgement, Lessons, Verdict, directives};
 use crate::{
     observe::record::Note,
     serialize::Body,
     session::{Extracted, Kind, MediaTailor, SessionKey},
     telemetry,
 };
-
-/// When and how often a request is sent again, within its turn.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct RetryConfig {
-    /// How often after a conflict. Default: 3.
-    pub conflict: u32,
-    /// How often after 503 (overloaded or throttled), each time after four times the pause. Default: 1.
-    pub overloaded: u32,
-    /// How often after 500, 504, a connection that was refused or broke, what is no playlist, or a 5xx of a CDN or
-    /// load balancer. After a 502 of MediaTailor's own none: it names a configuration or a manifest that will be no
-    /// better. Default: 1.
-    pub broken: u32,
-    /// The least pause, before jitter; it doubles each time. Default: 50 ms.
-    pub least_pause: Duration,
-    /// The longest pause. Default: 250 ms.
-    pub longest_pause: Duration,
-    /// No attempt begins later than this after the first. Default: 5 s, which leaves some of the 6 s of
-    /// [`answer_within`](crate::serialize::Config::answer_within).
-    pub within: Duration,
-    /// The retries per second that may always be made, over all sessions; at least 1. Default: 10.
-    pub budget_per_second: u32,
-    /// The retries that may be made on top, as a part of all requests. Default: 0.2.
-    pub budget_part: f32,
-}
 
 /// Decides on a [`tower::retry::Retry`] around a [`Judge`](super::Judge): after which verdicts a request is sent again.
 ///
@@ -54,6 +32,8 @@ pub struct RetryConfig {
 pub struct Again {
     config: Arc<RetryConfig>,
     budget: Arc<TpsBudget>,
+    /// Where is kept what could bridge a failure.
+    lessons: Option<Arc<Lessons>>,
     /// How this request goes; made with its first attempt.
     course: Option<Course>,
 }
@@ -78,48 +58,6 @@ const GRACE: Duration = Duration::from_millis(250);
 /// More retries per second than this are no budget; tower's takes no more than twice as many.
 const MOST_PER_SECOND: u32 = 1_000_000_000;
 
-// === impl RetryConfig ===
-
-macro_rules! setters {
-    ($($name:ident: $type:ty),* $(,)?) => {
-        impl RetryConfig {
-            $(
-                #[doc = concat!("Sets [`", stringify!($name), "`](Self::", stringify!($name), ").")]
-                #[must_use]
-                pub fn $name(self, $name: $type) -> Self {
-                    Self { $name, ..self }
-                }
-            )*
-        }
-    };
-}
-
-setters! {
-    conflict: u32,
-    overloaded: u32,
-    broken: u32,
-    least_pause: Duration,
-    longest_pause: Duration,
-    within: Duration,
-    budget_per_second: u32,
-    budget_part: f32,
-}
-
-impl Default for RetryConfig {
-    fn default() -> Self {
-        Self {
-            conflict: 3,
-            overloaded: 1,
-            broken: 1,
-            least_pause: Duration::from_millis(50),
-            longest_pause: Duration::from_millis(250),
-            within: Duration::from_secs(5),
-            budget_per_second: 10,
-            budget_part: 0.2,
-        }
-    }
-}
-
 // === impl Again ===
 
 impl Again {
@@ -128,7 +66,13 @@ impl Again {
         let part = if config.budget_part.is_finite() { config.budget_part.clamp(0.0, 1_000.0) } else { 0.2 };
         let budget =
             TpsBudget::new(Duration::from_secs(10), config.budget_per_second.clamp(1, MOST_PER_SECOND), part);
-        Self { config: Arc::new(config), budget: Arc::new(budget), course: None }
+        Self { config: Arc::new(config), budget: Arc::new(budget), lessons: None, course: None }
+    }
+
+    /// Goes by what is kept there whether to be [patient](RetryConfig::patient).
+    #[must_use]
+    pub fn learning_from(self, lessons: Arc<Lessons>) -> Self {
+        Self { lessons: Some(lessons), ..self }
     }
 
     /// With other limits, and what is left of the budget unless that is another.
@@ -136,8 +80,8 @@ impl Again {
     pub fn reconfigured(&self, config: RetryConfig) -> Self {
         let budget = |config: &RetryConfig| (config.budget_per_second, config.budget_part.to_bits());
         match budget(&config) == budget(&self.config) {
-            true => Self { config: Arc::new(config), budget: Arc::clone(&self.budget), course: None },
-            false => Self::new(config),
+            true => Self { config: Arc::new(config), course: None, ..self.clone() },
+            false => Self { lessons: self.lessons.clone(), ..Self::new(config) },
         }
     }
 
@@ -169,6 +113,19 @@ impl Again {
         }
     }
 
+    /// Whether there is nothing to give a player but another failure.
+    fn is_patient<Q>(&self, request: &Request<Q>, course: &Course, verdict: Verdict) -> bool {
+        let (Some(lessons), (Some(key), Kind::Media | Kind::Multivariant)) = (&self.lessons, &course.named)
+        else {
+            return false;
+        };
+        let store = &lessons.store;
+        self.config.patient
+            && !matches!(verdict, Verdict::Conflict | Verdict::Throttled)
+            && !store.is_off()
+            && !store.has(key, request.uri())
+    }
+
     /// The pause until the request is sent again, if it is.
     fn pause<Q, B>(
         &mut self,
@@ -194,16 +151,21 @@ impl Again {
             }
             return None;
         }
-        if undirected.is_none() && course.again >= times {
+        let is_late = undirected.is_none() && course.again >= times;
+        if is_late && !self.is_patient(request, &course, verdict) {
             return None;
         }
         let pause = match verdict {
             _ if undirected.is_some() => Duration::ZERO,
-            Verdict::Unreachable => GRACE,
+            Verdict::Unreachable if !is_late => GRACE,
             _ => {
                 let pauses = course.pauses.get_or_insert_with(|| self.pauses());
                 let pause = pauses.next_backoff().deadline().saturating_duration_since(Instant::now());
-                if matches!(verdict, Verdict::Throttled | Verdict::Overloaded) { pause * 4 } else { pause }
+                if is_late || matches!(verdict, Verdict::Throttled | Verdict::Overloaded) {
+                    pause * 4
+                } else {
+                    pause
+                }
             }
         };
         if course.first.elapsed() + pause > self.config.within || !self.budget.withdraw() {

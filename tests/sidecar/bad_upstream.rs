@@ -52,7 +52,7 @@ async fn an_upstream_that_refuses_is_a_502() {
 #[tokio::test]
 async fn answers_that_break_off_are_a_502() {
     let mut far = Far::listen().await;
-    let sidecar = Running::before(&far).await;
+    let sidecar = Running::impatient(&far).await;
     for said in [
         "",
         "HTTP/1.1 20",
@@ -78,7 +78,7 @@ async fn answers_that_break_off_are_a_502() {
 #[tokio::test]
 async fn answers_that_are_no_http_are_a_502() {
     let mut far = Far::listen().await;
-    let sidecar = Running::before(&far).await;
+    let sidecar = Running::impatient(&far).await;
     let many: String = (0..5000).map(|n| format!("x-{n}: y\r\n")).collect();
     let long = "y".repeat(1024 * 1024);
     for said in [
@@ -243,7 +243,7 @@ async fn a_large_answer_streams_and_its_reader_may_be_slow() {
 #[tokio::test]
 async fn a_large_answer_that_does_not_begin_as_a_playlist_is_a_502() {
     let mut far = Far::listen().await;
-    let sidecar = Running::before(&far).await;
+    let sidecar = Running::impatient(&far).await;
     for page in [format!("<html>{}", "x".repeat(3 * 1024 * 1024)), "x".repeat(3 * 1024 * 1024)] {
         is_a_502(&mut far, &sidecar, 2, |asked| asked.say(ok(&page))).await;
     }

@@ -82,7 +82,7 @@ async fn a_kept_connection_that_is_closed_under_a_request_is_replaced_within_the
 #[tokio::test]
 async fn a_request_is_repeated_once_whatever_the_connection() {
     let mut far = Far::listen().await;
-    let sidecar = Running::before(&far).await;
+    let sidecar = Running::impatient(&far).await;
     for connection in ["fresh", "kept"] {
         for target in [media(&session(2), 1), "/v1/segment/acct/Demo/one/0/1".to_owned()] {
             if connection == "kept" {
@@ -107,7 +107,7 @@ async fn a_request_is_repeated_once_whatever_the_connection() {
 #[tokio::test]
 async fn after_an_exchange_that_broke_off_the_turn_is_kept_while_its_player_has_the_answer() {
     let mut far = Far::listen().await;
-    let sidecar = Running::before(&far).await;
+    let sidecar = Running::impatient(&far).await;
     let player = sidecar.getting(&media(&session(1), 0));
     far.asked().await.close();
     let second = far.asked().await;

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::{
     far::Far,
     process::Serve,
-    support::{fitting, media, ok, session},
+    support::{Folder, fitting, media, ok, session},
 };
 
 async fn ask(serve: &Serve, far: &mut Far, target: &str, answer: &str) -> u16 {
@@ -28,7 +28,9 @@ async fn ask(serve: &Serve, far: &mut Far, target: &str, answer: &str) -> u16 {
 #[tokio::test]
 async fn every_exchange_is_one_line_and_no_line_has_a_whole_session() {
     let mut far = Far::listen().await;
-    let mut serve = Serve::start(&far.url(), &["--serialize-tracking"]).await;
+    let folder = Folder::new();
+    let config = folder.file("a.toml", "[retry]\npatient = false\n");
+    let mut serve = Serve::start(&far.url(), &["--serialize-tracking", "--config", &config]).await;
     let sessions: Vec<_> =
         (0..7).map(|n| session(n).replacen("6f1b7c52", &format!("{n}f1b7c52"), 1)).collect();
     let query = |n: usize| format!("?aws.sessionId={}", sessions[n]);

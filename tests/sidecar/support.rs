@@ -268,6 +268,11 @@ impl Running {
         Self::with(far, |_| {}).await
     }
 
+    /// In front of `far`, whose failures are told to a player that starts as soon as to any other.
+    pub(crate) async fn impatient(far: &Far) -> Self {
+        Self::with(far, |config| config.retry.patient = false).await
+    }
+
     /// In front of `far`, with other settings.
     pub(crate) async fn with(far: &Far, set: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(far.url().parse().expect("an upstream"));

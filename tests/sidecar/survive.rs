@@ -137,7 +137,7 @@ fn is_rescue(answer: &Message, sequence: u64, reason: &str) -> u64 {
 #[tokio::test]
 async fn every_exception_is_an_answer_that_players_survive_and_tells_nothing() {
     let mut far = Far::listen().await;
-    let sidecar = Running::before(&far).await;
+    let sidecar = Running::impatient(&far).await;
     let mut number = 0;
     for form in [Form::Header, Form::Body, Form::Bare, Form::Html] {
         for (status, name, reason, gets, tries) in EXCEPTIONS {

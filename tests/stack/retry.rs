@@ -62,7 +62,7 @@ async fn those_that_met_it_at_once_are_spread() {
 
 #[tokio::test(start_paused = true)]
 async fn each_verdict_has_its_number_of_tries() {
-    let (players, mut far) = stack(Config::default());
+    let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
     let named = |name: &'static str| vec![("x-amzn-errortype", name)];
     for (nth, (status, headers, body, tries)) in [
         (409, vec![], "", 4),
@@ -110,7 +110,7 @@ async fn each_verdict_has_its_number_of_tries() {
 
 #[tokio::test(start_paused = true)]
 async fn a_broken_connection_is_tried_again_once_and_then_the_turn_is_kept_for_a_moment() {
-    let (players, mut far) = stack(Config::default());
+    let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
     let video = players.getting(&media(1, 0));
     let first = far.asked().await;
     let audio = players.getting(&media(1, 1));
@@ -175,7 +175,7 @@ async fn what_creates_a_session_is_never_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn the_budget_bounds_the_tries_of_all_sessions() {
     // Ten in ten seconds, and none on top.
-    let retry = RetryConfig::default().budget_per_second(1).budget_part(0.0);
+    let retry = RetryConfig::default().budget_per_second(1).budget_part(0.0).patient(false);
     let (players, mut far) = stack(Config::default().retry(retry));
     let mut tries = 0;
     for n in 0..50 {
@@ -272,4 +272,59 @@ async fn a_conflict_right_after_an_answer_teaches_a_gap_between_turns() {
     next.playlist(8);
     got(audio).await.is_playlist(8);
     players.are_done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_player_that_starts_in_an_outage_waits_for_its_end() {
+    for fault in ["503", "500", "page", "break"] {
+        let (players, mut far) = stack(Config::default());
+        let (player, begun, mut tries) = (players.getting(&media(1, 0)), Instant::now(), 0);
+        let after = loop {
+            let asked = far.asked().await;
+            if begun.elapsed() > secs(3) {
+                asked.playlist(7);
+                break begun.elapsed();
+            }
+            tries += 1;
+            match fault {
+                "page" => asked.answer(200, &[], "<html>"),
+                "break" => asked.breaks(),
+                status => asked.status(status.parse().expect("a status")),
+            }
+        };
+        got(player).await.is_playlist(7);
+        assert!((3..=10).contains(&tries), "{fault}: {tries}");
+        assert!(after < ms(4_100), "{fault}: {after:?}");
+        // Who has a playlist of before has that at once.
+        let player = players.getting(&media(1, 0));
+        for _ in 0..2 {
+            far.asked().await.status(503);
+        }
+        got(player).await.is_rescue(7, "overloaded", 0);
+        far.quiet().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_patient_without_end_or_for_what_stays() {
+    let (players, mut far) = stack(Config::default());
+    let (player, begun) = (players.getting(&media(1, 0)), Instant::now());
+    let mut player = std::pin::pin!(got(player));
+    let answer = loop {
+        tokio::select! {
+            biased;
+            answer = &mut player => break answer,
+            asked = far.asked() => asked.status(503),
+        }
+    };
+    answer.is_problem(502, "overloaded");
+    assert!((secs(3)..=secs(5)).contains(&(answer.at - begun)), "{:?}", answer.at - begun);
+    for (number, answers, reason) in [(2, [409; 4].as_slice(), "conflict"), (3, &[429, 429], "throttled")] {
+        let player = players.getting(&media(number, 0));
+        for status in answers {
+            far.asked().await.status(*status);
+        }
+        assert_eq!(got(player).await.header("x-onelane-reason"), Some(reason));
+        far.quiet().await;
+    }
 }

@@ -227,6 +227,7 @@ mod tests {
             broken = 100
             least_pause = "300ms"
             longest_pause = "300ms"
+            patient = false
             within = "4s"
             budget_per_second = 1
             budget_part = 0
@@ -250,7 +251,7 @@ mod tests {
         assert!((shield.warn_at - 1.0).abs() < f64::EPSILON);
         assert_eq!((retry.conflict, retry.overloaded, retry.broken), (0, 2, 100));
         assert_eq!((retry.least_pause, retry.longest_pause), (ms(300), ms(300)));
-        assert_eq!((retry.within, retry.budget_per_second), (ms(4_000), 1));
+        assert_eq!((retry.within, retry.budget_per_second, retry.patient), (ms(4_000), 1, false));
         assert!(retry.budget_part.abs() < f32::EPSILON);
         assert_eq!((settle, strip_directives), (Duration::ZERO, true));
     }

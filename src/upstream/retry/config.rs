@@ -1,0 +1,74 @@
+use std::time::Duration;
+
+/// When and how often a request is sent again, within its turn.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RetryConfig {
+    /// How often after a conflict. Default: 3.
+    pub conflict: u32,
+    /// How often after 503 (overloaded or throttled), each time after four times the pause. Default: 1.
+    pub overloaded: u32,
+    /// How often after 500, 504, a connection that was refused or broke, what is no playlist, or a 5xx of a CDN or
+    /// load balancer. After a 502 of MediaTailor's own none: it names a configuration or a manifest that will be no
+    /// better. Default: 1.
+    pub broken: u32,
+    /// The least pause, before jitter; it doubles each time. Default: 50 ms.
+    pub least_pause: Duration,
+    /// The longest pause. Default: 250 ms.
+    pub longest_pause: Duration,
+    /// Whether a playlist that no rescue could bridge, since nothing is kept of it, is tried again for as long as there is time: a
+    /// player that starts has nothing to go on with, and most give up at its first failure. Not after a conflict, nor where
+    /// a quota is used up. Without rescues it has no effect. Default: `true`.
+    pub patient: bool,
+    /// No attempt begins later than this after the first. Default: 5 s, which leaves some of the 6 s of
+    /// [`answer_within`](crate::serialize::Config::answer_within).
+    pub within: Duration,
+    /// The retries per second that may always be made, over all sessions; at least 1. Default: 10.
+    pub budget_per_second: u32,
+    /// The retries that may be made on top, as a part of all requests. Default: 0.2.
+    pub budget_part: f32,
+}
+
+// === impl RetryConfig ===
+
+macro_rules! setters {
+    ($($name:ident: $type:ty),* $(,)?) => {
+        impl RetryConfig {
+            $(
+                #[doc = concat!("Sets [`", stringify!($name), "`](Self::", stringify!($name), ").")]
+                #[must_use]
+                pub fn $name(self, $name: $type) -> Self {
+                    Self { $name, ..self }
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    conflict: u32,
+    overloaded: u32,
+    broken: u32,
+    least_pause: Duration,
+    longest_pause: Duration,
+    patient: bool,
+    within: Duration,
+    budget_per_second: u32,
+    budget_part: f32,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self {
+            conflict: 3,
+            overloaded: 1,
+            broken: 1,
+            least_pause: Duration::from_millis(50),
+            longest_pause: Duration::from_millis(250),
+            patient: true,
+            within: Duration::from_secs(5),
+            budget_per_second: 10,
+            budget_part: 0.2,
+        }
+    }
+}
