@@ -3,17 +3,20 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::Request;
+use http::{HeaderMap, HeaderName, Request};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Extract, Extracted, MediaTailor};
+use super::{Extract, Extracted, Kind, MediaTailor};
 
 /// Finds the session of every request once, for all layers behind it.
 ///
 /// What it finds goes into the request's extensions, where
 /// [`Extracted::of`](super::Extracted::of) looks first. Without it each layer reads
 /// the URL by itself, as MediaTailor's.
+///
+/// A playlist is asked for whole from here on: `Range` and `If-Range` (RFC 9110 section 14.2) are taken off its requests, since
+/// a part of one can neither be judged nor kept, and so is `Icy-MetaData`.
 #[derive(Debug)]
 pub struct NameLayer<E = MediaTailor> {
     extract: Arc<E>,
@@ -24,6 +27,18 @@ pub struct NameLayer<E = MediaTailor> {
 pub struct Name<S, E = MediaTailor> {
     inner: S,
     extract: Arc<E>,
+}
+
+/// Players probe a playlist with `Range: bytes=0-`, and some ask for Icecast titles.
+fn is_not_for_playlists(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "range" | "if-range" | "icy-metadata")
+}
+
+/// Few requests have any: a look at each name costs less than to look one up.
+fn ask_for_the_whole(headers: &mut HeaderMap) {
+    while let Some(name) = headers.keys().find(|name| is_not_for_playlists(name)).cloned() {
+        headers.remove(name);
+    }
 }
 
 // === impl NameLayer ===
@@ -85,6 +100,9 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let extracted = Extracted::by(&*self.extract, &head);
+        if matches!(extracted.kind, Kind::Media | Kind::Multivariant) {
+            ask_for_the_whole(&mut head.headers);
+        }
         head.extensions.insert(extracted);
         self.inner.call(Request::from_parts(head, body))
     }

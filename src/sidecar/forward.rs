@@ -12,7 +12,6 @@ use http::{
 use http_body::{Frame, SizeHint};
 
 use super::{Config, HostHeader, Upstream, arriving::Arriving, via::Via};
-use crate::session::{Kind, Route};
 
 /// The body that goes upstream.
 #[derive(Debug, Default)]
@@ -58,11 +57,6 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
-/// A playlist is whole or nothing: players probe it with `Range: bytes=0-`, and some ask for Icecast titles.
-fn is_not_for_playlists(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "range" | "if-range" | "icy-metadata")
-}
-
 // === impl Forward ===
 
 impl Forward {
@@ -99,7 +93,6 @@ impl Forward {
         strip_hop_by_hop(&mut head.headers);
         // The server has answered it itself when it is due.
         head.headers.remove(header::EXPECT);
-        strip_for_playlists(&mut head.headers, &head.uri);
         join(&mut head.headers, header::COOKIE, b"; ");
         append_viewer(&mut head.headers, viewer);
         self.via.append(&mut head.headers, head.version);
@@ -206,15 +199,6 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 fn remove_all(headers: &mut HeaderMap, such: fn(&HeaderName) -> bool) {
     while let Some(name) = headers.keys().find(|name| such(name)).cloned() {
         headers.remove(name);
-    }
-}
-
-fn strip_for_playlists(headers: &mut HeaderMap, uri: &Uri) {
-    // Few requests have one, and to tell a playlist costs more than to look.
-    if headers.keys().any(is_not_for_playlists)
-        && matches!(Route::of(uri.path(), uri.query()).kind, Kind::Media | Kind::Multivariant)
-    {
-        remove_all(headers, is_not_for_playlists);
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Buf;
-use http::{Method, Request, Response, Uri, header, request::Parts};
+use http::{Method, Request, Response, Uri, request::Parts};
 use http_body::Body as HttpBody;
 use tokio::time::Instant;
 use tower::BoxError;
@@ -38,9 +38,6 @@ pub struct LearnLayer {
 /// marked. A playlist that is older than the one before is judged to be [none](super::Verdict::NotPlaylist). The answer that
 /// makes a session tells which one it is, so that what others have done is not held against it. An exchange that is
 /// dropped before its answer, since it has held its turn for too long, has failed.
-///
-/// A playlist is asked for whole: `Range` (RFC 9110 section 14.2) is taken off its requests, since nothing could be learned of
-/// a part, and a part could not be judged.
 #[derive(Clone)]
 pub struct Learn<S> {
     inner: S,
@@ -127,7 +124,7 @@ where
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let (mut head, body) = request.into_parts();
+        let (head, body) = request.into_parts();
         let Extracted { kind, session } = Extracted::of(&head, &MediaTailor::new());
         let makes = match kind {
             Kind::SessionCreation => matches!(head.method, Method::GET | Method::POST),
@@ -145,10 +142,6 @@ where
                 }
                 Ok(response)
             });
-        }
-        if matches!(kind, Kind::Media | Kind::Multivariant) {
-            head.headers.remove(header::RANGE);
-            head.headers.remove(header::IF_RANGE);
         }
         let pupil = match session {
             Ok(Some(key)) if matches!(kind, Kind::Media | Kind::Multivariant) => Some(Pupil {
