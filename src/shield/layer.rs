@@ -53,7 +53,7 @@ enum Way {
     /// It may be sent.
     Pass(Option<Reserved>),
     /// Those in flight are heard first.
-    Wait(SessionKey),
+    Wait(SessionKey, Kind),
     Answered(Answer),
 }
 
@@ -150,7 +150,7 @@ impl<S> Shield<S> {
         }
         match lessons.quota.reserve(&key, now) {
             Place::Taken => Way::Pass(Some(Reserved::new(lessons, key))),
-            Place::Later => Way::Wait(key),
+            Place::Later => Way::Wait(key, kind),
             Place::None => Way::Answered(refuse(head, lessons, &key, kind)),
         }
     }
@@ -186,12 +186,17 @@ where
             Way::Pass(reserved) => {
                 State::Passed { answer: self.inner.call(Request::from_parts(head, body)), reserved }
             }
-            Way::Wait(key) => {
+            Way::Wait(key, kind) => {
                 let ready = self.inner.clone();
                 let inner = mem::replace(&mut self.inner, ready);
                 let lessons = Arc::clone(&self.lessons);
                 State::Waiting {
-                    answer: Box::pin(send_later(inner, lessons, key, Request::from_parts(head, body))),
+                    answer: Box::pin(send_later(
+                        inner,
+                        lessons,
+                        (key, kind),
+                        Request::from_parts(head, body),
+                    )),
                 }
             }
             Way::Answered(answer) => State::Answered { answer: ready(answer.into_response()) },
@@ -204,7 +209,7 @@ where
 async fn send_later<S, Q, B>(
     mut inner: S,
     lessons: Arc<Lessons>,
-    key: SessionKey,
+    (key, kind): (SessionKey, Kind),
     request: Request<Q>,
 ) -> Result<Response<B>, BoxError>
 where
@@ -215,7 +220,6 @@ where
     telemetry::waits_for_quota(&key);
     if !lessons.quota.wait(&key).await {
         let (head, _) = request.into_parts();
-        let kind = Extracted::of(&head, &MediaTailor::new()).kind;
         return Ok(refuse(&head, &lessons, &key, kind).into_response());
     }
     let mut reserved = Reserved::new(&lessons, key);

@@ -148,10 +148,12 @@ impl Quota {
     pub(super) fn reserve(&self, session: &SessionKey, now: Instant) -> Place {
         let scope = session.scope_id();
         let room = self.room(scope, now);
-        match () {
-            () if room.is_none() => Place::None,
-            () if self.doubts.take(scope, room) => Place::Taken,
-            () => Place::Later,
+        if room.is_none() {
+            Place::None
+        } else if self.doubts.take(scope, room) {
+            Place::Taken
+        } else {
+            Place::Later
         }
     }
 
