@@ -3,7 +3,7 @@ use std::{error::Error as StdError, time::Duration};
 use http::{HeaderValue, StatusCode, Uri};
 use tracing::{debug, info, warn};
 
-use super::{Chain, EXCHANGE, Meters, TraceId, ms};
+use super::{Chain, EXCHANGE, Meters, TraceId, last_part, ms};
 use crate::session::{Kind, SessionKey};
 
 /// What is logged of one exchange once it has ended.
@@ -26,9 +26,6 @@ pub(crate) struct Exchange<'a> {
     pub(crate) trace: Option<TraceId>,
     pub(crate) error: Option<&'a (dyn StdError + 'static)>,
 }
-
-/// The longest part of a path that is logged, in characters.
-const SHOWN: usize = 64;
 
 // === impl Exchange ===
 
@@ -72,6 +69,6 @@ impl Exchange<'_> {
         if matches!(self.kind, Kind::Tracking | Kind::Segment | Kind::Other) {
             return None;
         }
-        self.uri.path().rsplit('/').next().and_then(|name| name.get(..name.len().min(SHOWN)))
+        last_part(self.uri)
     }
 }

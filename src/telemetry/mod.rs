@@ -7,7 +7,6 @@ mod lease;
 mod levels;
 mod meters;
 pub mod metrics;
-mod numbering;
 mod pulse;
 mod recent;
 #[cfg(feature = "otlp")]
@@ -18,7 +17,7 @@ mod untraced;
 use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use ::metrics::{counter, histogram};
-use http::{HeaderName, StatusCode, response};
+use http::{HeaderName, StatusCode, Uri, response};
 use tracing::{debug, error, info, warn};
 
 #[cfg(feature = "sidecar")]
@@ -33,7 +32,6 @@ pub(crate) use self::{
     lease::{lease_bypassed, lease_down, lease_failed, lease_granted, lease_lost, lease_up},
     levels::{Levels, OwnLevels},
     meters::{Meters, Name},
-    numbering::renumbered,
     pulse::Pulse,
     recent::{Recent, What},
 };
@@ -70,6 +68,14 @@ pub(crate) const WENT_ROUND: &str = "operators: --upstream leads back to this on
 
 /// An error with all its causes, in one line.
 pub(crate) struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
+
+/// The longest part of a path that is logged, in characters.
+const SHOWN: usize = 64;
+
+/// What a playlist is called in its session.
+fn last_part(uri: &Uri) -> Option<&str> {
+    uri.path().rsplit('/').next().and_then(|name| name.get(..name.len().min(SHOWN)))
+}
 
 /// Durations are logged in milliseconds, to the microsecond.
 fn ms(duration: Duration) -> f64 {
@@ -201,6 +207,12 @@ pub(crate) fn rescued(
     histogram!(metrics::RESCUE_AGE_SECONDS).record(age);
     let trace_id = trace.map(tracing::field::display);
     warn!(target: VERDICT, session = %key, kind = kind.as_str(), reason, age_ms = ms(age), trace_id, "rescued");
+}
+
+/// The numbering of a session's playlist has begun anew, and its players get what comes.
+pub(crate) fn renumbered(key: &SessionKey, uri: &Uri) {
+    let playlist = last_part(uri);
+    info!(target: VERDICT, session = %key, playlist, "the media sequence has begun anew");
 }
 
 /// A lost session goes on as another one.
