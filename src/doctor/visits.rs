@@ -16,7 +16,7 @@ use super::answer::Answer;
 use crate::{
     sidecar::{
         Error,
-        upstream::{Connector, connector},
+        upstream::client::{Connector, connector},
     },
     telemetry::Chain,
 };

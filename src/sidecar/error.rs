@@ -1,6 +1,6 @@
 use std::{io, net::SocketAddr, path::Path, process::ExitCode};
 
-use super::{LeaseEngine, OtlpCollector, Upstream, file::BadFile};
+use super::{LeaseEngine, OtlpCollector, Upstream, settings::file::BadFile};
 #[cfg(feature = "aws")]
 use crate::api::{Named, Reason, Refusal};
 use crate::lease::StoreError;

@@ -16,43 +16,13 @@
 //! # }
 //! ```
 
-mod activity;
 mod admin;
-mod answer;
-mod arriving;
-mod asked;
-mod attend;
-mod bare;
-mod changes;
-mod check;
-mod config;
-mod connection;
-mod counted;
-mod endpoint;
 mod error;
-mod file;
-mod flags;
-mod forward;
-mod hand_over;
-mod healthcheck;
-mod lease;
+mod life;
 mod listen;
-mod metrics;
-mod otlp;
-mod proxy;
-mod reload;
-mod reread;
-mod signals;
-mod site;
-mod system;
-mod threads;
-mod tls;
-mod upkeep;
+mod relay;
+mod settings;
 pub(crate) mod upstream;
-mod via;
-mod watched;
-mod wire;
-mod written;
 
 use std::{net::SocketAddr, pin::pin, process::ExitCode};
 
@@ -60,31 +30,39 @@ use tokio::{net::TcpListener, signal::unix::Signal, task::spawn_blocking};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use self::{
-    attend::{Ends, attend},
-    hand_over::{HandOver, Ports, Predecessor},
-    listen::Door,
-    metrics::Metrics,
-    otlp::Tracing,
-    proxy::Proxy,
-    reload::Reload,
-    signals::Signals,
-    system::raise_open_files,
-    threads::Threads,
-    tls::Tls,
-};
 pub use self::{
-    check::{ConfigArgs, check, print_default},
-    config::{Config, HostHeader, UpstreamHttp},
-    endpoint::Upstream,
+    admin::healthcheck::{HealthcheckArgs, healthcheck},
     error::Error,
-    flags::{Flags, with_file},
-    healthcheck::{HealthcheckArgs, healthcheck},
-    lease::LeaseEngine,
-    otlp::OtlpCollector,
-    reread::Reread,
-    site::Site,
+    relay::site::Site,
+    settings::{
+        check::{ConfigArgs, check, print_default},
+        config::{Config, HostHeader, UpstreamHttp},
+        flags::{Flags, with_file},
+        lease::LeaseEngine,
+        otlp::OtlpCollector,
+        reread::Reread,
+    },
+    upstream::endpoint::Upstream,
 };
+use self::{
+    admin::metrics::Metrics,
+    life::{
+        attend::{Ends, attend},
+        hand_over::{HandOver, Ports, Predecessor},
+        reload::Reload,
+        signals::Signals,
+        system::raise_open_files,
+    },
+    listen::{
+        door::{self, Door},
+        threads::Threads,
+        tls::Tls,
+    },
+    relay::proxy::Proxy,
+    settings::otlp::Tracing,
+};
+
+use crate::telemetry::SIDECAR;
 
 /// A proxy that has its ports and is ready to run.
 #[derive(Debug)]
@@ -120,7 +98,7 @@ pub async fn run(
     tokio::select! {
         code = serve(config, again, hangups, first) => code,
         () = second => {
-            warn!("second signal: ending at once");
+            warn!(target: SIDECAR, "second signal: ending at once");
             ExitCode::FAILURE
         }
     }
@@ -138,7 +116,7 @@ async fn serve(
         biased;
         ready = Sidecar::ready(config, true) => ready,
         () = stop.as_mut() => {
-            info!("told to stop before it served");
+            info!(target: SIDECAR, "told to stop before it served");
             return ExitCode::SUCCESS;
         }
     };
@@ -199,11 +177,11 @@ impl Sidecar {
         let (ports, predecessor) = match inherited {
             Some((ports, predecessor)) => (ports, Some(predecessor)),
             None => {
-                let admin = || listen::bind("--admin", config.admin, false);
-                (Ports { listen: listen::open(&config)?, admin: admin()? }, None)
+                let admin = || door::bind("--admin", config.admin, false);
+                (Ports { listen: door::open(&config)?, admin: admin()? }, None)
             }
         };
-        let here = listen::address(&ports.listen);
+        let here = door::address(&ports.listen);
         if let Some(own) = config.each().find(|each| each.upstream.is(here)) {
             return Err(Error::loops(&own.upstream));
         }
@@ -239,12 +217,12 @@ impl Sidecar {
 
     /// Where players are served.
     pub fn local_addr(&self) -> SocketAddr {
-        listen::address(&self.listener)
+        door::address(&self.listener)
     }
 
     /// Where the page that shows the lanes is, `/healthz`, `/readyz` and `/metrics`.
     pub fn admin_addr(&self) -> SocketAddr {
-        listen::address(&self.admin)
+        door::address(&self.admin)
     }
 
     /// The layer at the heart, to look at its lanes.

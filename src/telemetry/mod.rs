@@ -59,6 +59,10 @@ pub const LEASE: &str = "onelane::lease";
 #[cfg(feature = "otlp")]
 pub const TRACES: &str = "onelane::traces";
 
+/// The target of the sidecar's lines on itself: that it starts, serves, reads its settings again, hands over, drains and ends.
+#[cfg(feature = "sidecar")]
+pub const SIDECAR: &str = "onelane::sidecar";
+
 /// The header in which AWS names a request; its logs have the same id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 

@@ -18,7 +18,7 @@ use super::{
     overview::Overview,
 };
 use crate::{
-    sidecar::counted::Place,
+    sidecar::upstream::counted::Place,
     telemetry::{Pulse, Recent},
 };
 

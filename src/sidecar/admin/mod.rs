@@ -2,8 +2,10 @@
 
 mod answer;
 mod guard;
+pub(super) mod healthcheck;
 mod history;
 mod live;
+pub(super) mod metrics;
 mod overview;
 mod page;
 mod session;
@@ -28,9 +30,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use self::{answer::Body, live::Live, overview::Overview};
-use super::{listen::Door, metrics::Metrics, proxy::Proxy, reload::Reload};
-use crate::lease::Leases;
+use self::{answer::Body, live::Live, metrics::Metrics, overview::Overview};
+use crate::{
+    lease::Leases,
+    sidecar::{life::reload::Reload, listen::door::Door, relay::proxy::Proxy},
+};
 
 /// How long the head of an admin request may take.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);

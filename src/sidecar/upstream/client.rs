@@ -1,0 +1,125 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{self, Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::{ClientConfig, crypto::ring};
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::time::timeout;
+use tower_service::Service;
+
+use super::counted::Counting;
+use crate::{
+    sidecar::{Config, Error, HostHeader, UpstreamHttp, relay::forward::Body},
+    telemetry::Chain,
+};
+
+/// The client that speaks to the upstream. A clone shares the connections.
+#[derive(Debug, Clone)]
+pub(in crate::sidecar) struct Upstreams(Arc<Pool>);
+
+#[derive(Debug)]
+struct Pool {
+    client: Client<Counting<Connector>, Body>,
+    connector: Counting<Connector>,
+    idle: Duration,
+}
+
+pub(crate) type Connector = HttpsConnector<HttpConnector>;
+
+/// How often an HTTP/2 connection to the upstream is asked whether it still lives.
+const PING: Duration = Duration::from_secs(10);
+
+/// A pool of connections kept alive, over TLS with the system's roots where the upstream's scheme says so.
+pub(in crate::sidecar) fn client(config: &Config) -> Result<Upstreams, Error> {
+    // Over HTTP/2 the viewer's host would have to be the connection's own name.
+    let http1_only = config.upstream_http == UpstreamHttp::Http1 || config.host == HostHeader::Preserve;
+    let connector = connector(config.connect_within, config.upstream_idle, http1_only)?;
+    Ok(Upstreams::over(Counting::new(connector), config.upstream_idle))
+}
+
+/// Asks the upstream for anything at all.
+///
+/// # Errors
+///
+/// When it does not answer, whatever it would have said.
+pub(in crate::sidecar) async fn reach(config: &Config, mut upstreams: Upstreams) -> Result<(), Error> {
+    let unusable = |why: &dyn std::fmt::Display| Error::unusable(&config.upstream, why);
+    let request = Request::head(format!("{}/", config.upstream)).body(Body::default());
+    let request = request.map_err(|error| unusable(&error))?;
+    match timeout(config.answer_within, upstreams.call(request)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(unusable(&Chain(&error))),
+        Err(_) => Err(unusable(&"no answer within --answer-within")),
+    }
+}
+
+/// Connects by TCP, and over TLS with the system's roots.
+pub(crate) fn connector(within: Duration, idle: Duration, http1_only: bool) -> Result<Connector, Error> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(within));
+    tcp.set_keepalive(Some(idle));
+
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(BuilderVerifierExt::with_platform_verifier)
+        .map_err(Error::certificates)?
+        .with_no_client_auth();
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    Ok(match http1_only {
+        true => connector.enable_http1().wrap_connector(tcp),
+        false => connector.enable_all_versions().wrap_connector(tcp),
+    })
+}
+
+// === impl Upstreams ===
+
+impl Upstreams {
+    fn over(connector: Counting<Connector>, idle: Duration) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            // Without a timer the idle time-out does nothing.
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(idle)
+            .timer(TokioTimer::new())
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(PING)
+            // Bodies that players do not read must not take the window from all the others.
+            .http2_initial_connection_window_size(Some(i32::MAX as u32))
+            .build(connector.clone());
+        Self(Arc::new(Pool { client, connector, idle }))
+    }
+
+    /// The same upstream over connections of its own.
+    pub(in crate::sidecar) fn anew(&self) -> Self {
+        Self::over(self.0.connector.clone(), self.0.idle)
+    }
+
+    /// How many connections are open, those of all that were made [anew](Self::anew) as well.
+    pub(in crate::sidecar) fn connections(&self) -> usize {
+        self.0.connector.open()
+    }
+}
+
+impl Service<Request<Body>> for Upstreams {
+    type Response = Response<Incoming>;
+    type Error = legacy::Error;
+    type Future = legacy::ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        self.0.client.request(request)
+    }
+}
