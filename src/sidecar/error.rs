@@ -35,6 +35,12 @@ impl Error {
         Self { what, source: Some(source.into()), code: FAILURE }
     }
 
+    /// Whether it is that somebody else has a port.
+    pub(super) fn is_of_a_used_port(&self) -> bool {
+        let source = self.source.as_ref().and_then(|source| source.downcast_ref::<io::Error>());
+        source.is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+    }
+
     pub(super) fn loops(upstream: &Upstream) -> Self {
         let what =
             format!("--upstream {upstream} is where this process listens; name MediaTailor's endpoint");

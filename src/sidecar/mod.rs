@@ -24,7 +24,11 @@ mod relay;
 mod settings;
 pub(crate) mod upstream;
 
-use std::{net::SocketAddr, pin::pin, process::ExitCode};
+use std::{
+    net::{self, SocketAddr},
+    pin::pin,
+    process::ExitCode,
+};
 
 use tokio::{net::TcpListener, signal::unix::Signal, task::spawn_blocking};
 use tokio_util::task::AbortOnDropHandle;
@@ -48,7 +52,7 @@ use self::{
     admin::metrics::Metrics,
     life::{
         attend::{Ends, attend},
-        hand_over::{HandOver, Ports, Predecessor},
+        hand_over::{HandOver, Place, Ports},
         reload::Reload,
         signals::Signals,
         system::raise_open_files,
@@ -75,8 +79,8 @@ pub struct Sidecar {
     hand_over: Option<HandOver>,
     tracing: Option<Tracing>,
     reload: Reload,
-    /// Those that wait to serve, if they are to.
-    threads: Option<Threads>,
+    /// Those that wait to serve, if they are to, and the port for each.
+    threads: Option<(Threads, Vec<net::TcpListener>)>,
 }
 
 /// Runs `onelane serve` until a signal ends it. At SIGHUP and at `POST /reload` of the admin port `again` reads the settings
@@ -120,12 +124,12 @@ async fn serve(
             return ExitCode::SUCCESS;
         }
     };
-    let (sidecar, predecessor) = match ready {
-        Ok(ready) => ready,
+    let mut sidecar = match ready {
+        Ok(sidecar) => sidecar,
         Err(error) => return error.report(),
     };
     // Once it has begun to finish, somebody has to take the connections that wait.
-    Predecessor::finished(predecessor).await;
+    sidecar.before_finished().await;
     let sidecar = sidecar.reload_with(again);
     let reload = sidecar.reload.clone();
     let _reloads = AbortOnDropHandle::new(tokio::spawn(async move {
@@ -142,8 +146,12 @@ async fn serve(
     }
 }
 
-fn start(threads: usize, listener: &TcpListener) -> Result<Threads, Error> {
-    Threads::start(threads, listener).map_err(|error| Error::threads(threads, error))
+fn start(threads: usize) -> Result<Threads, Error> {
+    Threads::start(threads).map_err(|error| Error::threads(threads, error))
+}
+
+fn listeners(threads: &Threads, listener: &TcpListener) -> Result<Vec<net::TcpListener>, Error> {
+    threads.listeners(listener).map_err(|error| Error::threads(threads.count(), error))
 }
 
 // === impl Sidecar ===
@@ -157,31 +165,21 @@ impl Sidecar {
     /// does not answer where [`Config::require_upstream`] wants it to, or the files of TLS are not what they should be, or MediaTailor's API
     /// does not say within 10 s what a playback configuration is that the settings name.
     pub async fn bind(config: Config) -> Result<Self, Error> {
-        let (sidecar, predecessor) = Self::ready(config, false).await?;
-        Predecessor::finished(predecessor).await;
+        let mut sidecar = Self::ready(config, false).await?;
+        sidecar.before_finished().await;
         Ok(sidecar)
     }
 
-    /// The same, with threads of its own if it is to have them, and with the process that still serves, where the ports are one's.
+    /// The same, with threads of its own if it is to have them, while the process before has yet to finish.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future gives back what it has; the process that still serves goes on.
-    async fn ready(config: Config, threaded: bool) -> Result<(Self, Option<Predecessor>), Error> {
+    async fn ready(config: Config, threaded: bool) -> Result<Self, Error> {
         let tls = Tls::load(&config)?;
         let config = config.asked().await?;
-        let inherited = match &config.hand_over {
-            Some(path) => Ports::inherit(&config, path).await?,
-            None => None,
-        };
-        let (ports, predecessor) = match inherited {
-            Some((ports, predecessor)) => (ports, Some(predecessor)),
-            None => {
-                let admin = || door::bind("--admin", config.admin, false);
-                (Ports { listen: door::open(&config)?, admin: admin()? }, None)
-            }
-        };
-        let here = door::address(&ports.listen);
+        let place = Place::find(&config).await?;
+        let here = place.listen();
         if let Some(own) = config.each().find(|each| each.upstream.is(here)) {
             return Err(Error::loops(&own.upstream));
         }
@@ -195,15 +193,20 @@ impl Sidecar {
         if let (true, Some(leases)) = (config.lease_required, proxy.layer().leases()) {
             leases.tried().await.map_err(|why| Error::no_lease(&why))?;
         }
-        let threads = threaded.then(|| start(config.threads, &ports.listen)).transpose()?;
-        let hand_over = match &config.hand_over {
-            Some(path) => Some(HandOver::at(path, &ports)?),
-            None => None,
-        };
+        let threads = threaded.then(|| start(config.threads)).transpose()?;
+        // Last, since from there on nothing can fail.
+        let prepare = |listener: &_| threads.as_ref().map(|threads| listeners(threads, listener)).transpose();
+        let (ports, hand_over, listeners) = place.take(&config, prepare).await?;
+        let threads = threads.zip(listeners);
         let Ports { listen: listener, admin } = ports;
         let reload = Reload::new(config.clone(), proxy.clone(), tls.clone(), None);
-        // Last the predecessor is told, since from here on nothing can fail.
-        Ok((Self { config, listener, admin, proxy, tls, hand_over, tracing, reload, threads }, predecessor))
+        Ok(Self { config, listener, admin, proxy, tls, hand_over, tracing, reload, threads })
+    }
+
+    async fn before_finished(&mut self) {
+        if let Some(hand_over) = &mut self.hand_over {
+            hand_over.before_finished().await;
+        }
     }
 
     /// Lets `POST /reload` of the admin port read the settings again by `again`, which says in one line what is wrong with them.
@@ -243,15 +246,18 @@ impl Sidecar {
         let listen = self.local_addr();
         let Self { config, listener, admin, proxy, tls, hand_over, tracing, reload, .. } = self;
         let ends = Ends { hand_over, tracing };
-        let door = Door::new(&config, tls);
-        let _closed = door.close_on_drop();
-        let serve = async {
-            // Owned, so that the port is closed before the draining.
-            let listener = listener;
-            door.serve(&listener, &proxy).await;
+        let serve = |listener: TcpListener, door: &Door| {
+            let (door, proxy) = (door.clone(), proxy.clone());
+            tokio::spawn(async move { door.serve(listener, &proxy).await });
         };
-        let (drained, ()) = tokio::join!(attend(&reload, (listen, admin), ends, &door, &proxy, stop), serve);
-        drained
+        let door = Door::new(&config, tls);
+        // Owned by it, so that the port is closed before the draining.
+        serve(listener, &door);
+        let again = |listener: TcpListener, door: &Door| {
+            serve(listener, door);
+            Ok(())
+        };
+        attend(&reload, (listen, admin), ends, door, &proxy, again, stop).await
     }
 
     /// The same on [`Config::threads`] threads of its own, as `onelane serve` does: a request stays on one.
@@ -267,12 +273,22 @@ impl Sidecar {
         let listen = self.local_addr();
         let Self { config, listener, admin, proxy, tls, hand_over, tracing, reload, threads } = self;
         let ends = Ends { hand_over, tracing };
+        let (threads, own) = match threads {
+            Some(ready) => ready,
+            None => {
+                let threads = start(config.threads)?;
+                let own = listeners(&threads, &listener)?;
+                (threads, own)
+            }
+        };
         let door = Door::new(&config, tls);
-        let _closed = door.close_on_drop();
-        let mut threads = threads.map_or_else(|| start(config.threads, &listener), Ok)?;
-        threads.serve(&door, &proxy);
+        threads.serve(own, &door, &proxy);
         // They have it, and close it before the draining.
         drop(listener);
-        Ok(attend(&reload, (listen, admin), ends, &door, &proxy, stop).await)
+        let again = |listener: TcpListener, door: &Door| {
+            threads.serve(threads.listeners(&listener)?, door, &proxy);
+            Ok(())
+        };
+        Ok(attend(&reload, (listen, admin), ends, door, &proxy, again, stop).await)
     }
 }

@@ -6,10 +6,13 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use tokio::{net::UnixListener, process::Command};
+use tokio::{
+    net::{TcpStream, UnixListener},
+    process::Command,
+};
 
 use crate::{
-    far::Far,
+    far::{Asked, Far},
     player::Player,
     process::{Serve, output},
     support::{media, session, within},
@@ -45,8 +48,28 @@ impl Drop for Place {
 }
 
 async fn start(url: &str, flags: &[String]) -> Serve {
+    begin(url, flags).serving().await
+}
+
+/// It may not serve for a while.
+fn begin(url: &str, flags: &[String]) -> Serve {
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
-    Serve::start(url, &flags).await
+    Serve::begin(url, &flags, &[])
+}
+
+/// One that starts for as long as its upstream says nothing, which is asked here.
+async fn begin_slowly(far: &mut Far, flags: &[String]) -> (Serve, Asked) {
+    let mut flags = flags.to_vec();
+    flags.extend(["--require-upstream", "--answer-within", "1h"].map(str::to_owned));
+    let serve = begin(&far.url(), &flags);
+    let asked = far.asked().await;
+    assert_eq!(asked.message.first_line(), "HEAD / HTTP/1.1");
+    (serve, asked)
+}
+
+/// Lets it start.
+fn reached(asked: &Asked) {
+    asked.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
 }
 
 async fn plays(serve: &Serve, far: &mut Far, note: &str) {
@@ -124,15 +147,219 @@ async fn of_several_that_are_started_at_once_each_takes_over_in_its_turn() {
 async fn one_that_does_not_finish_is_not_waited_for_for_long() {
     let mut far = Far::listen().await;
     let place = Place::new();
-    let flags = ["--hand-over", place.path(), "--drain", "1h", "--max-hold", "1h"];
-    let old = Serve::start(&far.url(), &flags).await;
-    let mut flies = old.player().await;
-    flies.ask(&media(&session(1), 0)).await;
-    let first = far.asked().await;
+    let (old, mut flies, first) = flying(&mut far, &place).await;
     let next = start(&far.url(), &place.after(&old)).await;
     plays(&next, &mut far, "meanwhile").await;
     first.well("late");
     assert_eq!(flies.answer().await.note(), "late");
+}
+
+/// What makes an exchange of the old one as long as a test wants it.
+const LONG: [&str; 4] = ["--drain", "1h", "--max-hold", "1h"];
+
+/// One that serves, and a request in flight there.
+async fn flying(far: &mut Far, place: &Place) -> (Serve, Player, Asked) {
+    let mut flags = vec!["--hand-over", place.path()];
+    flags.extend(LONG);
+    let old = Serve::start(&far.url(), &flags).await;
+    let mut flies = old.player().await;
+    flies.ask(&media(&session(1), 0)).await;
+    let first = far.asked().await;
+    (old, flies, first)
+}
+
+/// Holds when the one that draws out its end serves as before, and the next can take over.
+async fn serves_again(mut old: Serve, far: &mut Far, place: &Place, (mut flies, first): (Player, Asked)) {
+    assert_eq!(old.admin("/readyz").await.0, 200);
+    plays(&old, far, "by the old one").await;
+    let mut waits = old.player().await;
+    waits.ask(&media(&session(1), 1)).await;
+    first.well("flew");
+    assert_eq!(flies.answer().await.note(), "flew");
+    far.asked().await.well("in its turn");
+    assert_eq!(waits.answer().await.note(), "in its turn");
+    drop((flies, waits));
+    let next = start(&far.url(), &place.after(&old)).await;
+    assert_eq!(old.ended().await.code(), Some(0));
+    plays(&next, far, "by another").await;
+}
+
+#[tokio::test]
+async fn one_that_is_killed_before_it_serves_leaves_all_to_the_one_before() {
+    let mut far = Far::listen().await;
+    let place = Place::new();
+    let (mut old, flies, first) = flying(&mut far, &place).await;
+    let mut next = begin(&far.url(), &place.after(&old));
+    old.line_with("handing over").await;
+    let mut waits = Player::connect(old.listen).await;
+    waits.ask(&media(&session(2), 0)).await;
+    next.signal("-KILL").await;
+    next.ended().await;
+    old.line_with("serving").await;
+    // It came when nobody served.
+    far.asked().await.well("late");
+    assert_eq!(waits.answer().await.note(), "late");
+    serves_again(old, &mut far, &place, (flies, first)).await;
+}
+
+#[tokio::test]
+async fn one_that_is_killed_while_the_one_before_still_finishes_leaves_all_to_it() {
+    let mut far = Far::listen().await;
+    let place = Place::new();
+    let (mut old, flies, first) = flying(&mut far, &place).await;
+    let mut next = start(&far.url(), &place.after(&old)).await;
+    plays(&next, &mut far, "by the new one").await;
+    next.signal("-KILL").await;
+    next.ended().await;
+    old.line_with("handing over").await;
+    old.line_with("serving").await;
+    serves_again(old, &mut far, &place, (flies, first)).await;
+}
+
+#[tokio::test]
+async fn one_that_is_told_to_stop_is_not_stepped_in_for() {
+    let mut far = Far::listen().await;
+    let place = Place::new();
+    let (mut old, mut flies, first) = flying(&mut far, &place).await;
+    let mut next = start(&far.url(), &place.after(&old)).await;
+    next.signal("-TERM").await;
+    assert_eq!(next.ended().await.code(), Some(0));
+    within(async { while TcpStream::connect(old.listen).await.is_ok() {} }).await;
+    first.well("flew");
+    assert_eq!(flies.answer().await.note(), "flew");
+    assert_eq!(old.ended().await.code(), Some(0));
+    assert!(!place.0.exists());
+}
+
+#[tokio::test]
+async fn one_that_has_handed_over_itself_is_not_stepped_in_for() {
+    let mut far = Far::listen().await;
+    let place = Place::new();
+    let (mut old, mut flies, first) = flying(&mut far, &place).await;
+    let mut next = start(&far.url(), &place.after(&old)).await;
+    let third = start(&far.url(), &place.after(&old)).await;
+    assert_eq!(next.ended().await.code(), Some(0));
+    first.well("flew");
+    assert_eq!(flies.answer().await.note(), "flew");
+    assert_eq!(old.ended().await.code(), Some(0));
+    while let Some(line) = within(old.lines.next_line()).await.expect("text") {
+        assert!(!line.contains("\"serving\""), "{line}");
+    }
+    plays(&third, &mut far, "by the third").await;
+}
+
+#[tokio::test]
+async fn one_that_hangs_while_it_starts_holds_nobody_up_and_takes_its_turn_when_it_is_ready() {
+    let (mut far, mut silent) = (Far::listen().await, Far::listen().await);
+    let place = Place::new();
+    let mut old = Serve::start(&far.url(), &["--hand-over", place.path()]).await;
+    let (hangs, asked) = begin_slowly(&mut silent, &place.after(&old)).await;
+    plays(&old, &mut far, "by the old one").await;
+    let mut next = start(&far.url(), &place.after(&old)).await;
+    assert_eq!(old.ended().await.code(), Some(0));
+    let mut flies = next.player().await;
+    flies.ask(&media(&session(1), 0)).await;
+    let first = far.asked().await;
+
+    reached(&asked);
+    next.line_with("handing over").await;
+    let mut waits = Player::connect(next.listen).await;
+    waits.ask(&media(&session(1), 1)).await;
+    next.line_with("draining").await;
+    silent.is_quiet();
+    first.well("by the one that was faster");
+    assert_eq!(flies.answer().await.note(), "by the one that was faster");
+    silent.asked().await.well("late");
+    assert_eq!(waits.answer().await.note(), "late");
+    assert_eq!(next.ended().await.code(), Some(0));
+    hangs.serving().await;
+}
+
+#[tokio::test]
+async fn one_that_starts_while_the_one_before_stops_begins_when_that_has_finished() {
+    let (mut far, mut other) = (Far::listen().await, Far::listen().await);
+    let place = Place::new();
+    let (mut old, mut flies, first) = flying(&mut far, &place).await;
+    let (mut next, asked) = begin_slowly(&mut other, &place.after(&old)).await;
+    old.signal("-TERM").await;
+    old.line_with("draining").await;
+    // It has the port, and nobody is turned away.
+    let mut waits = Player::connect(old.listen).await;
+    waits.ask(&media(&session(1), 1)).await;
+    reached(&asked);
+    next.line_with("the process before has yet to finish").await;
+    other.is_quiet();
+    first.well("by the old one");
+    assert_eq!(flies.answer().await.note(), "by the old one");
+    assert_eq!(old.ended().await.code(), Some(0));
+    other.asked().await.well("by the new one");
+    assert_eq!(waits.answer().await.note(), "by the new one");
+    // The place is its own by now.
+    let last = start(&other.url(), &place.after(&old)).await;
+    assert_eq!(next.serving().await.ended().await.code(), Some(0));
+    plays(&last, &mut other, "by the last").await;
+}
+
+#[tokio::test]
+async fn one_that_starts_slower_than_the_one_before_stops_has_the_port_all_the_time() {
+    let (far, mut other) = (Far::listen().await, Far::listen().await);
+    let place = Place::new();
+    let mut old = Serve::start(&far.url(), &["--hand-over", place.path()]).await;
+    let (next, asked) = begin_slowly(&mut other, &place.after(&old)).await;
+    old.signal("-TERM").await;
+    assert_eq!(old.ended().await.code(), Some(0));
+    let mut waits = Player::connect(old.listen).await;
+    waits.ask(&media(&session(1), 1)).await;
+    reached(&asked);
+    other.asked().await.well("by the new one");
+    assert_eq!(waits.answer().await.note(), "by the new one");
+    next.serving().await;
+}
+
+#[tokio::test]
+async fn one_that_comes_when_the_port_is_closed_waits_for_the_end() {
+    let mut far = Far::listen().await;
+    let place = Place::new();
+    let (mut old, mut flies, first) = flying(&mut far, &place).await;
+    old.signal("-TERM").await;
+    old.line_with("draining").await;
+    within(async { while TcpStream::connect(old.listen).await.is_ok() {} }).await;
+    let mut next = begin(&far.url(), &place.after(&old));
+    next.line_with("the process before is ending: waiting for it").await;
+    first.well("by the old one");
+    assert_eq!(flies.answer().await.note(), "by the old one");
+    assert_eq!(old.ended().await.code(), Some(0));
+    plays(&next.serving().await, &mut far, "by the new one").await;
+}
+
+#[tokio::test]
+async fn one_that_is_unready_hands_over_at_once() {
+    let mut far = Far::listen().await;
+    let place = Place::new();
+    let mut old = Serve::start(&far.url(), &["--hand-over", place.path(), "--unready-for", "1h"]).await;
+    old.signal("-TERM").await;
+    old.line_with("unready, and still taking connections").await;
+    let next = start(&far.url(), &place.after(&old)).await;
+    assert_eq!(old.ended().await.code(), Some(0));
+    plays(&next, &mut far, "by the new one").await;
+}
+
+#[tokio::test]
+async fn those_who_still_start_when_the_one_before_is_killed_agree_on_who_serves() {
+    let (mut far, mut other) = (Far::listen().await, Far::listen().await);
+    let place = Place::new();
+    let mut old = Serve::start(&far.url(), &["--hand-over", place.path()]).await;
+    let (one, one_asked) = begin_slowly(&mut far, &place.after(&old)).await;
+    let (two, two_asked) = begin_slowly(&mut other, &place.after(&old)).await;
+    old.signal("-KILL").await;
+    old.ended().await;
+    reached(&one_asked);
+    let mut one = one.serving().await;
+    plays(&one, &mut far, "by the first").await;
+    reached(&two_asked);
+    let two = two.serving().await;
+    assert_eq!(one.ended().await.code(), Some(0));
+    plays(&two, &mut other, "by the second").await;
 }
 
 #[tokio::test]

@@ -81,6 +81,11 @@ impl Serve {
     }
 
     pub(crate) async fn start_with(upstream: &str, flags: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::begin(upstream, flags, environment).serving().await
+    }
+
+    /// The same, before it serves.
+    pub(crate) fn begin(upstream: &str, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let free = "127.0.0.1:0";
         let mut all = vec!["serve", "--upstream", upstream, "--log-format", "json"];
         for flag in ["--listen", "--admin"] {
@@ -91,7 +96,7 @@ impl Serve {
         all.extend(flags);
         let mut command = onelane(&all);
         command.envs(environment.iter().copied());
-        Self::spawn(command).await
+        Self::spawn(command)
     }
 
     /// On a port that somebody else keeps, as systemd does: it is descriptor 3.
@@ -102,22 +107,26 @@ impl Serve {
         command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_onelane")]).args(flags).env_clear();
         let port = OwnedFd::from(port.try_clone().expect("a socket"));
         command.stdin(port).kill_on_drop(true);
-        Self::spawn(command).await
+        Self::spawn(command).serving().await
     }
 
-    async fn spawn(mut command: Command) -> Self {
+    fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
         let stdout = child.stdout.take().expect("piped");
-        let mut serve = Self {
+        Self {
             listen: ([0; 4], 0).into(),
             admin: ([0; 4], 0).into(),
             lines: BufReader::new(Box::new(stdout) as _).lines(),
             child,
-        };
-        let line = serve.line_with("serving").await;
+        }
+    }
+
+    /// Waits until it serves.
+    pub(crate) async fn serving(mut self) -> Self {
+        let line = self.line_with("serving").await;
         let address = |name: &str| line[name].as_str().expect(name).parse().expect("an address");
-        (serve.listen, serve.admin) = (address("listen"), address("admin"));
-        serve
+        (self.listen, self.admin) = (address("listen"), address("admin"));
+        self
     }
 
     /// The next line with this message.

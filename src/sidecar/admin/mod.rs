@@ -222,6 +222,10 @@ impl Readiness {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    pub(super) fn ready(&self) {
+        self.draining.store(false, Ordering::Relaxed);
+    }
+
     fn is_ready(&self) -> bool {
         !self.draining.load(Ordering::Relaxed)
     }

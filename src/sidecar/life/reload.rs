@@ -87,11 +87,13 @@ impl Reload {
         came
     }
 
-    /// Tells systemd that this stops: its last word.
+    /// Tells systemd that this stops: its last word, said once.
     pub(in crate::sidecar) fn stopping(&self) {
         let mut stopping = self.0.stopping();
-        *stopping = true;
-        tell_systemd(&[NotifyState::Stopping]);
+        if !*stopping {
+            *stopping = true;
+            tell_systemd(&[NotifyState::Stopping]);
+        }
     }
 
     fn tell(&self, states: &[NotifyState<'_>]) {

@@ -95,12 +95,13 @@ impl Door {
     }
 
     /// Takes connections and serves each in a task of its own, until the door is closed.
-    pub(in crate::sidecar) async fn serve(&self, listener: &TcpListener, proxy: &Proxy) {
-        // Counted among the connections: no other may come once the last has ended.
+    pub(in crate::sidecar) async fn serve(&self, listener: TcpListener, proxy: &Proxy) {
+        // Counted among the connections: no other may come once the last has ended, and the port is closed by then.
         let _taking = self.open.token();
+        let listener = listener;
         let next = async || {
             let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
-            let (socket, peer) = accept(listener).await;
+            let (socket, peer) = accept(&listener).await;
             Some((socket, peer, place))
         };
         loop {
@@ -115,7 +116,7 @@ impl Door {
         // What the system has already taken for this would be reset with the port.
         let end = Instant::now() + LAST_CALL;
         while let Ok(place) = Arc::clone(&self.places).try_acquire_owned()
-            && let Ok((socket, peer)) = timeout_at(end, accept(listener)).await
+            && let Ok((socket, peer)) = timeout_at(end, accept(&listener)).await
         {
             self.take(socket, peer, place, proxy);
         }
@@ -146,6 +147,13 @@ impl Door {
     pub(in crate::sidecar) fn close(&self) {
         self.manners.stop.cancel();
         self.open.close();
+    }
+
+    /// The same door, open again. Connections that were told to finish still do.
+    pub(in crate::sidecar) fn reopened(&self) -> Self {
+        self.open.reopen();
+        let manners = Manners { stop: CancellationToken::new(), ..self.manners.clone() };
+        Self { manners, ..self.clone() }
     }
 
     /// Resolves when the last connection of a closed door has ended.
