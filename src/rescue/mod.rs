@@ -54,6 +54,7 @@ mod head;
 mod kept;
 mod layer;
 mod learned;
+mod pool;
 mod session;
 mod shelf;
 mod store;

@@ -68,6 +68,7 @@ pub(super) fn bounds(config: &Config, shard: u64, count: Arc<AtomicUsize>) -> Bo
         largest: config.largest,
         room: usize::try_from(room).unwrap_or(usize::MAX).saturating_sub(OVERHEAD),
         count,
+        since: None,
     }
 }
 

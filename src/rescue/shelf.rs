@@ -34,6 +34,8 @@ pub(super) struct Bounds {
     pub(super) room: usize,
     /// How many playlists are kept over all sessions.
     pub(super) count: Arc<AtomicUsize>,
+    /// What was confirmed before may be older than what players were given since.
+    pub(super) since: Option<Instant>,
 }
 
 /// One URL.
@@ -84,7 +86,7 @@ impl Shelf {
         let sequence = good.numbers.media_sequence;
         let mut older = false;
         let mut anew = None;
-        for place in self.places_of(url).filter(|place| place.forbids(sequence, now, bounds.max_age)) {
+        for place in self.places_of(url).filter(|place| place.forbids(sequence, now, bounds)) {
             older = true;
             anew = anew.max(place.fall_behind(good, now));
         }
@@ -127,7 +129,7 @@ impl Shelf {
         url: &Url<'_>,
         accept: Accept,
         now: Instant,
-        max_age: Duration,
+        bounds: &Bounds,
     ) -> Result<Rescue, NoRescue> {
         let of_url = |place: &&Place| *place.url == *url.whole || *place.url == *url.plain;
         let highest = self.places.iter().filter(of_url).filter_map(|place| place.highest).max();
@@ -138,13 +140,14 @@ impl Shelf {
             .iter()
             .filter(of_url)
             .flat_map(|place| place.forms.iter().map(move |kept| (place, kept)))
+            .filter(|(_, kept)| Some(kept.since) >= bounds.since)
             .collect();
         forms.sort_by_key(|(place, kept)| (*place.url != *url.whole, std::cmp::Reverse(kept.since)));
         for (_, kept) in forms {
             let numbers = kept.numbers;
             let forbidden = if !accept.takes(kept.coding) {
                 NoRescue::NotAccepted
-            } else if !numbers.ended && now.saturating_duration_since(kept.since) > max_age {
+            } else if !numbers.ended && now.saturating_duration_since(kept.since) > bounds.max_age {
                 NoRescue::TooOld
             } else if numbers.media_sequence < highest {
                 NoRescue::Behind
@@ -242,9 +245,11 @@ impl Place {
 
     /// Whether a playlist of this media sequence is a step back. It is none any more once what is kept is too
     /// old: then the upstream has begun anew.
-    fn forbids(&self, sequence: Option<u64>, now: Instant, max_age: Duration) -> bool {
+    fn forbids(&self, sequence: Option<u64>, now: Instant, bounds: &Bounds) -> bool {
         let lower = sequence.is_some() && sequence < self.highest;
-        lower && now.saturating_duration_since(self.confirmed) <= max_age
+        lower
+            && Some(self.confirmed) >= bounds.since
+            && now.saturating_duration_since(self.confirmed) <= bounds.max_age
     }
 
     /// Notes a step back: since when the numbering is another, if it is one more of many.

@@ -1,28 +1,21 @@
 use std::{
     fmt,
-    hash::RandomState,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use http::Uri;
-use quick_cache::{
-    OptionsBuilder,
-    sync::{Cache, DefaultLifecycle, GuardResult},
-};
+use quick_cache::sync::GuardResult;
 use tokio::time::Instant;
 
 use super::{
     Accept, Config, Good, Learned, NoRescue, Rescue,
-    session::{LARGEST_PER_SESSION, LEAST_LARGEST, OVERHEAD, SESSION_OF_SHARD, Session, Weigh, bounds},
+    pool::{Home, Pool},
+    session::{OVERHEAD, Session, Shared, bounds},
     shelf::{Bounds, Shelf},
     url::Url,
 };
 use crate::{session::SessionKey, upstream::playlist::Summary};
-
-/// What a session is expected to take, in bytes: three playlists of a live stream. Off by much, it costs some
-/// memory for what the cache remembers of sessions that it evicted.
-const EXPECTED: u64 = 64 * 1024;
 
 /// The last good playlists of all sessions, within a byte budget.
 ///
@@ -31,10 +24,9 @@ const EXPECTED: u64 = 64 * 1024;
 /// here waits.
 pub struct Store {
     config: Config,
-    bounds: Bounds,
-    born: Instant,
-    sessions: Arc<Cache<SessionKey, Session, Weigh, RandomState>>,
-    off: bool,
+    /// `None` where nothing is kept.
+    kept: Option<(Arc<Pool>, Bounds)>,
+    home: Home,
 }
 
 // === impl Store ===
@@ -42,47 +34,41 @@ pub struct Store {
 impl Store {
     /// An empty store.
     pub fn new(config: Config) -> Self {
-        let largest = (config.largest as u64).max(LEAST_LARGEST);
-        // The fewer shards, the larger the largest session that has room in one.
-        let needed = (largest.saturating_mul(LARGEST_PER_SESSION) as f64 / SESSION_OF_SHARD) as u64;
-        let shards = 1 << (config.bytes / needed).clamp(1, 64).ilog2();
-        let options = OptionsBuilder::new()
-            .shards(shards)
-            .weight_capacity(config.bytes)
-            .estimated_items_capacity(
-                usize::try_from(config.bytes / EXPECTED).unwrap_or(usize::MAX).max(32 * shards),
-            )
-            .hot_allocation(SESSION_OF_SHARD)
-            .build()
-            .expect("both capacities are set");
-        let sessions = Cache::with_options(options, Weigh, RandomState::new(), DefaultLifecycle::default());
-        let bounds = bounds(&config, sessions.shard_capacity(), Arc::default());
-        Self { config, bounds, born: Instant::now(), sessions: Arc::new(sessions), off: false }
+        Self::at(Home::default(), config, None)
     }
 
     /// What is kept, under another configuration. Where there is less room than before, what was not asked for longest goes at
-    /// once; `None` drops everything.
+    /// once. All that were made of one another so have one memory in common, which is the budget of the last one.
+    ///
+    /// `None` makes one that is [off](Self::off), and drops everything unless another still keeps it. Whoever is switched on later
+    /// shares that again, but gives nothing of before: the players were given something newer meanwhile.
     #[must_use]
     pub fn reconfigured(&self, config: Option<Config>) -> Self {
-        let Some(config) = config else { return Self::off() };
-        if self.off {
-            return Self::new(config);
+        match (config, &self.kept) {
+            (None, _) => Self::off_at(self.home.clone()),
+            (Some(config), None) => Self::at(self.home.clone(), config, Some(Instant::now())),
+            (Some(config), Some((_, bounds))) => Self::at(self.home.clone(), config, bounds.since),
         }
-        if config.bytes != self.config.bytes {
-            self.sessions.set_capacity(config.bytes);
-        }
-        let bounds = bounds(&config, self.sessions.shard_capacity(), Arc::clone(&self.bounds.count));
-        Self { config, bounds, born: self.born, sessions: Arc::clone(&self.sessions), off: false }
     }
 
     /// A store that takes nothing in and so has nothing to give: no rescues, and no memory for them.
     pub fn off() -> Self {
-        Self { off: true, ..Self::new(Config::default().bytes(0)) }
+        Self::off_at(Home::default())
+    }
+
+    fn off_at(home: Home) -> Self {
+        Self { config: Config::default().bytes(0), kept: None, home }
+    }
+
+    fn at(home: Home, config: Config, since: Option<Instant>) -> Self {
+        let pool = home.pool_for(&config);
+        let bounds = bounds(&config, pool.sessions.shard_capacity(), Arc::clone(&pool.count));
+        Self { kept: Some((pool, Bounds { since, ..bounds })), config, home }
     }
 
     /// Whether it is one that keeps nothing.
     pub fn is_off(&self) -> bool {
-        self.off
+        self.kept.is_none()
     }
 
     /// What it was made with.
@@ -96,12 +82,10 @@ impl Store {
     /// A playlist of a lower media sequence than before is not taken, unless what is kept is too old to be given or the
     /// numbering has begun anew, as the [module](super) tells.
     pub fn learn(&self, session: &SessionKey, uri: &Uri, good: &Good<'_>, now: Instant) -> Learned {
-        if self.off {
-            return Learned::NotKept;
-        }
+        let Some((pool, bounds)) = &self.kept else { return Learned::NotKept };
         let url = Url::of(uri);
         loop {
-            let (known, place) = match self.sessions.get_value_or_guard(session, None) {
+            let (known, place) = match pool.sessions.get_value_or_guard(session, None) {
                 GuardResult::Value(known) => (Some(known.shared), None),
                 GuardResult::Guard(place) => (None, Some(place)),
                 // Not without a time-out.
@@ -113,9 +97,9 @@ impl Store {
                 // It was in the cache a moment ago. The next look finds another, or none.
                 continue;
             }
-            let learned = state.shelf.learn(&url, good, now, &self.bounds);
-            let good_until = state.shelf.good_until(self.config.max_age);
-            shared.good_until.store(good_until.map_or(u64::MAX, |until| self.ms(until)), Ordering::Relaxed);
+            let learned = state.shelf.learn(&url, good, now, bounds);
+            let good_until = pool.until(state.shelf.good_until(bounds.max_age));
+            shared.good_until.store(good_until, Ordering::Relaxed);
             let weight = (OVERHEAD + session.heap() + state.shelf.weight()) as u64;
             let kept = Session { weight, shared: Arc::clone(&shared) };
             match place {
@@ -124,7 +108,7 @@ impl Store {
                 // Into the room that was made for it, so that it does not count as seen twice.
                 Some(place) => drop(place.insert(kept)),
                 // An insert, since it alone makes room for what has grown.
-                None if weight != state.weight => self.sessions.insert(session.clone(), kept),
+                None if weight != state.weight => pool.sessions.insert(session.clone(), kept),
                 None => {}
             }
             state.weight = weight;
@@ -146,17 +130,19 @@ impl Store {
         accept: Accept,
         now: Instant,
     ) -> Result<Rescue, NoRescue> {
-        let session = self.sessions.get(session).ok_or(NoRescue::Unknown)?;
-        session.shared.state().shelf.rescue(&Url::of(uri), accept, now, self.config.max_age)
+        let (pool, bounds) = self.kept.as_ref().ok_or(NoRescue::Unknown)?;
+        let session = pool.sessions.get(session).ok_or(NoRescue::Unknown)?;
+        session.shared.state().shelf.rescue(&Url::of(uri), accept, now, bounds)
     }
 
     /// Drops all that is kept of a session, which is lost. What is learned of it later counts as new.
     pub fn forget(&self, session: &SessionKey) {
+        let Some(pool) = self.pool() else { return };
         // Again, if it was evicted and made anew in between.
-        while let Some(Session { shared, .. }) = self.sessions.peek(session) {
+        while let Some(Session { shared, .. }) = pool.sessions.peek(session) {
             let mut state = shared.state();
             state.forgotten = true;
-            self.sessions.remove_if(session, |kept| Arc::ptr_eq(&kept.shared, &shared));
+            pool.sessions.remove_if(session, |kept| Arc::ptr_eq(&kept.shared, &shared));
             state.shelf = Shelf::default();
         }
     }
@@ -164,59 +150,62 @@ impl Store {
     /// Drops the sessions of which nothing can be given any more. The budget holds without it: call it from time
     /// to time where idle sessions should cost no memory. It walks over all sessions.
     pub fn expire(&self, now: Instant) {
-        let now = self.ms(now);
-        self.sessions.retain(|_, session| session.shared.good_until.load(Ordering::Relaxed) >= now);
+        if let Some(pool) = self.pool() {
+            pool.expire(now);
+        }
     }
 
     /// What was [read](Good::summary) of the playlist that is kept of `uri`, if `good` is the very same: reading it
     /// again would cost twenty times as much as to compare. With it, since when it has been the same, for
     /// [`Good::unchanged`].
     pub fn same(&self, session: &SessionKey, uri: &Uri, good: &Good<'_>) -> Option<(Summary, Instant)> {
-        self.sessions.peek(session)?.shared.state().shelf.same(&Url::of(uri), good)
+        self.look(session)?.state().shelf.same(&Url::of(uri), good)
     }
 
     /// When the upstream last gave something good of a session.
     pub fn confirmed(&self, session: &SessionKey) -> Option<Instant> {
-        self.sessions.peek(session)?.shared.state().shelf.confirmed()
+        self.look(session)?.state().shelf.confirmed()
     }
 
     /// Whether something is kept of a session's playlist, whatever its query and content coding.
     pub fn has(&self, session: &SessionKey, uri: &Uri) -> bool {
-        self.sessions.peek(session).is_some_and(|session| session.shared.state().shelf.has(uri.path()))
+        self.look(session).is_some_and(|session| session.state().shelf.has(uri.path()))
     }
 
     /// Whether something is kept of a session: it was good before.
     pub fn knows(&self, session: &SessionKey) -> bool {
-        self.sessions.peek(session).is_some()
+        self.look(session).is_some()
     }
 
     /// The target duration of what is kept of a session, if it is a media playlist's.
     pub fn target_duration(&self, session: &SessionKey) -> Option<Duration> {
-        self.sessions.peek(session)?.shared.state().shelf.target_duration()
+        self.look(session)?.state().shelf.target_duration()
     }
 
     /// How many sessions something is kept of.
     pub fn sessions(&self) -> usize {
-        self.sessions.len()
+        self.pool().map_or(0, |pool| pool.sessions.len())
     }
 
     /// How many playlists are kept; one that is kept in two content codings counts twice.
     pub fn playlists(&self) -> usize {
-        self.bounds.count.load(Ordering::Relaxed)
+        self.pool().map_or(0, |pool| pool.playlists())
     }
 
     /// How much memory they take, in bytes, as the budget counts.
     pub fn bytes(&self) -> u64 {
-        self.sessions.weight()
+        self.pool().map_or(0, |pool| pool.sessions.weight())
     }
 
-    fn ms(&self, at: Instant) -> u64 {
-        duration_ms(at.saturating_duration_since(self.born))
+    fn look(&self, session: &SessionKey) -> Option<Arc<Shared>> {
+        let (pool, _) = self.kept.as_ref()?;
+        pool.sessions.peek(session).map(|session| session.shared)
     }
-}
 
-fn duration_ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    /// What is kept here or, where nothing is, by others.
+    fn pool(&self) -> Option<Arc<Pool>> {
+        self.kept.as_ref().map_or_else(|| self.home.pool(), |(pool, _)| Some(Arc::clone(pool)))
+    }
 }
 
 impl Default for Store {
@@ -721,6 +710,48 @@ mod tests {
         assert_eq!(scene.learn(URL, &Answer::live(8)), Learned::NotKept);
         scene.store = scene.store.reconfigured(Some(config));
         assert_eq!(scene.learn(URL, &Answer::live(8)), Learned::New);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_that_are_switched_on_have_one_budget_in_common() {
+        let config = Config::default().bytes(1 << 20).largest(16 << 10);
+        let off = Store::off();
+        let [mut one, mut other] =
+            [&off, &off].map(|store| Scene { store: store.reconfigured(None), session: session(0) });
+        for scene in [&mut one, &mut other] {
+            scene.store = scene.store.reconfigured(Some(config.clone()));
+        }
+        for n in 0..1_000 {
+            (one.session, other.session) = (session(2 * n), session(2 * n + 1));
+            one.learn(URL, &Answer::of(vec![b'#'; 10_000]));
+            other.learn(URL, &Answer::of(vec![b'#'; 10_000]));
+        }
+        assert_eq!(one.store.bytes(), other.store.bytes());
+        assert!((1 << 19..=(1 << 20) + 64).contains(&one.store.bytes()), "{}", one.store.bytes());
+        assert_eq!(off.playlists(), one.store.playlists(), "the one that is off tells of it as well");
+        drop((one, other));
+        assert_eq!((off.sessions(), off.playlists(), off.bytes()), (0, 0, 0), "nobody has use for it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_of_before_a_store_was_off_is_not_given() {
+        let config = Config::default();
+        let mut scene = Scene::new(config.clone());
+        // Others keep what there is.
+        let beside = scene.store.reconfigured(Some(config.clone()));
+        scene.learn(URL, &Answer::live(7));
+        scene.learn("/1.m3u8", &Answer::live(0).ended());
+        advance(secs(1)).await;
+        scene.store = scene.store.reconfigured(None);
+        assert_eq!(scene.learn(URL, &Answer::live(8)), Learned::NotKept);
+        scene.store = scene.store.reconfigured(Some(config.clone()));
+        assert_eq!(scene.rescue(URL), Err(NoRescue::Unknown), "the player was given 8");
+        assert_eq!(scene.rescue("/1.m3u8"), Err(NoRescue::Unknown));
+        assert_eq!(scene.learn(URL, &Answer::live(2)), Learned::Changed, "it may have begun anew meanwhile");
+        scene.store = scene.store.reconfigured(Some(config));
+        assert_eq!(scene.rescue(URL), Ok(Answer::live(2).bytes()));
+        assert_eq!(scene.learn(URL, &Answer::live(1)), Learned::Older);
+        assert_eq!(beside.playlists(), 2);
     }
 
     #[test]

@@ -154,6 +154,22 @@ async fn without_rescues_a_slow_answer_is_waited_for() {
     }
 }
 
+/// As a reload does it with several upstreams.
+#[tokio::test(start_paused = true)]
+async fn rescues_that_are_switched_on_have_one_memory_for_all_upstreams() {
+    let off = Config::default().rescue(None);
+    let shared = Stack::new(off.clone());
+    let (one, other) = (shared.beside(off.clone()), shared.beside(off));
+    let [shared, one, other] = [shared, one, other].map(|stack| stack.reconfigured(Config::default()));
+    for (stack, session) in [(one, A), (other, B)] {
+        let mut scene = Scene { stack, ..Scene::new(Config::default()) };
+        assert_eq!(scene.exchange(session, 200, &live(7)).await, 200);
+        assert_eq!(scene.exchange(session, 502, "").await, 200);
+    }
+    let store = &shared.lessons().store;
+    assert_eq!((store.playlists(), store.sessions()), (2, 2));
+}
+
 /// Where nothing is kept, a session without a 4xx of its own is not made to pay for those of others.
 #[tokio::test(start_paused = true)]
 async fn without_rescues_a_spent_configuration_shields_those_that_spend() {
