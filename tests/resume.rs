@@ -304,8 +304,16 @@ async fn a_session_with_a_body_goes_on_with_its_tracking() {
     let [new] = &new[..] else { panic!("one new session: {new:?}") };
     let recent = scene.emulator.session(new).expect("it was made").recent;
     assert!(recent.iter().any(|request| request.target.starts_with("/v1/tracking/")), "{recent:?}");
-    // It stays lost for whoever loads its multivariant playlist: the answer would name the new session.
-    assert_eq!(player.get(&manifest).await.status, StatusCode::NOT_FOUND);
+    // Its multivariant playlist is as it was and names the new session nowhere; so does whoever loads it again play on.
+    let again = player.get(&manifest).await;
+    assert_eq!((again.status, &again.text), (StatusCode::OK, &master.text));
+    player.load(&manifest, &again).await;
+    player.play_on(1).await;
+    // With another query it is another one. That is not to be had any more, and takes nothing with it.
+    let another = player.get(&format!("{manifest}&another=1")).await;
+    assert_eq!(another.status, StatusCode::NOT_FOUND);
+    assert_eq!(another.headers["x-onelane-reason"], "not_found");
+    player.play_on(1).await;
     scene.ends_well().await;
 }
 

@@ -41,7 +41,7 @@ impl Head {
     }
 
     /// Whether it is what would be kept of these.
-    pub(super) fn is(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn is(&self, headers: &HeaderMap) -> bool {
         self.0.iter().map(|(name, value)| (name, value)).eq(lasting(headers))
     }
 

@@ -503,6 +503,36 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_multivariant_playlist_outlives_its_session() {
+        const OLD: &str = "http://up.example/v1/master/acct/Demo/a/i.m3u8?aws.sessionId=s0";
+        let scene = Scene::new(Config::default());
+        scene.get(EXPLICIT).await;
+        let ask = |method: Method, uri: &str, coding: &str| {
+            let request = Request::builder().method(method).uri(uri).header(header::ACCEPT_ENCODING, coding);
+            scene.send(request.body(Full::default()).expect("a request"))
+        };
+        let (_, before) = ask(Method::GET, OLD, "gzip").await;
+        scene.media(0).await;
+        scene.lose(0);
+        assert_eq!(ask(Method::GET, OLD, "gzip").await.0, Verdict::SessionLost, "nothing stands in for it");
+        assert_eq!(scene.media(0).await, (Verdict::Playlist, Some(1)));
+        scene.asked();
+
+        let (verdict, again) = ask(Method::GET, OLD, "gzip").await;
+        assert_eq!((verdict, again.status()), (Verdict::Playlist, StatusCode::OK));
+        assert_eq!(again.body(), before.body());
+        assert_eq!(again.headers()[header::CONTENT_LENGTH], before.body().len().to_string().as_str());
+        let (_, head) = ask(Method::HEAD, OLD, "gzip").await;
+        assert_eq!((head.headers(), head.body().len()), (again.headers(), 0));
+        assert!(scene.asked().is_empty());
+        // What was not kept so is not there, but nor is the session lost.
+        for (uri, coding) in [(OLD.to_owned(), "br"), (OLD.replace('?', "?x&"), "gzip")] {
+            assert_eq!(ask(Method::GET, &uri, coding).await.0, Verdict::NotFound, "{uri} {coding}");
+        }
+        assert_eq!(scene.media(0).await, (Verdict::Playlist, Some(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_body_that_lies_about_its_length_is_refused() {
         let scene = Scene::new(Config::default().largest(1_000));
         let post = |length: usize, body: usize| {

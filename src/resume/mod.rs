@@ -40,6 +40,7 @@ mod create;
 mod creation;
 mod fresh;
 mod layer;
+mod multivariant;
 mod numbers;
 mod playlist;
 mod reason;

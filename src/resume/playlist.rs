@@ -10,6 +10,7 @@ use tower_service::Service;
 use super::{
     RESUME, create,
     layer::Shared,
+    multivariant::Multivariant,
     numbers::{Numbers, Offer},
     reason::NoResume,
     record::{Learned, Record, StandIn},
@@ -48,12 +49,7 @@ impl<E: Extract> Playlist<E> {
         B::Error: Into<BoxError>,
     {
         if self.kind == Kind::Multivariant {
-            // Never a stand-in's: its children would name that session, and it would be loaded past this lane.
-            let response = inner.call(Request::from_parts(head, body)).await?;
-            if let Some(offer) = summary(&response).and_then(Offer::of) {
-                self.record.offers(offer);
-            }
-            return Ok(response);
+            return self.multivariant(inner, head, body).await;
         }
         let get = head.method == Method::GET && body.is_end_stream();
         let asked = get.then(|| head.clone());
@@ -64,8 +60,7 @@ impl<E: Extract> Playlist<E> {
         }
         let response = inner.call(Request::from_parts(head, body)).await?;
         let Some(asked) = asked else { return Ok(response) };
-        let judgement: Option<&Judgement> = response.extensions().get();
-        if judgement.is_some_and(|judgement| judgement.verdict == Verdict::SessionLost) {
+        if is_lost(&response) {
             let began = Instant::now();
             return Ok(match self.resume(inner, asked).await {
                 Ok((resumed, id)) => {
@@ -79,6 +74,35 @@ impl<E: Extract> Playlist<E> {
             });
         }
         Ok(self.learn(response, name(&asked), stand_in.as_ref()))
+    }
+
+    /// Never a stand-in's: its children would name that session, and it would be loaded past this lane. Once there is one it is
+    /// what it was before, or is not there; the session goes on in either case.
+    async fn multivariant<S, Q, B>(
+        self,
+        mut inner: S,
+        head: Parts,
+        body: Q,
+    ) -> Result<Response<Body<B>>, BoxError>
+    where
+        S: Service<Request<Q>, Response = Response<Body<B>>, Error = BoxError>,
+        Q: HttpBody,
+    {
+        let is_resumed = self.record.stand_in().is_some();
+        if let Some(answer) = is_resumed.then(|| self.record.multivariant(&head)).flatten() {
+            return Ok(answer);
+        }
+        let asked = (head.method == Method::GET && body.is_end_stream()).then(|| head.clone());
+        let mut response = inner.call(Request::from_parts(head, body)).await?;
+        if is_resumed && is_lost(&response) {
+            response.extensions_mut().insert(Judgement::from(Verdict::NotFound));
+        } else if let Some(offer) = summary(&response).and_then(Offer::of) {
+            let largest = self.shared.store.config().largest;
+            let offered = asked.and_then(|asked| Multivariant::of(&asked, &response, largest));
+            self.record.offers(offer, offered);
+            self.shared.store.keep(self.key, self.record);
+        }
+        Ok(response)
     }
 
     /// Makes a new session and asks it for the same playlist. Nothing of it gets to the player unless it proves to
@@ -155,6 +179,11 @@ impl<E: Extract> Playlist<E> {
 fn summary<B>(response: &Response<B>) -> Option<&crate::upstream::playlist::Summary> {
     let judgement: &Judgement = response.extensions().get()?;
     judgement.summary.as_ref().filter(|_| response.status() == StatusCode::OK)
+}
+
+fn is_lost<B>(response: &Response<B>) -> bool {
+    let judgement: Option<&Judgement> = response.extensions().get();
+    judgement.is_some_and(|judgement| judgement.verdict == Verdict::SessionLost)
 }
 
 /// The playlist's name, which it has in every session.

@@ -3,14 +3,16 @@ use std::{
     time::Duration,
 };
 
+use http::{Response, request::Parts};
 use tokio::time::Instant;
 
 use super::{
     creation::Creation,
+    multivariant::Multivariant,
     numbers::{Numbers, Offer},
     reason::NoResume,
 };
-use crate::rescue::ALLOCATION;
+use crate::{rescue::ALLOCATION, serialize::Body};
 
 /// The most playlists of a session whose numbers are kept; the one that was not loaded for longest goes first.
 const MOST: usize = 32;
@@ -28,6 +30,7 @@ pub(super) struct Record {
 #[derive(Debug, Default)]
 struct State {
     offer: Option<Offer>,
+    multivariant: Option<Multivariant>,
     playlists: Vec<Seen>,
     stand_in: Option<StandIn>,
     attempted: Option<Instant>,
@@ -81,9 +84,19 @@ impl Record {
         self.state().stand_in.clone()
     }
 
-    /// Takes in what the session's multivariant playlist offers.
-    pub(super) fn offers(&self, offer: Offer) {
-        self.state().offer = Some(offer);
+    /// Takes in what the session's multivariant playlist offers, and the playlist if it can be kept.
+    pub(super) fn offers(&self, offer: Offer, multivariant: Option<Multivariant>) {
+        let mut state = self.state();
+        state.offer = Some(offer);
+        // A `HEAD` brings none; what there was is as good as before.
+        if multivariant.is_some() {
+            state.multivariant = multivariant;
+        }
+    }
+
+    /// The multivariant playlist that was given to the session, for whoever asks for it again.
+    pub(super) fn multivariant<B>(&self, asked: &Parts) -> Option<Response<Body<B>>> {
+        self.state().multivariant.as_ref()?.answer(asked)
     }
 
     /// Takes in a good media playlist of this name, `None` if it has no numbers that prove anything, which came of a
@@ -159,7 +172,14 @@ impl Record {
         let names: usize = state.playlists.iter().map(|seen| seen.name.len() + ALLOCATION).sum();
         let stand_in = state.stand_in.as_ref().map_or(0, |stand_in| stand_in.id.len() + ALLOCATION);
         let playlists = state.playlists.capacity() * size_of::<Seen>();
-        size_of::<Self>() + self.creation.weight() + names + playlists + stand_in + 2 * ALLOCATION
+        let multivariant = state.multivariant.as_ref().map_or(0, Multivariant::weight);
+        size_of::<Self>()
+            + self.creation.weight()
+            + multivariant
+            + names
+            + playlists
+            + stand_in
+            + 2 * ALLOCATION
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -220,7 +240,7 @@ mod tests {
         assert_eq!(attempt(), Err(NoResume::Unproven));
         assert_eq!(record.learn("0.m3u8", numbers(7), None, Instant::now()), Learned::New);
         assert_eq!(attempt(), Err(NoResume::Unproven), "what it offered is not known");
-        record.offers(offer());
+        record.offers(offer(), None);
         assert_eq!(record.attempt("1.m3u8", EVERY, Instant::now()).err(), Some(NoResume::Unproven));
         assert_eq!(attempt(), Ok(numbers(7).expect("live")), "asking in vain costs no attempt");
         advance(EVERY - Duration::from_millis(1)).await;
@@ -232,7 +252,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn lower_numbers_of_the_same_session_are_not_what_a_new_one_must_meet() {
         let record = record();
-        record.offers(offer());
+        record.offers(offer(), None);
         for first in [7, 3, 8, 2] {
             record.learn("0.m3u8", numbers(first), None, Instant::now());
         }
