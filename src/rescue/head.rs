@@ -45,6 +45,11 @@ impl Head {
         self.0.iter().map(|(name, value)| (name, value)).eq(lasting(headers))
     }
 
+    /// The first value of a header.
+    pub(super) fn get(&self, name: &HeaderName) -> Option<&[u8]> {
+        self.0.iter().find(|(kept, _)| kept == name).map(|(_, value)| value.as_bytes())
+    }
+
     pub(crate) fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(self.0.len() + 2);
         for (name, value) in &self.0 {

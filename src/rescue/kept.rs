@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::header;
+use http::{HeaderMap, header};
 use tokio::time::Instant;
 
 use super::{Good, coding::Coding, good::Numbers, head::Head};
@@ -47,7 +47,7 @@ impl Kept {
             numbers: good.numbers,
             since: now,
             changed: now,
-            age: age(good),
+            age: age(good.headers),
             _count: count,
         }
     }
@@ -65,9 +65,14 @@ impl Kept {
             self.weight = weight(&self.head, &self.body);
         }
         self.numbers = good.numbers;
-        self.since = now;
-        self.age = age(good);
+        self.confirm(good.headers, now);
         changed
+    }
+
+    /// The upstream said with these headers that it is still current.
+    pub(super) fn confirm(&mut self, headers: &HeaderMap, now: Instant) {
+        self.since = now;
+        self.age = age(headers);
     }
 }
 
@@ -76,8 +81,8 @@ fn weight(head: &Head, body: &Bytes) -> usize {
     body.len() + head.weight() + 3 * super::ALLOCATION
 }
 
-fn age(good: &Good<'_>) -> Duration {
-    let age = good.headers.get(header::AGE).and_then(|age| age.to_str().ok()?.trim().parse().ok());
+fn age(headers: &HeaderMap) -> Duration {
+    let age = headers.get(header::AGE).and_then(|age| age.to_str().ok()?.trim().parse().ok());
     Duration::from_secs(age.unwrap_or(0).min(u32::MAX.into()))
 }
 

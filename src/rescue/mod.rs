@@ -32,7 +32,8 @@
 //! # The rules
 //!
 //! A playlist is given
-//! - if the upstream confirmed it within [`Config::max_age`], or if it has ended;
+//! - if the upstream confirmed it within [`Config::max_age`], by the same again or by a 304 that [names it](Store::confirm), or if it has
+//!   ended;
 //! - never with a lower media sequence than the session was given of it, over all content codings and blocking
 //!   reloads;
 //! - to a blocking reload only if it satisfies it;
@@ -54,11 +55,13 @@ mod head;
 mod kept;
 mod layer;
 mod learned;
+mod place;
 mod pool;
 mod session;
 mod shelf;
 mod store;
 mod url;
+mod validator;
 
 pub use self::{
     accept::Accept,

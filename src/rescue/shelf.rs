@@ -1,16 +1,14 @@
 use std::{
+    cmp::Reverse,
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{
-    Accept, Good, Learned, NoRescue, Rescue,
-    behind::Behind,
-    coding::Coding,
-    kept::{Count, Kept},
-    url::Url,
+    Accept, Good, Learned, NoRescue, Rescue, coding::Coding, place::Place, url::Url, validator::Validator,
 };
 use crate::upstream::playlist::Summary;
 
@@ -34,24 +32,8 @@ pub(super) struct Bounds {
     pub(super) room: usize,
     /// How many playlists are kept over all sessions.
     pub(super) count: Arc<AtomicUsize>,
-    /// What was confirmed before may be older than what players were given since.
+    /// What was confirmed before is not given, where it may be older than what players were given without a word here.
     pub(super) since: Option<Instant>,
-}
-
-/// One URL.
-#[derive(Debug)]
-struct Place {
-    url: Box<str>,
-    /// It has delivery directives, so that it is hardly asked for again.
-    directed: bool,
-    /// The highest media sequence that the upstream gave: nothing lower is given after it.
-    highest: Option<u64>,
-    /// When the upstream last gave something that was not lower.
-    confirmed: Instant,
-    /// What it has given since, if that was lower.
-    behind: Option<Box<Behind>>,
-    /// The playlist in each content coding that was asked for.
-    forms: Vec<Kept>,
 }
 
 // === impl Shelf ===
@@ -121,6 +103,13 @@ impl Shelf {
         }
     }
 
+    /// Takes in that what a validator names is still current; `false` if it names nothing that is kept.
+    pub(super) fn confirm(&mut self, url: &Url<'_>, headers: &HeaderMap, now: Instant) -> bool {
+        let validator = Validator::of(headers);
+        let place = self.places.iter_mut().find(|place| *place.url == *url.whole);
+        place.zip(validator).is_some_and(|(place, validator)| place.confirm(validator, headers, now))
+    }
+
     /// # Errors
     ///
     /// [`NoRescue`] says which rule forbids it.
@@ -142,7 +131,7 @@ impl Shelf {
             .flat_map(|place| place.forms.iter().map(move |kept| (place, kept)))
             .filter(|(_, kept)| Some(kept.since) >= bounds.since)
             .collect();
-        forms.sort_by_key(|(place, kept)| (*place.url != *url.whole, std::cmp::Reverse(kept.since)));
+        forms.sort_by_key(|(place, kept)| (*place.url != *url.whole, Reverse(kept.since)));
         for (_, kept) in forms {
             let numbers = kept.numbers;
             let forbidden = if !accept.takes(kept.coding) {
@@ -212,68 +201,5 @@ impl Shelf {
             }
         }
         true
-    }
-}
-
-// === impl Place ===
-
-impl Place {
-    fn new(url: &Url<'_>, now: Instant) -> Self {
-        Self {
-            url: url.whole.into(),
-            directed: url.directed(),
-            highest: None,
-            confirmed: now,
-            behind: None,
-            forms: Vec::new(),
-        }
-    }
-
-    fn learn(&mut self, coding: Coding, good: &Good<'_>, now: Instant, bounds: &Bounds) -> Learned {
-        match self.forms.iter_mut().find(|kept| kept.coding == coding) {
-            Some(kept) => match kept.renew(good, now) {
-                true => Learned::Changed,
-                false => Learned::Unchanged,
-            },
-            None => {
-                self.forms.reserve_exact(1);
-                self.forms.push(Kept::new(coding, good, now, Count::one(&bounds.count)));
-                Learned::New
-            }
-        }
-    }
-
-    /// Whether a playlist of this media sequence is a step back. It is none any more once what is kept is too
-    /// old: then the upstream has begun anew.
-    fn forbids(&self, sequence: Option<u64>, now: Instant, bounds: &Bounds) -> bool {
-        let lower = sequence.is_some() && sequence < self.highest;
-        lower
-            && Some(self.confirmed) >= bounds.since
-            && now.saturating_duration_since(self.confirmed) <= bounds.max_age
-    }
-
-    /// Notes a step back: since when the numbering is another, if it is one more of many.
-    fn fall_behind(&mut self, good: &Good<'_>, now: Instant) -> Option<Instant> {
-        let behind = Behind::after(self.behind.as_deref().copied(), &good.numbers, now);
-        self.behind = Some(Box::new(behind));
-        behind.begun_anew(self.highest?, good.numbers.target_duration?, now)
-    }
-
-    /// Notes the media sequence that the upstream is at, and drops the forms that are of another.
-    fn pass(&mut self, sequence: Option<u64>, now: Instant) {
-        self.confirmed = now;
-        self.behind = None;
-        if sequence.is_some() {
-            self.highest = sequence;
-        }
-        // One that is behind is never given; one that is ahead is of a numbering that the upstream has left.
-        self.forms.retain(|kept| kept.numbers.media_sequence == self.highest);
-    }
-
-    fn weight(&self) -> usize {
-        let forms = self.forms.capacity() * size_of::<Kept>()
-            + self.forms.iter().map(|kept| kept.weight).sum::<usize>();
-        let behind = self.behind.as_ref().map_or(0, |_| size_of::<Behind>() + super::ALLOCATION);
-        self.url.len() + forms + behind + 2 * super::ALLOCATION
     }
 }

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use http::Uri;
+use http::{HeaderMap, Uri};
 use quick_cache::sync::GuardResult;
 use tokio::time::Instant;
 
@@ -114,6 +114,20 @@ impl Store {
             state.weight = weight;
             return learned;
         }
+    }
+
+    /// Takes in a 304 with these headers to a request for `uri`: what is kept with its `ETag` or, where it has none, its `Last-Modified`
+    /// is as young as if it had come again (RFC 9111 section 4.3.4). `false` if nothing is: the player has something else.
+    ///
+    /// As with a playlist that comes unchanged again and again, that says nothing of how long it may stay so: see
+    /// [`Rescue::unchanged`].
+    pub fn confirm(&self, session: &SessionKey, uri: &Uri, headers: &HeaderMap, now: Instant) -> bool {
+        let Some((pool, bounds)) = &self.kept else { return false };
+        let Some(Session { shared, .. }) = pool.sessions.get(session) else { return false };
+        let mut state = shared.state();
+        let confirmed = state.shelf.confirm(&Url::of(uri), headers, now);
+        shared.good_until.store(pool.until(state.shelf.good_until(bounds.max_age)), Ordering::Relaxed);
+        confirmed
     }
 
     /// Gives the last good playlist of `uri` to a player that takes what `accept` says.
@@ -230,7 +244,7 @@ mod tests {
     use std::{collections::VecDeque, thread};
 
     use bytes::Bytes;
-    use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+    use http::{HeaderValue, Method, StatusCode, header};
     use tokio::time::advance;
 
     use super::*;

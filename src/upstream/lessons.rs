@@ -171,7 +171,12 @@ impl Lessons {
                 }
                 self.marks.clear(key);
             }
-            Verdict::Passed => drop(self.marks.clear(key)),
+            Verdict::Passed => {
+                if status == StatusCode::NOT_MODIFIED {
+                    self.store.confirm(key, uri, headers, now);
+                }
+                self.marks.clear(key);
+            }
             // A rendition that was never there takes no sibling with it that was just good, or that nobody has asked for yet.
             Verdict::SessionLost
                 if (self.store.knows(key) || self.is_new(key, now)) && !self.store.has(key, uri) =>

@@ -219,6 +219,50 @@ async fn whoever_has_a_playlist_may_be_told_that_it_has_not_changed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_upstream_says_has_not_changed_is_as_young_as_if_it_had_come_again() {
+    for (nth, (kept, told, confirms)) in [
+        (("etag", "\"x\""), ("etag", "\"x\""), true),
+        (("etag", "\"x\""), ("etag", "W/\"x\""), true),
+        (("etag", "W/\"x\""), ("etag", "W/\"x\""), true),
+        (
+            ("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT"),
+            ("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT"),
+            true,
+        ),
+        // Of another than what is kept.
+        (("etag", "\"x\""), ("etag", "\"y\""), false),
+        (("etag", "W/\"x\""), ("etag", "\"x\""), false),
+        (("etag", "\"x\""), ("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT"), false),
+        (("content-type", "a/b"), ("etag", "\"x\""), false),
+        (("content-type", "a/b"), ("content-type", "a/b"), false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (players, mut far) = stack(Config::default());
+        let target = media(nth as u32, 0);
+        let player = players.getting(&target);
+        far.asked().await.answer(200, &[kept], playlist(7));
+        got(player).await.is_playlist(7);
+        for _ in 0..2 {
+            advance(secs(50)).await;
+            let request = Request::get(&target).header("if-none-match", "\"x\"");
+            let player = players.ask(request.body(Empty::new()).expect("a request"));
+            far.asked().await.answer(304, &[told, ("age", "3")], "");
+            assert_eq!(got(player).await.status, 304);
+        }
+        advance(secs(10)).await;
+        let player = players.getting(&target);
+        far.asked().await.bad_gateway();
+        let answer = got(player).await;
+        match confirms {
+            true => answer.is_rescue(7, "origin_broken", 13),
+            false => answer.is_problem(502, "origin_broken"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lane_that_moves_is_waited_for() {
     let (players, mut far) = stack(Config::default());
     for n in 0..4 {

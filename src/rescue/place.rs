@@ -1,0 +1,116 @@
+use std::cmp::Reverse;
+
+use http::HeaderMap;
+use tokio::time::Instant;
+
+use super::{
+    Good, Learned,
+    behind::Behind,
+    coding::Coding,
+    kept::{Count, Kept},
+    shelf::Bounds,
+    url::Url,
+    validator::Validator,
+};
+
+/// One URL.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) url: Box<str>,
+    /// It has delivery directives, so that it is hardly asked for again.
+    pub(super) directed: bool,
+    /// The highest media sequence that the upstream gave: nothing lower is given after it.
+    pub(super) highest: Option<u64>,
+    /// When the upstream last gave something that was not lower.
+    pub(super) confirmed: Instant,
+    /// What it has given since, if that was lower.
+    behind: Option<Box<Behind>>,
+    /// The playlist in each content coding that was asked for.
+    pub(super) forms: Vec<Kept>,
+}
+
+// === impl Place ===
+
+impl Place {
+    pub(super) fn new(url: &Url<'_>, now: Instant) -> Self {
+        Self {
+            url: url.whole.into(),
+            directed: url.directed(),
+            highest: None,
+            confirmed: now,
+            behind: None,
+            forms: Vec::new(),
+        }
+    }
+
+    pub(super) fn learn(
+        &mut self,
+        coding: Coding,
+        good: &Good<'_>,
+        now: Instant,
+        bounds: &Bounds,
+    ) -> Learned {
+        match self.forms.iter_mut().find(|kept| kept.coding == coding) {
+            Some(kept) => match kept.renew(good, now) {
+                true => Learned::Changed,
+                false => Learned::Unchanged,
+            },
+            None => {
+                self.forms.reserve_exact(1);
+                self.forms.push(Kept::new(coding, good, now, Count::one(&bounds.count)));
+                Learned::New
+            }
+        }
+    }
+
+    /// Whether a playlist of this media sequence is a step back. It is none any more once what is kept is too
+    /// old: then the upstream has begun anew.
+    pub(super) fn forbids(&self, sequence: Option<u64>, now: Instant, bounds: &Bounds) -> bool {
+        let lower = sequence.is_some() && sequence < self.highest;
+        lower
+            && Some(self.confirmed) >= bounds.since
+            && now.saturating_duration_since(self.confirmed) <= bounds.max_age
+    }
+
+    /// Notes a step back: since when the numbering is another, if it is one more of many.
+    pub(super) fn fall_behind(&mut self, good: &Good<'_>, now: Instant) -> Option<Instant> {
+        let behind = Behind::after(self.behind.as_deref().copied(), &good.numbers, now);
+        self.behind = Some(Box::new(behind));
+        behind.begun_anew(self.highest?, good.numbers.target_duration?, now)
+    }
+
+    /// Notes the media sequence that the upstream is at, and drops the forms that are of another.
+    pub(super) fn pass(&mut self, sequence: Option<u64>, now: Instant) {
+        self.confirmed = now;
+        self.behind = None;
+        if sequence.is_some() {
+            self.highest = sequence;
+        }
+        // One that is behind is never given; one that is ahead is of a numbering that the upstream has left.
+        self.forms.retain(|kept| kept.numbers.media_sequence == self.highest);
+    }
+
+    /// Takes in a 304; `false` if it names nothing that is kept.
+    pub(super) fn confirm(&mut self, validator: Validator<'_>, headers: &HeaderMap, now: Instant) -> bool {
+        let mut named: Vec<_> = self.forms.iter_mut().filter(|kept| validator.names(&kept.head)).collect();
+        named.sort_by_key(|kept| Reverse(kept.since));
+        if !validator.is_strong() {
+            named.truncate(1);
+        }
+        if named.is_empty() {
+            return false;
+        }
+        named.into_iter().for_each(|kept| kept.confirm(headers, now));
+        // All forms are of the highest media sequence: the upstream is at it.
+        self.confirmed = now;
+        self.behind = None;
+        true
+    }
+
+    pub(super) fn weight(&self) -> usize {
+        let forms = self.forms.capacity() * size_of::<Kept>()
+            + self.forms.iter().map(|kept| kept.weight).sum::<usize>();
+        let behind = self.behind.as_ref().map_or(0, |_| size_of::<Behind>() + super::ALLOCATION);
+        self.url.len() + forms + behind + 2 * super::ALLOCATION
+    }
+}
