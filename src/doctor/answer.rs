@@ -48,7 +48,7 @@ impl Answer {
     }
 
     pub(super) fn summary(&self) -> Option<Summary> {
-        let encoding = self.head.headers.get(header::CONTENT_ENCODING);
+        let encoding = self.head.headers.get_all(header::CONTENT_ENCODING);
         playlist::read([&self.body[..]], encoding, &Limits::default()).ok()
     }
 

@@ -2,7 +2,7 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderValue, header};
 
-use super::coding::Coding;
+use crate::upstream::coding::Coding;
 
 /// The content codings that a player takes, of its `Accept-Encoding` (RFC 9110 section 12.5.3).
 ///

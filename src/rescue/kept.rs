@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use tokio::time::Instant;
 
-use super::{Good, coding::Coding, good::Numbers, head::Head};
+use super::{Good, good::Numbers, head::Head};
+use crate::upstream::coding::Coding;
 
 /// One playlist in one content coding, as it was last good.
 #[derive(Debug)]

@@ -48,7 +48,6 @@
 mod accept;
 mod answer;
 mod behind;
-mod coding;
 mod config;
 mod good;
 mod head;

@@ -6,12 +6,12 @@ use tokio::time::Instant;
 use super::{
     Good, Learned,
     behind::Behind,
-    coding::Coding,
     kept::{Count, Kept},
     shelf::Bounds,
     url::Url,
     validator::Validator,
 };
+use crate::upstream::coding::Coding;
 
 /// One URL.
 #[derive(Debug)]

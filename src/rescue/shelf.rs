@@ -7,10 +7,8 @@ use std::{
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use super::{
-    Accept, Good, Learned, NoRescue, Rescue, coding::Coding, place::Place, url::Url, validator::Validator,
-};
-use crate::upstream::playlist::Summary;
+use super::{Accept, Good, Learned, NoRescue, Rescue, place::Place, url::Url, validator::Validator};
+use crate::upstream::{coding::Coding, playlist::Summary};
 
 /// The most URLs that are kept of a session. A player has two to four playlists open, and changes among as many
 /// variants as the stream has.

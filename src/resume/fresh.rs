@@ -61,7 +61,7 @@ impl Fresh {
 }
 
 fn text<'a>(head: &response::Parts, body: impl IntoIterator<Item = &'a Bytes>) -> Option<Cow<'a, [u8]>> {
-    let coding = head.headers.get(http::header::CONTENT_ENCODING);
+    let coding = head.headers.get_all(http::header::CONTENT_ENCODING);
     decode::decode(body.into_iter().map(|piece| &piece[..]), coding, READ_UP_TO).ok()
 }
 

@@ -10,23 +10,13 @@ use ruzstd::decoding::{
     errors::{FrameDecoderError, ReadFrameHeaderError},
 };
 
-use super::Flaw;
+use super::{Flaw, coding::Coding};
 
 /// The largest window of a zstd stream over HTTP, in bytes (RFC 9659).
 const ZSTD_WINDOW: u64 = 8 * 1024 * 1024;
 
 /// How much of a brotli stream is taken in at once, in bytes.
 const BROTLI_PIECE: usize = 4 * 1024;
-
-/// A content coding (RFC 9110 section 8.4.1) that is read here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Coding {
-    Identity,
-    Gzip,
-    Deflate,
-    Brotli,
-    Zstd,
-}
 
 /// A body's pieces as one stream.
 struct Source<'a, I> {
@@ -37,18 +27,18 @@ struct Source<'a, I> {
 }
 
 /// The text of a body in one piece: borrowed where it is that already, copied where it is in several or
-/// compressed.
+/// compressed as the lines of its `Content-Encoding` say.
 ///
 /// # Errors
 ///
 /// [`Flaw::TooLong`] past `limit` bytes, which is as far as anything is unpacked; [`Flaw::UnknownEncoding`],
 /// [`Flaw::Encoding`] or [`Flaw::Truncated`].
-pub(crate) fn decode<'a>(
+pub(crate) fn decode<'a, 'b>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
-    content_encoding: Option<&HeaderValue>,
+    content_encoding: impl IntoIterator<Item = &'b HeaderValue>,
     limit: usize,
 ) -> Result<Cow<'a, [u8]>, Flaw> {
-    let coding = content_encoding.map_or(Some(Coding::Identity), Coding::of);
+    let coding = Coding::of_lines(content_encoding);
     let mut pieces = pieces.into_iter().filter(|piece| !piece.is_empty());
     let first = pieces.next().unwrap_or_default();
     match coding.ok_or(Flaw::UnknownEncoding)? {
@@ -137,23 +127,6 @@ fn unpack_zstd(source: &mut impl BufRead, most: u64, text: &mut Vec<u8>) -> io::
         };
     }
     Ok(text.len())
-}
-
-// === impl Coding ===
-
-impl Coding {
-    fn of(value: &HeaderValue) -> Option<Self> {
-        let name = value.to_str().ok()?.trim();
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
-        Some(match () {
-            () if name.is_empty() || is("identity") => Self::Identity,
-            () if is("gzip") || is("x-gzip") => Self::Gzip,
-            () if is("deflate") => Self::Deflate,
-            () if is("br") => Self::Brotli,
-            () if is("zstd") => Self::Zstd,
-            () => return None,
-        })
-    }
 }
 
 // === impl Source ===

@@ -2,7 +2,9 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use tokio::time::Instant;
 
 use super::{
-    Exception, Flaw, Verdict, decode,
+    Exception, Flaw, Verdict,
+    coding::Coding,
+    decode,
     message::{self, READ_UP_TO},
     playlist::{self, Limits, Summary},
 };
@@ -48,7 +50,7 @@ impl Judgement {
         body: impl IntoIterator<Item = &'a [u8]>,
         limits: &Limits,
     ) -> Self {
-        let encoding = headers.get(header::CONTENT_ENCODING);
+        let encoding = headers.get_all(header::CONTENT_ENCODING);
         match kind {
             Kind::Segment | Kind::Other => Verdict::Passed.into(),
             _ if status.is_client_error() || status.is_server_error() => {
@@ -86,8 +88,8 @@ impl Judgement {
         start: impl IntoIterator<Item = &'a [u8]>,
     ) -> Self {
         let is_playlist = matches!(kind, Kind::Media | Kind::Multivariant);
-        let flaw = match headers.get(header::CONTENT_ENCODING) {
-            None if is_playlist => playlist::begins(start).err(),
+        let flaw = match Coding::of(headers) {
+            Some(Coding::Identity) if is_playlist => playlist::begins(start).err(),
             _ => None,
         };
         flaw.map_or_else(|| Verdict::Passed.into(), |flaw| Self::of_reading(kind, Err(flaw)))
@@ -410,6 +412,30 @@ mod tests {
             for code in [200, 302, 404, 409, 503] {
                 assert_eq!(judge(kind, true, code, &HeaderMap::new(), PAGE), Verdict::Passed.into());
             }
+        }
+    }
+
+    /// RFC 9110 section 5.3: they are one list.
+    #[test]
+    fn content_codings_on_several_lines_are_all_of_them() {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let packed = encoder.write_all(PLAYLIST).and_then(|()| encoder.finish()).expect("a Vec takes all");
+        let judged = |lines: &[&'static str], body: &[u8]| {
+            let lines: Vec<_> = lines.iter().map(|line| ("content-encoding", *line)).collect();
+            let judged = judge(Kind::Media, true, 200, &headers(&lines), body);
+            (judged.verdict, judged.flaw)
+        };
+        for lines in
+            [&["identity", "gzip"][..], &["gzip", "identity"], &["", "x-gzip"], &["identity, gzip ,"]]
+        {
+            assert_eq!(judged(lines, &packed), (Verdict::Playlist, None), "{lines:?}");
+        }
+        for lines in [&["gzip", "br"][..], &["gzip", "gzip"], &["identity", "dcb"], &["br, gzip"]] {
+            let unknown = (Verdict::Passed, Some(Flaw::UnknownEncoding));
+            assert_eq!(judged(lines, &packed), unknown, "{lines:?}");
+        }
+        for lines in [&["identity", "identity"][..], &[""], &[" , "]] {
+            assert_eq!(judged(lines, PLAYLIST), (Verdict::Playlist, None), "{lines:?}");
         }
     }
 

@@ -23,6 +23,7 @@
 //! ```
 
 mod advice;
+pub(crate) mod coding;
 pub(crate) mod decode;
 pub(crate) mod directives;
 mod exception;

@@ -64,7 +64,8 @@ pub struct Limits {
 
 /// Reads a playlist from the pieces of its body.
 ///
-/// A body in one piece and without an encoding is not copied. `gzip`, `deflate`, `br` and `zstd` are decoded.
+/// A body in one piece and without an encoding is not copied. `gzip`, `deflate`, `br` and `zstd` are decoded, one of them at
+/// a time; the lines of a `Content-Encoding` count as one.
 ///
 /// # Errors
 ///
@@ -78,9 +79,9 @@ pub struct Limits {
 /// assert_eq!((summary.media_sequence, summary.segments, summary.next_sequence()), (7, 1, 8));
 /// # Ok::<(), onelane::upstream::Flaw>(())
 /// ```
-pub fn read<'a>(
+pub fn read<'a, 'b>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
-    content_encoding: Option<&HeaderValue>,
+    content_encoding: impl IntoIterator<Item = &'b HeaderValue>,
     limits: &Limits,
 ) -> Result<Summary, Flaw> {
     let text = decode::decode(pieces, content_encoding, limits.decode_up_to)?;

@@ -1,8 +1,8 @@
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
-/// A content coding (RFC 9110 section 8.4.1) in which a playlist can be kept.
+/// A content coding (RFC 9110 section 8.4.1) in which a playlist is read and kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Coding {
+pub(crate) enum Coding {
     Identity,
     Gzip,
     Deflate,
@@ -13,20 +13,30 @@ pub(super) enum Coding {
 // === impl Coding ===
 
 impl Coding {
-    pub(super) const ALL: [Self; 5] = [Self::Identity, Self::Gzip, Self::Deflate, Self::Brotli, Self::Zstd];
+    pub(crate) const ALL: [Self; 5] = [Self::Identity, Self::Gzip, Self::Deflate, Self::Brotli, Self::Zstd];
 
     /// What a response's body is coded in; `None` for what is not known, or for several on top of each other.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
-        match (values.next(), values.next()) {
-            (None, _) => Some(Self::Identity),
-            (Some(value), None) => Self::named(value.to_str().ok()?.trim()),
-            (Some(_), Some(_)) => None,
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        Self::of_lines(headers.get_all(header::CONTENT_ENCODING))
+    }
+
+    /// The same of the lines of a `Content-Encoding`, which are one list (RFC 9110 section 5.3).
+    pub(crate) fn of_lines<'a>(lines: impl IntoIterator<Item = &'a HeaderValue>) -> Option<Self> {
+        let mut all = Self::Identity;
+        for line in lines {
+            // An empty member is none (RFC 9110 section 5.6.1).
+            for name in line.to_str().ok()?.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+                all = match (all, Self::named(name)?) {
+                    (Self::Identity, coding) | (coding, Self::Identity) => coding,
+                    _ => return None,
+                };
+            }
         }
+        Some(all)
     }
 
     /// Names are case-insensitive, and `x-gzip` is gzip (RFC 9110 section 8.4.1.3).
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         const NAMES: [(&str, Coding); 6] = [
             ("identity", Coding::Identity),
             ("gzip", Coding::Gzip),
@@ -38,7 +48,7 @@ impl Coding {
         NAMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, coding)| *coding)
     }
 
-    pub(super) fn bit(self) -> u8 {
+    pub(crate) fn bit(self) -> u8 {
         1 << self as u8
     }
 }
@@ -64,7 +74,9 @@ mod tests {
         assert_eq!(of(&["gzip"]), Some(Coding::Gzip));
         assert_eq!(of(&[" X-GZip "]), Some(Coding::Gzip));
         assert_eq!(of(&["br"]), Some(Coding::Brotli));
-        for unknown in [&["gzip, br"][..], &["gzip", "br"], &["dcb"], &[""]] {
+        assert_eq!(of(&["identity", "gzip, identity,"]), Some(Coding::Gzip));
+        assert_eq!(of(&[""]), Some(Coding::Identity));
+        for unknown in [&["gzip, br"][..], &["gzip", "br"], &["gzip", "gzip"], &["dcb"], &["gzip", "dcb"]] {
             assert_eq!(of(unknown), None, "{unknown:?}");
         }
     }
