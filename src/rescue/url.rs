@@ -1,10 +1,8 @@
 use std::borrow::Cow;
 
 use http::Uri;
-use percent_encoding::percent_decode_str;
 
-/// The names that HLS keeps for delivery directives (RFC 8216bis section 6.2.5).
-const RESERVED: &str = "_HLS_";
+use crate::upstream::directives::{self, Directive};
 
 /// The address of a playlist, and what its delivery directives ask for.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,9 +33,7 @@ impl<'a> Url<'a> {
     pub(super) fn of(uri: &'a Uri) -> Self {
         let whole = uri.path_and_query().map_or("/", |url| url.as_str());
         match whole.split_once('?') {
-            Some((path, query)) if query.contains(RESERVED) || query.contains('%') => {
-                Self::with(whole, path, query)
-            }
+            Some((path, query)) if directives::may_be_in(query) => Self::with(whole, path, query),
             _ => Self { whole, plain: Cow::Borrowed(whole), wanted: Wanted::Any },
         }
     }
@@ -47,17 +43,14 @@ impl<'a> Url<'a> {
         let mut plain = String::with_capacity(whole.len());
         plain.push_str(path);
         for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name: Cow<'_, [u8]> = percent_decode_str(name).into();
-            if !name.starts_with(RESERVED.as_bytes()) {
-                plain.push(if plain.len() == path.len() { '?' } else { '&' });
-                plain.push_str(pair);
-                continue;
-            }
-            match &*name {
-                b"_HLS_msn" => msn.push(value.parse().ok()),
-                b"_HLS_part" => part.push(value.parse::<u64>().ok()),
-                _ => {}
+            match Directive::of(pair) {
+                Some(Directive::Msn(number)) => msn.push(number),
+                Some(Directive::Part(number)) => part.push(number),
+                Some(Directive::Skip | Directive::Other) => {}
+                None => {
+                    plain.push(if plain.len() == path.len() { '?' } else { '&' });
+                    plain.push_str(pair);
+                }
             }
         }
         let wanted = match (&msn[..], &part[..]) {
@@ -117,7 +110,7 @@ mod tests {
             ("/0.m3u8?a=1&_HLS_msn=7&b=2", "/0.m3u8?a=1&b=2", Wanted::Segment(7)),
             ("/0.m3u8?_HLS_msn=7&_HLS_part=0", "/0.m3u8", Wanted::PartOf(7)),
             ("/0.m3u8?_HLS_part=0&_HLS_msn=7&_HLS_skip=YES", "/0.m3u8", Wanted::PartOf(7)),
-            ("/0.m3u8?%5FHLS%5Fmsn=7", "/0.m3u8", Wanted::Segment(7)),
+            ("/0.m3u8?%5FHLS%5Fmsn=%37", "/0.m3u8", Wanted::Segment(7)),
             ("/0.m3u8?_HLS_skip=YES", "/0.m3u8", Wanted::Any),
             ("/0.m3u8?_HLS_part=0", "/0.m3u8", Wanted::Nothing),
             ("/0.m3u8?_HLS_msn=", "/0.m3u8", Wanted::Nothing),

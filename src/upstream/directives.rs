@@ -5,38 +5,47 @@ use std::borrow::Cow;
 use http::{Uri, uri::PathAndQuery};
 use percent_encoding::percent_decode_str;
 
-/// All that begin so are reserved for them.
-const PREFIX: &str = "_HLS_";
+/// All names that begin so are kept for them.
+const PREFIX: &[u8] = b"_HLS_";
 
-/// Those that ask the server to hold the request.
-const BLOCKING: &str = "_HLS_msn=";
+/// A delivery directive, however its name is escaped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Directive {
+    /// `_HLS_msn`: the request is to be held until the segment of this number is there. `None` for what is no number.
+    Msn(Option<u64>),
+    /// `_HLS_part`: until that part of it is.
+    Part(Option<u64>),
+    /// `_HLS_skip`.
+    Skip,
+    /// Another. Interstitials have some, which their lists of assets need.
+    Other,
+}
 
-/// Those that ask for a playlist. Interstitials have others, which their lists of assets need.
-const OF_PLAYLISTS: [&str; 3] = ["_HLS_msn", "_HLS_part", "_HLS_skip"];
+/// Whether a query may have any: a look that spares most of them the reading.
+pub(crate) fn may_be_in(query: &str) -> bool {
+    query.contains("_HLS_") || query.contains('%')
+}
 
 /// Whether a request is to be held until what it asks for is there.
 pub(crate) fn is_blocking(uri: &Uri) -> bool {
-    uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with(BLOCKING)))
+    let is_msn = |pair| matches!(Directive::of(pair), Some(Directive::Msn(_)));
+    uri.query().is_some_and(|query| may_be_in(query) && query.split('&').any(is_msn))
 }
 
 /// The same URL without them; the rest of the query stays as it is. `None` if it has none.
 pub(crate) fn without(uri: &Uri) -> Option<Uri> {
-    retain(uri, |pair| !pair.starts_with(PREFIX))
+    retain(uri, |pair| Directive::of(pair).is_none())
 }
 
-/// The same URL without `_HLS_msn`, `_HLS_part` and `_HLS_skip`, however they are written; the rest of the query stays as
-/// it is. `None` if it has none of these.
+/// The same URL without those that ask for a playlist, `_HLS_msn`, `_HLS_part` and `_HLS_skip`; the rest of the query stays
+/// as it is. `None` if it has none of these.
 pub(crate) fn stripped(uri: &Uri) -> Option<Uri> {
-    retain(uri, |pair| {
-        let name = pair.split('=').next().unwrap_or_default();
-        let name: Cow<'_, [u8]> = percent_decode_str(name).into();
-        !OF_PLAYLISTS.iter().any(|directive| *name == *directive.as_bytes())
-    })
+    retain(uri, |pair| matches!(Directive::of(pair), None | Some(Directive::Other)))
 }
 
 /// `None` if all pairs of the query are to stay.
 fn retain(uri: &Uri, stays: impl Fn(&str) -> bool) -> Option<Uri> {
-    let query = uri.query()?;
+    let query = uri.query().filter(|query| may_be_in(query))?;
     if query.split('&').all(&stays) {
         return None;
     }
@@ -50,6 +59,23 @@ fn retain(uri: &Uri, stays: impl Fn(&str) -> bool) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
+// === impl Directive ===
+
+impl Directive {
+    /// Reads a pair of a query; `None` if it is no directive.
+    pub(crate) fn of(pair: &str) -> Option<Self> {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name: Cow<'_, [u8]> = percent_decode_str(name).into();
+        let number = || percent_decode_str(value).decode_utf8().ok()?.parse().ok();
+        Some(match name.strip_prefix(PREFIX)? {
+            b"msn" => Self::Msn(number()),
+            b"part" => Self::Part(number()),
+            b"skip" => Self::Skip,
+            _ => Self::Other,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +86,7 @@ mod tests {
             ("/a/0.m3u8?_HLS_msn=7", Some("/a/0.m3u8")),
             ("/a/0.m3u8?x=%20&_HLS_msn=7&_HLS_part=1&y=&z", Some("/a/0.m3u8?x=%20&y=&z")),
             ("http://a.example/0.m3u8?_HLS_skip=YES&x=1", Some("http://a.example/0.m3u8?x=1")),
+            ("/a/0.m3u8?%5FHLS%5Fmsn=7&x=1&_HLS_x", Some("/a/0.m3u8?x=1")),
             ("/a/0.m3u8?x=_HLS_msn=7", None),
             ("/a/0.m3u8", None),
         ] {
@@ -67,7 +94,8 @@ mod tests {
             assert_eq!(without(&uri).map(|uri| uri.to_string()).as_deref(), left, "{with}");
         }
         let blocking = |uri: &'static str| is_blocking(&Uri::from_static(uri));
-        assert!(blocking("/?a&_HLS_msn=7") && !blocking("/?_HLS_skip=YES"));
+        assert!(blocking("/?a&_HLS_msn=7") && blocking("/?%5FHLS_msn=7") && blocking("/?_HLS_msn"));
+        assert!(!blocking("/?_HLS_skip=YES") && !blocking("/?_HLS_msnx=7") && !blocking("/"));
     }
 
     #[test]
