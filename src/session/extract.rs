@@ -1,9 +1,9 @@
-use std::{borrow::Cow, hash::DefaultHasher};
+use std::borrow::Cow;
 
 use http::{Method, request::Parts, uri::Authority};
 use percent_encoding::percent_decode_str;
 
-use super::{Kind, MalformedId, Route, SessionId, SessionKey};
+use super::{Kind, MalformedId, Route, SessionId, SessionKey, scope::Scope};
 
 /// Tells which session a request belongs to.
 ///
@@ -44,7 +44,7 @@ pub struct Extracted {
 #[derive(Debug, Clone)]
 pub struct MediaTailor {
     /// The authority, hashed; `None` to take it from each request's URI.
-    scope: Option<DefaultHasher>,
+    scope: Option<Scope>,
 }
 
 // === impl Extracted ===
@@ -84,7 +84,7 @@ impl MediaTailor {
     /// For one upstream: every request counts as a request to `authority`, whatever its URI says.
     #[must_use]
     pub fn upstream(self, authority: &Authority) -> Self {
-        Self { scope: Some(SessionKey::scope(Some(authority.as_str()))) }
+        Self { scope: Some(Scope::of(Some(authority.as_str()))) }
     }
 }
 

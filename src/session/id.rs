@@ -1,12 +1,12 @@
 use std::{
     borrow::Cow,
     fmt,
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{Hash, Hasher},
 };
 
 use uuid::Uuid;
 
-use super::hex::hex;
+use super::{hex::hex, scope::Scope};
 
 /// The longest session id that is taken for one, in bytes.
 const LONGEST: usize = 128;
@@ -48,21 +48,12 @@ pub struct MalformedId(&'static str);
 impl SessionKey {
     /// The key of `id` under an upstream's authority and a playback configuration, where they are known.
     pub fn new(authority: Option<&str>, configuration: Option<&str>, id: SessionId) -> Self {
-        Self::within(&Self::scope(authority), configuration, id)
-    }
-
-    /// The part of a key that all sessions of an upstream have in common.
-    pub(super) fn scope(authority: Option<&str>) -> DefaultHasher {
-        let mut scope = DefaultHasher::new();
-        authority.map(str::to_ascii_lowercase).hash(&mut scope);
-        scope
+        Self::within(&Scope::of(authority), configuration, id)
     }
 
     /// The key of `id` within a scope that was hashed before, which spares the hot path the authority's.
-    pub(super) fn within(scope: &DefaultHasher, configuration: Option<&str>, id: SessionId) -> Self {
-        let mut scope = scope.clone();
-        configuration.hash(&mut scope);
-        Self { scope: scope.finish(), id }
+    pub(super) fn within(scope: &Scope, configuration: Option<&str>, id: SessionId) -> Self {
+        Self { scope: scope.id(configuration), id }
     }
 
     /// The session's id.
@@ -70,8 +61,8 @@ impl SessionKey {
         &self.id
     }
 
-    /// What all sessions of one upstream and playback configuration have in common: a hash of both, the same for
-    /// as long as the process runs.
+    /// What all sessions of one upstream and playback configuration have in common: a hash of both, the same in every process and
+    /// release. The account in a URL is not in it, since a session's URLs may tell it in two ways.
     pub fn scope_id(&self) -> u64 {
         self.scope
     }
@@ -289,5 +280,18 @@ mod tests {
         assert_eq!(key("news", UUID).scope_id(), key("news", "another").scope_id());
         assert_ne!(key("news", UUID).scope_id(), key("sport", UUID).scope_id());
         assert_eq!((key("news", UUID).heap(), key("news", "another").heap()), (0, 7));
+    }
+
+    #[test]
+    fn a_scope_is_the_same_in_every_release() {
+        let scope = |authority, configuration| {
+            let id = SessionId::parse(UUID).expect("a UUID");
+            SessionKey::new(authority, configuration, id).scope_id()
+        };
+        // Instances of two may run side by side, and tell each other of scopes by these.
+        assert_eq!(scope(Some("A.example"), Some("news")), 0xad0d_1e9a_3a10_8870);
+        assert_eq!(scope(None, None), 0x345e_431c_adda_34d3);
+        assert_ne!(scope(Some("a"), Some("bc")), scope(Some("ab"), Some("c")));
+        assert_ne!(scope(Some(""), None), scope(None, Some("")));
     }
 }

@@ -24,6 +24,7 @@ mod hex;
 mod id;
 mod name;
 mod route;
+mod scope;
 #[cfg(any(feature = "sidecar", feature = "otlp"))]
 mod shown;
 
