@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use bytes::{Buf, Bytes};
 use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
@@ -20,7 +20,7 @@ use crate::{
     serialize::Body,
     session::{Extract, Kind, SessionKey},
     telemetry,
-    upstream::{Judgement, Verdict},
+    upstream::{InPlaceOf, Judgement, Verdict},
 };
 
 /// A playlist's request of a session whose creation passed through here.
@@ -55,8 +55,7 @@ impl<E: Extract> Playlist<E> {
         let asked = get.then(|| head.clone());
         let stand_in = self.record.stand_in();
         if let Some(stand_in) = &stand_in {
-            head.uri =
-                url::with_session(&head.uri, self.kind, &stand_in.id).ok_or("no session in the URL")?;
+            self.ask_of(&mut head, &stand_in.id).ok_or("no session in the URL")?;
         }
         let response = inner.call(Request::from_parts(head, body)).await?;
         let Some(asked) = asked else { return Ok(response) };
@@ -119,25 +118,31 @@ impl<E: Extract> Playlist<E> {
         B::Data: Buf,
         B::Error: Into<BoxError>,
     {
-        let old = asked.uri.clone();
-        let name = old.path().rsplit('/').next().unwrap_or_default();
+        let name = name(&asked).to_owned();
         let every = self.shared.store.config().every;
-        let leave = self.record.attempt(name, every, Instant::now())?;
+        let leave = self.record.attempt(&name, every, Instant::now())?;
         let fresh = create::again(&self.record.creation, inner.clone(), &*self.shared.extract).await;
         let fresh = fresh.ok_or(NoResume::NotCreated)?;
         if fresh.offer != Some(leave.offer) {
             return Err(NoResume::OtherOffer);
         }
-        asked.uri = url::with_session(&old, self.kind, &fresh.id).ok_or(NoResume::NotLoaded)?;
+        self.ask_of(&mut asked, &fresh.id).ok_or(NoResume::NotLoaded)?;
         let response = inner.oneshot(Request::from_parts(asked, Q::default())).await;
         let mut response = response.map_err(|_| NoResume::NotLoaded)?;
         let numbers = summary(&response).ok_or(NoResume::NotLoaded)?;
         let numbers = Numbers::of(numbers).filter(|numbers| leave.numbers.is_continued_by(numbers));
         let numbers = numbers.ok_or(NoResume::OtherNumbers)?;
-        self.record.resume(&fresh.id, name, numbers, Instant::now());
+        self.record.resume(&fresh.id, &name, numbers, Instant::now());
         self.shared.store.keep(self.key.clone(), Arc::clone(&self.record));
         response.headers_mut().insert(RESUME, HeaderValue::from_static("new-session"));
         Ok((response, fresh.key))
+    }
+
+    /// Has another session asked for the same playlist.
+    fn ask_of(&self, head: &mut Parts, id: &str) -> Option<()> {
+        let uri = url::with_session(&head.uri, self.kind, id)?;
+        head.extensions.insert(InPlaceOf(mem::replace(&mut head.uri, uri)));
+        Some(())
     }
 
     /// Takes in what a playlist's numbers are; one of a stand-in that breaks them is not given, and the session is lost

@@ -17,7 +17,7 @@ mod untraced;
 use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use ::metrics::{counter, histogram};
-use http::{HeaderName, StatusCode, Uri, response};
+use http::{HeaderMap, HeaderName, StatusCode, Uri};
 use tracing::{debug, error, info, warn};
 
 #[cfg(feature = "sidecar")]
@@ -130,7 +130,7 @@ pub(crate) fn judged(
     key: Option<&SessionKey>,
     kind: Kind,
     judgement: &Judgement,
-    head: &response::Parts,
+    (status, headers): (StatusCode, &HeaderMap),
     trace: Option<TraceId>,
 ) {
     if judgement.verdict == Verdict::Conflict {
@@ -141,8 +141,8 @@ pub(crate) fn judged(
     counter!(metrics::VERDICTS, "kind" => kind.as_str(), "verdict" => judgement.verdict.as_str())
         .increment(1);
     let session = key.map(tracing::field::display);
-    let status = head.status.as_u16();
-    let request_id = head.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let status = status.as_u16();
+    let request_id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
     let exception = judgement.exception.map(|exception| exception.name());
     let flaw = judgement.flaw.map(Flaw::as_str);
     let verdict = judgement.verdict.as_str();

@@ -52,12 +52,17 @@ pub struct Judge<S> {
     judge: JudgeLayer,
 }
 
+/// A request has it in its extensions that is sent in the place of another, for this URL.
+#[derive(Debug, Clone)]
+pub(crate) struct InPlaceOf(pub(crate) Uri);
+
 /// What is judged, and by whose request.
 struct Case {
     judge: JudgeLayer,
     named: Extracted,
     method: Method,
     uri: Uri,
+    in_place_of: Option<Uri>,
     /// Whether the player may have the playlist already: only then is 304 an answer (RFC 9110 section 15.4.5).
     conditional: bool,
     sent: Instant,
@@ -132,9 +137,10 @@ where
         let conditional = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
             .iter()
             .any(|condition| head.headers.contains_key(condition));
+        let in_place_of = head.extensions.get().map(|InPlaceOf(uri)| uri.clone());
         let trace = Note::trace_of(&head.extensions);
-        let case =
-            Case { judge: self.judge.clone(), named, method, uri, conditional, sent: Instant::now(), trace };
+        let (judge, sent) = (self.judge.clone(), Instant::now());
+        let case = Case { judge, named, method, uri, in_place_of, conditional, sent, trace };
         let answer = self.inner.call(Request::from_parts(head, body));
         Box::pin(async move { case.hear(answer.await.map_err(Into::into)?).await })
     }
@@ -210,16 +216,25 @@ impl Case {
     /// What was read of this very playlist before: between two segments most are the same again.
     fn known(&self, head: &Parts, data: &VecDeque<Bytes>) -> Option<(Summary, Instant)> {
         let lessons = self.judge.lessons.as_ref().filter(|_| head.status == StatusCode::OK)?;
-        lessons.store.same(self.named.key()?, &self.uri, &Good::new(&head.headers, data))
+        lessons.store.same(self.named.key()?, self.asked(), &Good::new(&head.headers, data))
+    }
+
+    /// The URL that the player asked for.
+    fn asked(&self) -> &Uri {
+        self.in_place_of.as_ref().unwrap_or(&self.uri)
     }
 
     /// What every attempt teaches, whatever comes of the exchange.
     fn teach(&self, judgement: &Judgement, head: &Parts) {
+        let (now, key) = (Instant::now(), self.named.key());
+        let lessons = self.judge.lessons.as_ref().zip(key);
+        let other =
+            lessons.and_then(|(lessons, key)| lessons.among_others(key, self.asked(), judgement, now));
         if !matches!(judgement.verdict, Verdict::Playlist | Verdict::Passed) {
-            telemetry::judged(self.named.key(), self.named.kind, judgement, head, self.trace);
+            let told = other.as_ref().unwrap_or(judgement);
+            telemetry::judged(key, self.named.kind, told, (head.status, &head.headers), self.trace);
         }
-        let (Some(lessons), Some(key)) = (&self.judge.lessons, self.named.key()) else { return };
-        let now = Instant::now();
+        let Some((lessons, key)) = lessons else { return };
         if judgement.verdict == Verdict::Conflict {
             lessons.conflict(key, self.sent, now);
         }

@@ -49,8 +49,10 @@ pub struct Learn<S> {
 struct Pupil {
     lessons: Arc<Lessons>,
     key: SessionKey,
+    kind: Kind,
     method: Method,
     uri: Uri,
+    note: Option<Note>,
     /// Whether it has been sent and not been heard of yet.
     is_out: bool,
 }
@@ -147,13 +149,15 @@ where
             Ok(Some(key)) if matches!(kind, Kind::Media | Kind::Multivariant) => Some(Pupil {
                 lessons: Arc::clone(&self.lessons),
                 key,
+                kind,
                 method: head.method.clone(),
                 uri: head.uri.clone(),
+                note: head.extensions.get().cloned(),
                 is_out: false,
             }),
             _ => None,
         };
-        if let Some(answer) = pupil.as_ref().and_then(|pupil| pupil.known(kind, &head)) {
+        if let Some(answer) = pupil.as_ref().and_then(|pupil| pupil.known(&head)) {
             return Box::pin(std::future::ready(Ok(answer.into_response())));
         }
         let answer = self.inner.call(Request::from_parts(head, body));
@@ -173,7 +177,7 @@ where
 impl Pupil {
     /// What there is to say without the upstream: the session may have been lost, or have failed, while this request waited for
     /// its turn.
-    fn known(&self, kind: Kind, head: &Parts) -> Option<Answer> {
+    fn known(&self, head: &Parts) -> Option<Answer> {
         let Self { lessons, key, .. } = self;
         if lessons.marks.is_empty() || head.extensions.get::<Probe>().is_some() {
             return None;
@@ -181,8 +185,8 @@ impl Pupil {
         let now = Instant::now();
         let known = lessons.marks.known(key, now).filter(|known| lessons.answers(known, key, head, now))?;
         let answer = Answer::of(&known);
-        telemetry::shielded(key, kind, answer.verdict().as_str());
-        if let Some(note) = head.extensions.get::<Note>() {
+        telemetry::shielded(key, self.kind, answer.verdict().as_str());
+        if let Some(note) = &self.note {
             note.shielded(answer.verdict());
         }
         Some(answer)
@@ -196,6 +200,14 @@ impl Pupil {
         let exchange = (&self.method, &self.uri);
         let head = (response.status(), response.headers());
         if let Some(other) = self.lessons.take(&self.key, exchange, judgement, head, response.body()) {
+            // All that is no playlist by itself was told when it was judged.
+            if judgement.verdict.is_playlist() {
+                let trace = self.note.as_ref().and_then(Note::trace_id);
+                telemetry::judged(Some(&self.key), self.kind, &other, head, trace);
+            }
+            if let Some(note) = &self.note {
+                note.meant(other.verdict);
+            }
             response.extensions_mut().insert(other);
         }
         let gap = self.lessons.settle.gap(self.key.scope_id(), Instant::now());

@@ -177,18 +177,30 @@ impl Lessons {
                 }
                 self.marks.clear(key);
             }
-            // A rendition that was never there takes no sibling with it that was just good, or that nobody has asked for yet.
-            Verdict::SessionLost
-                if (self.store.knows(key) || self.is_new(key, now)) && !self.store.has(key, uri) =>
-            {
-                return Some(Judgement { verdict: Verdict::NotFound, ..judgement.clone() });
-            }
-            Verdict::SessionLost => self.end(key, Cause::Lost, status, now),
+            Verdict::SessionLost => match self.among_others(key, uri, judgement, now) {
+                None => self.end(key, Cause::Lost, status, now),
+                other => return other,
+            },
             Verdict::Blocked => self.end(key, Cause::Blocked, status, now),
             verdict if is_the_sessions(verdict) => self.fail(key, Some(status)),
             _ => {}
         }
         None
+    }
+
+    /// What an answer means that would be another of a session of which nothing else is known. A rendition that was never there takes
+    /// no sibling with it that was just good, or that nobody has asked for yet.
+    pub(super) fn among_others(
+        &self,
+        key: &SessionKey,
+        uri: &Uri,
+        judgement: &Judgement,
+        now: Instant,
+    ) -> Option<Judgement> {
+        let missing = judgement.verdict == Verdict::SessionLost
+            && (self.store.knows(key) || self.is_new(key, now))
+            && !self.store.has(key, uri);
+        missing.then(|| Judgement { verdict: Verdict::NotFound, ..judgement.clone() })
     }
 
     /// An exchange failed in a way that says more of the session, or of all, than of one playlist.

@@ -41,6 +41,7 @@ mod settle;
 mod strip;
 mod verdict;
 
+pub(crate) use self::judge::InPlaceOf;
 pub use self::{
     exception::Exception,
     flaw::Flaw,

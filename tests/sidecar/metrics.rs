@@ -7,7 +7,7 @@ use onelane::telemetry::metrics::ALL;
 use crate::{
     far::Far,
     process::Serve,
-    support::{media, ok, playlist, session, within},
+    support::{media, ok, playlist, playlist_at, session, within},
 };
 
 /// Every series with its value.
@@ -87,6 +87,43 @@ async fn requests_are_counted_by_what_their_players_got() {
         );
         assert!(!series.contains(&one[..8]), "no session is named: {series}");
     }
+}
+
+/// What an answer means beside the session's other playlists is what is counted, logged and noted of it.
+#[tokio::test]
+async fn a_verdict_is_told_as_it_is_in_the_end() {
+    let mut far = Far::listen().await;
+    let mut serve = Serve::start(&far.url(), &["--record-sessions", "9"]).await;
+    let one = session(1);
+    let mut player = serve.player().await;
+    player.ask(&media(&one, 0)).await;
+    far.asked().await.say(ok(&playlist_at(7, "good")));
+    assert_eq!(player.answer().await.status(), 200);
+
+    // A rendition that was never there.
+    player.ask(&media(&one, 9)).await;
+    far.asked().await.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(player.answer().await.header("x-onelane-reason"), Some("not_found"));
+    let line = serve.line_with("judged").await;
+    assert_eq!((&line["verdict"], &line["status"]), (&"not_found".into(), &404.into()));
+
+    // A playlist in itself.
+    player.ask(&media(&one, 0)).await;
+    far.asked().await.say(ok(&playlist_at(6, "good")).replacen("\r\n", "\r\nx-amzn-RequestId: req-1\r\n", 1));
+    assert_eq!(player.answer().await.header("x-onelane-rescue"), Some("not_playlist"));
+    let line = serve.line_with("judged").await;
+    assert_eq!((&line["verdict"], &line["flaw"]), (&"not_playlist".into(), &"older".into()));
+    assert_eq!((&line["status"], &line["request_id"]), (&200.into(), &"req-1".into()));
+    assert_eq!(serve.line_with("rescued").await["reason"], "not_playlist");
+
+    let verdicts = scrape(&serve).await;
+    let counted =
+        |verdict| verdicts[&format!("onelane_verdicts_total{{kind=\"media\",verdict=\"{verdict}\"}}")];
+    assert_eq!(["session_lost", "not_found", "not_playlist"].map(counted), [0.0, 1.0, 1.0]);
+    let (_, noted) = serve.admin(&format!("/api/sessions/{one}")).await;
+    let noted: serde_json::Value = serde_json::from_str(&noted).expect("JSON");
+    let told: Vec<_> = (0..3).map(|n| &noted["requests"][n]["attempts"][0]["verdict"]).collect();
+    assert_eq!(told, ["playlist", "not_found", "not_playlist"], "{noted}");
 }
 
 #[tokio::test]

@@ -104,6 +104,15 @@ impl Jots {
         size_of::<Tried>() + heap
     }
 
+    /// The last attempt means something else, unless it was left out.
+    pub(super) fn meant(&mut self, verdict: Verdict) {
+        if self.left_out == 0
+            && let Some(last) = self.more.last_mut().or(self.first.as_mut())
+        {
+            last.verdict = verdict;
+        }
+    }
+
     /// As it is now, if the request came then.
     pub(super) fn read(&self, since: Instant) -> Record {
         let answer = |answer: &Answered| Answer {

@@ -173,6 +173,11 @@ impl Note {
         }
     }
 
+    /// The last attempt that is noted means something else, seen beside what is known of the session.
+    pub(crate) fn meant(&self, verdict: Verdict) {
+        self.noted().jots().meant(verdict);
+    }
+
     /// The only attempt, unless those that were made are noted.
     pub(crate) fn attempted_once<B, E>(&self, came: &Result<Response<B>, E>) {
         let was_tried = self.noted().jots().was_tried();
