@@ -31,8 +31,9 @@
 //! - From then on the old session's media playlists and tracking are asked of the new one. Every playlist that was given
 //!   before has to go on as well: the first that does not ends the session for good.
 //! - The new session is asked through the old one's lane alone, so that it has one request in flight as well: players
-//!   never learn an address of it. A multivariant playlist is therefore never that of a stand-in, and whoever loads it
-//!   without a session gets one of its own.
+//!   never learn an address of it. A multivariant playlist is therefore never that of a stand-in: it is as it was before the
+//!   loss, byte for byte, or [not there](crate::upstream::Verdict::NotFound), and the session goes on in either case. Whoever
+//!   loads it without a session gets one of its own.
 //! - VOD is not resumed: what stands behind the same numbers there is another's ads.
 
 mod config;
