@@ -9,6 +9,8 @@ mod meters;
 pub mod metrics;
 mod pulse;
 mod recent;
+#[cfg(feature = "sidecar")]
+mod seldom;
 #[cfg(feature = "otlp")]
 pub mod traces;
 #[cfg(not(feature = "otlp"))]
@@ -36,7 +38,9 @@ pub(crate) use self::{
     recent::{Recent, What},
 };
 #[cfg(feature = "sidecar")]
-pub(crate) use self::{pulse::Beat, recent::Event};
+pub(crate) use self::{pulse::Beat, recent::Event, seldom::Seldom};
+#[cfg(feature = "sidecar")]
+use crate::session::Extracted;
 use crate::{
     session::{Kind, SessionKey},
     upstream::{Flaw, Judgement, Verdict},
@@ -73,7 +77,7 @@ pub(crate) const WENT_ROUND: &str = "operators: --upstream leads back to this on
 /// An error with all its causes, in one line.
 pub(crate) struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
 
-/// The longest part of a path that is logged, in characters.
+/// The longest part of a path or a host that is logged, in characters.
 const SHOWN: usize = 64;
 
 /// What a playlist is called in its session.
@@ -247,6 +251,29 @@ pub(crate) fn waits_for_quota(key: &SessionKey) {
 /// A player has an answer that was made here: what operators see of it.
 pub(crate) fn made_here(key: Option<&SessionKey>, kind: Kind, reason: Verdict, status: StatusCode) {
     Recent::get().push(key, kind, What::MadeHere { reason, status });
+}
+
+/// A request was answered before it came to any stage, and by this: nobody else counts it. The host is anybody's: it is shown
+/// without what could be taken for something else, and not at any length.
+#[cfg(feature = "sidecar")]
+pub(crate) fn turned_away(
+    named: &Extracted,
+    host: &[u8],
+    (verdict, status): (Verdict, StatusCode),
+    (detail, remedy): (&str, &str),
+    seldom: &Seldom,
+) {
+    let kind = named.kind;
+    // No upstream has answered for the playback configuration.
+    let name = if kind == Kind::Other { Name::NONE } else { Name::OTHER };
+    Meters::get().request(name, kind, Some(status), Duration::ZERO);
+    remapped(verdict, status);
+    made_here(named.key(), kind, verdict, status);
+    if let Some(silent) = seldom.due() {
+        let host: String = host.escape_ascii().take(SHOWN).map(char::from).collect();
+        let (kind, status) = (kind.as_str(), status.as_u16());
+        warn!(target: VERDICT, host, kind, status, detail, remedy, silent, "turned away");
+    }
 }
 
 /// A request has come back to the process that had sent it.

@@ -88,6 +88,44 @@ async fn each_gets_its_own_requests_and_none_hurts_another() {
 }
 
 #[tokio::test]
+async fn a_host_that_is_nobodys_is_counted_and_told_once() {
+    let folder = Folder::new();
+    let (one, two) = (Far::listen().await, Far::listen().await);
+    let config = folder.file("sites.toml", tables(&one, &two, ""));
+    let mut serve = Serve::start(&one.url(), &["--config", &config]).await;
+    let mut player = serve.player().await;
+    let host = format!("c.example\t\u{e9}{}", "x".repeat(300));
+    for _ in 0..3 {
+        player.say(format!("GET {} HTTP/1.1\r\nHost: {host}\r\n\r\n", media("Two", 0))).await;
+        player.answer().await.is_problem(404);
+    }
+    player.say("CONNECT c.example:443 HTTP/1.1\r\nHost: player.example\r\n\r\n").await;
+    player.answer().await.is_problem(404);
+    let mut player = serve.player().await;
+    player.say("GET / HTTP/1.1\r\nHost: player.example\r\n\r\n").await;
+    player.answer().await.is_problem(404);
+
+    let levels = scrape(&serve).await;
+    let requests = |labels: &str| levels.get(&format!("onelane_requests_total{{{labels}}}")).copied();
+    assert_eq!(requests(r#"configuration="other",kind="media",status="404""#), Some(3.0));
+    assert_eq!(requests(r#"configuration="none",kind="other",status="404""#), Some(2.0));
+    assert_eq!(levels[r#"onelane_remaps_total{verdict="bad_request",status="404"}"#], 5.0);
+    let (_, overview) = serve.admin("/api/overview").await;
+    let overview: serde_json::Value = serde_json::from_str(&overview).expect("JSON");
+    assert_eq!(overview["events"].as_array().map(Vec::len), Some(5), "{overview:#}");
+
+    let line = serve.line_with("turned away").await;
+    let host = line["host"].as_str().expect("a host");
+    assert!(host.starts_with("c.example\\t\\xc3\\xa9xxx") && host.len() <= 64, "{line}");
+    assert_eq!((&line["level"], &line["status"]), (&"WARN".into(), &404.into()), "{line}");
+    assert!(line["remedy"].as_str().is_some_and(|remedy| remedy.contains("hosts and path_prefix")), "{line}");
+    serve.signal("-TERM").await;
+    while let Some(line) = within(serve.lines.next_line()).await.expect("text") {
+        assert!(!line.contains("turned away"), "once is enough: {line}");
+    }
+}
+
+#[tokio::test]
 async fn each_has_its_own_settings_and_a_reload_changes_them() {
     let folder = Folder::new();
     let (mut one, mut two) = (Far::listen().await, Far::listen().await);

@@ -9,7 +9,7 @@ use crate::{
     session::{Extracted, MediaTailor},
     sidecar::Upstream,
     stack::{MayResume, Stack},
-    telemetry,
+    telemetry::{self, Seldom},
     upstream::Verdict,
 };
 
@@ -82,7 +82,8 @@ pub(in crate::sidecar) fn no_upstream(head: Parts, stack: &Stack<MediaTailor, Ma
         remedy: "correct the URL; operators: see hosts and path_prefix of each [[upstream]]",
         retry_after: None,
     };
-    refusal(&problem, head, stack)
+    static SELDOM: Seldom = Seldom::new();
+    turn_away(&problem, head, stack, &SELDOM)
 }
 
 /// To a request that was sent upstream from here and has come back: the next one would, too, for ever.
@@ -104,7 +105,24 @@ pub(in crate::sidecar) fn unpassable(
 ) -> Response<Body> {
     let status = StatusCode::BAD_REQUEST;
     let problem = Problem { verdict: Verdict::BadRequest, status, detail, remedy, retry_after: None };
-    refusal(&problem, head, stack)
+    static SELDOM: Seldom = Seldom::new();
+    turn_away(&problem, head, stack, &SELDOM)
+}
+
+/// A refusal that counts as a player's request. What has come back does not: it was counted when it was sent.
+fn turn_away(
+    problem: &Problem<'_>,
+    head: Parts,
+    stack: &Stack<MediaTailor, MayResume>,
+    seldom: &Seldom,
+) -> Response<Body> {
+    let named = Extracted::of(&head, &MediaTailor::new());
+    // The target's own authority goes before the header (RFC 9112 section 3.2.2).
+    let host = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let host = host.or_else(|| head.headers.get(header::HOST).map(HeaderValue::as_bytes)).unwrap_or_default();
+    let why = (problem.detail, problem.remedy);
+    telemetry::turned_away(&named, host, (problem.verdict, problem.status), why, seldom);
+    refusal(problem, head, stack)
 }
 
 /// The stages, which write down what becomes of requests, do not see this one.
