@@ -118,6 +118,31 @@ it('has rules that are evaluated', async () => {
   });
 });
 
+it('pages when nobody can begin', async () => {
+  const series = (kind, status, values) => ({ series: `onelane_requests_total{instance="a",kind="${kind}",status="${status}"}`, values });
+  const cases = [
+    [[series('session_creation', '200', '0+60x20'), series('session_creation', '502', '0+1x20')], ['OnelanePlayersGetErrors']],
+    [[series('session_creation', '502', '0+6x20')], ['OnelanePlayersCannotStart', 'OnelanePlayersGetErrors']],
+    [[series('media', '200', '0+6000x20'), series('multivariant', '404', '0+6x20')], ['OnelanePlayersCannotStart']],
+    [[series('media', '200', '0+60x20'), series('session_creation', '200', '0+60x20'), series('session_creation', '404', '0+6x20')], []],
+    [[series('media', '404', '0+60x20'), series('other', '404', '0+60x20')], []],
+  ];
+  const tests = cases.map(([input_series, firing]) => ({
+    interval: '1m',
+    input_series,
+    promql_expr_test: [
+      {
+        expr: 'group by (alertname) (ALERTS{alertstate="firing"})',
+        eval_time: '15m',
+        exp_samples: firing.map((alertname) => ({ labels: `{alertname="${alertname}"}`, value: 1 })),
+      },
+    ],
+  }));
+  const file = join(place, 'rules-test.yml');
+  await writeFile(file, JSON.stringify({ rule_files: [RULES], evaluation_interval: '1m', tests }));
+  promtool(['test', 'rules', file]);
+});
+
 it('has a dashboard whose every expression finds something', async () => {
   const dashboard = JSON.parse(await readFile(join(DEPLOY, 'grafana-dashboard.json'), 'utf8'));
   const expressions = dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
