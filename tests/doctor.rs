@@ -12,10 +12,17 @@ use std::{
 };
 
 use http::StatusCode;
-use onelane::emulator::{Args, Conflict, Emulator, Unknown};
+use onelane::{
+    emulator::{Args, Conflict, Emulator, Unknown},
+    sidecar::{Config, Sidecar},
+};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use serde_json::Value;
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    process::Command,
+};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer},
@@ -392,4 +399,45 @@ async fn playlists_at_several_hosts_are_not_tried_as_if_they_were_at_one() {
     // Nor does anything say whether these may be kept.
     let cache = of("cache");
     assert_eq!((cache.len(), &cache[0]["severity"]), (1, &"warning".into()), "{report:#}");
+}
+
+/// What is at an address under a path.
+async fn load(at: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(at).await.expect("it listens");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it is read");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("text");
+    answer
+}
+
+#[tokio::test]
+async fn what_onelane_bridges_is_told_as_that() {
+    let emulator = Emulator::bind(healthy()).await.expect("a free port");
+    let mut config = Config::new(format!("http://{}", emulator.local_addr()).parse().expect("an upstream"));
+    config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.admin = config.listen;
+    let sidecar = Sidecar::bind(config).await.expect("free ports");
+    let at = sidecar.local_addr();
+    let running = tokio::spawn(sidecar.run(std::future::pending()));
+    let master = load(at, MASTER).await;
+    let mut links = master.lines().filter(|line| !line.starts_with('#'));
+    let link = links.find_map(|line| line.split_once("manifest/")).expect("a media playlist").1;
+    let path = format!("/v1/manifest/{link}");
+    assert!(load(at, &path).await.contains("#EXTM3U"));
+    emulator.shutdown().await;
+
+    let (code, told, _) = doctor(&[&format!("http://{at}{path}"), "--json"]).await;
+    running.abort();
+    let report: Value = serde_json::from_str(&told).expect("JSON");
+    let findings = report["findings"].as_array().expect("findings").iter();
+    let bad: Vec<_> = findings
+        .filter(|finding| matches!(finding["severity"].as_str(), Some("warning" | "error")))
+        .map(|finding| (finding["check"].as_str().expect("a name"), finding["saw"].as_str().expect("a text")))
+        .collect();
+    assert!(
+        matches!(bad[..], [("upstream", saw)] if saw.contains("bridged by onelane: unreachable, ")),
+        "{report:#}"
+    );
+    assert_eq!(code, Some(1), "{report:#}");
 }

@@ -21,6 +21,8 @@ pub(super) struct Examination {
     pub(super) findings: Vec<Finding>,
     pub(super) answers: Option<Answers>,
     pub(super) settings: Vec<Setting>,
+    /// A onelane that the URL leads to gave a playlist that it had kept.
+    pub(super) bridged: bool,
 }
 
 /// Whatever went wrong is among the findings by now, and there is no point in going on.
@@ -50,9 +52,10 @@ impl Examination {
     /// From the first request to the last, after what is known of the URL without one. `deep` asks what is not documented as
     /// well, and waits so long for a session to expire.
     pub(super) async fn of(url: Uri, visits: Visits, known: Vec<Finding>, deep: Option<Duration>) -> Report {
-        let mut examination = Self { visits, findings: known, answers: None, settings: Vec::new() };
+        let mut examination =
+            Self { visits, findings: known, answers: None, settings: Vec::new(), bridged: false };
         let _over = examination.all(&url, deep).await;
-        let Self { visits, findings, answers, settings } = examination;
+        let Self { visits, findings, answers, settings, .. } = examination;
         Report { url: Shown(&url).to_string(), findings, answers, settings, requests: visits.sent() }
     }
 
@@ -84,7 +87,10 @@ impl Examination {
         self.errors(&playlists[0]).await;
         self.moves_on(&playlists[0]).await;
         self.together(playlists).await;
-        self.through_onelane(url, playlists).await;
+        // In front of one that bridges an outage, another would tell of the outage.
+        if !self.bridged {
+            self.through_onelane(url, playlists).await;
+        }
         Ok(())
     }
 
@@ -174,7 +180,9 @@ impl Examination {
             }
             slowest = slowest.max(answer.took);
             self.is_for_pages(&answer, "success");
-            self.is_personal(&answer);
+            if !self.is_bridged(&answer) {
+                self.is_personal(&answer);
+            }
         }
         let took = slowest.as_millis();
         self.tell(match slowest > SLOW {
@@ -189,6 +197,9 @@ impl Examination {
     async fn compressed(&mut self, playlist: &Uri) {
         let answer = self.visits.get(playlist).await;
         let Ok(answer) = self.came(playlist, answer) else { return };
+        if self.is_bridged(&answer) {
+            return;
+        }
         let encoding = answer.header(header::CONTENT_ENCODING).map(str::to_owned);
         match encoding {
             Some(encoding) if answer.status().is_success() && answer.summary().is_none() => {
@@ -230,6 +241,10 @@ impl Examination {
         let mut seen = Pairs::default();
         for _ in 0..PAIRS {
             let (first, second) = tokio::join!(self.visits.get_plain(one), self.visits.get_plain(other));
+            let bridged = [&first, &second].into_iter().flatten().any(|answer| self.is_bridged(answer));
+            if bridged {
+                return;
+            }
             seen.count(&first, &second);
             // Once is enough: each conflict may count against the account.
             if seen.conflicted() {
@@ -242,14 +257,22 @@ impl Examination {
     /// Whether a live playlist does.
     async fn moves_on(&mut self, playlist: &Uri) {
         let before = self.visits.get_plain(playlist).await;
-        let Ok(Some(before)) = self.came(playlist, before).map(|answer| answer.summary()) else { return };
+        let Ok(before) = self.came(playlist, before) else { return };
+        if self.is_bridged(&before) {
+            return;
+        }
+        let Some(before) = before.summary() else { return };
         if before.ended {
             return self.tell(Finding::note("clock", "it is complete: VOD"));
         }
         // Half as long again as it takes for a segment to come.
         sleep((before.target_duration * 3 / 2).min(MOVES_WITHIN)).await;
         let after = self.visits.get_plain(playlist).await;
-        let Ok(Some(after)) = self.came(playlist, after).map(|answer| answer.summary()) else { return };
+        let Ok(after) = self.came(playlist, after) else { return };
+        if self.is_bridged(&after) {
+            return;
+        }
+        let Some(after) = after.summary() else { return };
         let (from, to) = (before.media_sequence, after.media_sequence);
         let target = before.target_duration.as_secs();
         self.tell(if to < from {

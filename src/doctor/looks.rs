@@ -8,7 +8,7 @@ use super::{
     finding::Finding,
     visits::NoAnswer,
 };
-use crate::{session::ShownPath, upstream::Verdict};
+use crate::{rescue::RESCUE, session::ShownPath, upstream::Verdict};
 
 /// What to do about a body that cannot be unpacked.
 pub(super) const REPACK: &str = "compress in one place only, and let Content-Length be that of what is sent";
@@ -103,6 +103,19 @@ impl Examination {
         let finding = if is_error { Finding::error(check, saw) } else { Finding::warning(check, saw) };
         self.tell(finding.remedy(remedy));
         false
+    }
+
+    /// Whether it is a playlist that a onelane had kept, since its upstream failed or was slow. What its headers and its clock
+    /// say is of then, and tells nothing of who is asked now.
+    pub(super) fn is_bridged(&mut self, answer: &Answer) -> bool {
+        let Some(reason) = answer.header(RESCUE) else { return false };
+        let age = answer.header(header::AGE).map(|age| format!(", {age} s old")).unwrap_or_default();
+        let saw = format!("bridged by onelane: {reason}{age}: the last good playlist in place of an answer");
+        self.tell(Finding::warning("upstream", saw).remedy(
+            "onelane's upstream fails or is slow: docs/errors.md has what the reason means; examine again once it answers",
+        ));
+        self.bridged = true;
+        true
     }
 
     /// Whether a script on a page can read it.
