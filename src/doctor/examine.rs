@@ -5,6 +5,7 @@ use tokio::time::sleep;
 
 use super::{
     answer::Answer,
+    clock,
     deep::{Answers, Setting},
     finding::{Finding, Report, Severity},
     looks::REPACK,
@@ -36,9 +37,6 @@ const PLAYLISTS: usize = 4;
 
 /// What takes longer than this is slow: it is when onelane gives the last good playlist.
 const SLOW: Duration = Duration::from_secs(2);
-
-/// The longest wait for a live playlist to move on.
-const MOVES_WITHIN: Duration = Duration::from_secs(12);
 
 /// How often two playlists are loaded at once: whether they conflict can be chance.
 pub(super) const PAIRS: usize = 3;
@@ -265,26 +263,14 @@ impl Examination {
         if before.ended {
             return self.tell(Finding::note("clock", "it is complete: VOD"));
         }
-        // Half as long again as it takes for a segment to come.
-        sleep((before.target_duration * 3 / 2).min(MOVES_WITHIN)).await;
+        let waited = clock::wait(&before);
+        sleep(waited).await;
         let after = self.visits.get_plain(playlist).await;
         let Ok(after) = self.came(playlist, after) else { return };
         if self.is_bridged(&after) {
             return;
         }
         let Some(after) = after.summary() else { return };
-        let (from, to) = (before.media_sequence, after.media_sequence);
-        let target = before.target_duration.as_secs();
-        self.tell(if to < from {
-            Finding::error("clock", format!("its media sequence went back, from {from} to {to}"))
-                .remedy("see whether two origins, or two sessions, answer under one address")
-        } else if to == from && after.segments <= before.segments {
-            Finding::warning("clock", format!("no new segment in {} s, of {target} s each", target * 3 / 2))
-                .remedy(
-                    "see whether the origin's encoder still writes, and whether a cache keeps the playlist",
-                )
-        } else {
-            Finding::ok("clock", format!("media sequence {from}, then {to}; segments of {target} s"))
-        });
+        self.tell(clock::moved(&before, &after, waited));
     }
 }

@@ -5,6 +5,7 @@
 //! it finds out as well what no document of AWS says, in 120 requests at most.
 
 mod answer;
+mod clock;
 #[cfg(feature = "aws")]
 mod configuration;
 mod deep;
