@@ -441,3 +441,19 @@ async fn what_onelane_bridges_is_told_as_that() {
     );
     assert_eq!(code, Some(1), "{report:#}");
 }
+
+#[tokio::test]
+async fn many_redirects_are_no_loop() {
+    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let at = port.local_addr().expect("an address");
+    let answer = async |uri: http::Uri| {
+        let next = uri.path().trim_start_matches("/v1/master/acct/").parse().map_or(0, |nth: u32| nth + 1);
+        (StatusCode::FOUND, [(http::header::LOCATION, format!("/v1/master/acct/{next}"))])
+    };
+    tokio::spawn(axum::serve(port, axum::Router::new().fallback(answer)).into_future());
+    let (code, told, _) = doctor(&[&format!("http://{at}/v1/master/acct/0"), "--json"]).await;
+    let report: Value = serde_json::from_str(&told).expect("JSON");
+    let saw = report["findings"][0]["saw"].as_str().expect("a finding");
+    assert!(saw.contains("more than 5 times") && !saw.contains("comes back"), "{report:#}");
+    assert_eq!((code, &report["requests"]), (Some(2), &6.into()), "{report:#}");
+}

@@ -128,12 +128,20 @@ impl Examination {
                 return Ok(answer);
             };
             passed.push(at);
-            if passed.contains(&to) || passed.len() > REDIRECTS {
-                let back = ShownPath(&to);
-                let saw = format!("it is redirected {} times and comes back to {back}", passed.len());
+            let (times, shown) = (passed.len(), ShownPath(&to));
+            if passed.contains(&to) {
+                let saw = format!("it is redirected {times} times and comes back to {shown}");
                 self.tell(
                     Finding::error("redirects", saw)
                         .remedy("correct the rule that redirects playlists to themselves"),
+                );
+                return Err(Over);
+            }
+            if times > REDIRECTS {
+                let saw = format!("it is redirected more than {REDIRECTS} times, at last to {shown}");
+                self.tell(
+                    Finding::error("redirects", saw)
+                        .remedy("give players the URL that the redirects lead to, or correct the rule that makes ever more of them"),
                 );
                 return Err(Over);
             }
