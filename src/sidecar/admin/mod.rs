@@ -2,6 +2,7 @@
 
 mod answer;
 mod guard;
+mod guests;
 pub(super) mod healthcheck;
 mod history;
 mod live;
@@ -25,15 +26,24 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     task::spawn_blocking,
     time::{sleep, timeout},
 };
 
-use self::{answer::Body, live::Live, metrics::Metrics, overview::Overview};
+use self::{
+    answer::Body,
+    guests::{Guest, Guests},
+    live::Live,
+    metrics::Metrics,
+    overview::Overview,
+};
 use crate::{
     lease::Leases,
-    sidecar::{life::reload::Reload, listen::door::Door, relay::proxy::Proxy},
+    sidecar::{
+        life::reload::Reload,
+        listen::{door::Door, watched::Watched},
+        relay::proxy::Proxy,
+    },
 };
 
 /// How long the head of an admin request may take.
@@ -42,7 +52,7 @@ const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// How long a connection may take in all, but for who hears of news.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(60);
 
-/// The most connections at once; more wait. The most who may hear of news are some of them.
+/// The most connections at once; of more, who says nothing goes. The most who may hear of news are some of them.
 const CONNECTIONS: usize = 128;
 
 /// What there is, for who asks for something else.
@@ -75,34 +85,32 @@ pub(super) async fn serve(listener: TcpListener, told: Told) {
 }
 
 async fn accept(listener: TcpListener, told: &Told) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let guests = Guests::new(CONNECTIONS);
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((connection, _)) => {
-                let told = told.clone();
-                tokio::spawn(async move {
-                    converse(connection, told).await;
-                    drop(place);
-                });
+                let guest = guests.take_in().await;
+                tokio::spawn(converse(connection, told.clone(), guest));
             }
             Err(_) => sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
-/// Answers on one connection until it has had its time. Whoever hears of news has as long as it reads them.
-async fn converse(connection: TcpStream, told: Told) {
+/// Answers on one connection until it has had its time, or has to make room. Whoever hears of news has as long as it reads them.
+async fn converse(connection: TcpStream, told: Told, guest: Guest) {
     let listening = Arc::new(AtomicUsize::new(0));
     let answer = service_fn(|request: Request<Incoming>| {
-        let (told, listening) = (told.clone(), Arc::clone(&listening));
+        let (told, listening, busy) = (told.clone(), Arc::clone(&listening), guest.activity().busy());
         async move {
-            Ok::<_, Infallible>(match (request.method(), request.uri().path()) {
+            let answer = match (request.method(), request.uri().path()) {
                 (&Method::POST, "/reload") => told.reload(request.headers()).await,
                 _ => told.answer(&request, &listening),
-            })
+            };
+            Ok::<_, Infallible>(answer.map(|body| busy.body(body)))
         }
     });
+    let connection = Watched::new(connection, guest.activity().clone());
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
@@ -118,11 +126,15 @@ async fn converse(connection: TcpStream, told: Told) {
     };
     tokio::select! {
         _ended = serving.as_mut() => return,
+        () = guest.has_to_leave() => return,
         () = had_its_time => {}
     }
     // What is being answered still is.
     serving.as_mut().graceful_shutdown();
-    let _ended = timeout(HEAD_WITHIN, serving).await;
+    tokio::select! {
+        _ended = timeout(HEAD_WITHIN, serving) => {}
+        () = guest.has_to_leave() => {}
+    }
 }
 
 // === impl Told ===
