@@ -16,7 +16,7 @@ use super::answer::Answer;
 use crate::{
     sidecar::{
         Error,
-        upstream::client::{Connector, connector},
+        upstream::client::{Connector, HEADERS, connector},
     },
     telemetry::Chain,
 };
@@ -58,7 +58,10 @@ impl Visits {
     pub(super) fn new(most: u32) -> Result<Self, Error> {
         // One connection for each request, as players in a crowd have it, would tell nothing more.
         let connector = connector(Duration::from_secs(5), Duration::from_secs(30), true)?;
-        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .http1_max_headers(HEADERS)
+            .build(connector);
         Ok(Self { client, sent: AtomicU32::new(0), most, warm: AtomicBool::new(false) })
     }
 

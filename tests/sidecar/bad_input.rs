@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     far::Far,
     player::Player,
-    support::{Running, media, session},
+    support::{Running, media, ok, playlist, session},
 };
 
 /// What a request got that never reached the upstream.
@@ -54,10 +54,10 @@ async fn heads_too_large_are_refused() {
     let mut far = Far::listen().await;
     let sidecar = Running::before(&far).await;
     let target = media(&session(1), 0);
-    let many: String = (0..200).map(|n| format!("x-{n}: y\r\n")).collect();
+    let many: String = (0..600).map(|n| format!("x-{n}: y\r\n")).collect();
     let long = "y".repeat(100 * 1024);
     for (what, request, statuses) in [
-        ("200 headers", format!("GET {target} HTTP/1.1\r\nHost: a\r\n{many}\r\n"), [431, 431]),
+        ("600 headers", format!("GET {target} HTTP/1.1\r\nHost: a\r\n{many}\r\n"), [431, 431]),
         ("a header of 100 KiB", format!("GET {target} HTTP/1.1\r\nx: {long}\r\n\r\n"), [431, 431]),
         ("a target of 100 KiB", format!("GET {target}?{long} HTTP/1.1\r\nHost: a\r\n\r\n"), [414, 431]),
     ] {
@@ -68,6 +68,20 @@ async fn heads_too_large_are_refused() {
     }
     far.is_quiet();
     sidecar.is_well(&mut far, &session(1)).await;
+}
+
+#[tokio::test]
+async fn heads_of_many_small_headers_pass_both_ways() {
+    let mut far = Far::listen().await;
+    let sidecar = Running::before(&far).await;
+    let many: String = (0..500).map(|n| format!("x-{n}: y\r\n")).collect();
+    let mut player = sidecar.player().await;
+    player.say(format!("GET {} HTTP/1.1\r\nHost: a\r\n{many}\r\n", media(&session(1), 0))).await;
+    let asked = far.asked().await;
+    assert_eq!(asked.message.header("x-499"), Some("y"));
+    asked.say(ok(&playlist("well")).replacen("\r\n", &format!("\r\n{many}"), 1));
+    let answer = player.answer().await;
+    assert_eq!((answer.status(), answer.header("x-499")), (200, Some("y")), "{answer:?}");
 }
 
 #[tokio::test]

@@ -16,10 +16,13 @@ use super::{
     watched::Watched,
     wire::{Socket, Speaks, Wire},
 };
-use crate::sidecar::relay::proxy::{PerConnection, Proxy};
+use crate::sidecar::{
+    relay::proxy::{PerConnection, Proxy},
+    upstream::client::HEADERS,
+};
 
 /// The largest head of a request, in bytes. MediaTailor takes ad-server URLs of 25,000 characters.
-const HEAD: usize = 64 * 1024;
+pub(in crate::sidecar) const HEAD: usize = 64 * 1024;
 
 /// The most requests that one HTTP/2 connection may have open.
 const STREAMS: u32 = 256;
@@ -122,7 +125,8 @@ async fn http1(
     activity: &Activity,
     manners: &Manners,
 ) -> Result<Served, hyper::Error> {
-    let mut connection = http1::Builder::new().max_buf_size(HEAD).serve_connection(wire, service);
+    let mut connection =
+        http1::Builder::new().max_buf_size(HEAD).max_headers(HEADERS).serve_connection(wire, service);
     let lull = {
         let mut lull = pin!(lull(activity, manners));
         let mut stopped = pin!(manners.stop.cancelled());

@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use super::counted::Counting;
 use crate::{
-    sidecar::{Config, Error, HostHeader, UpstreamHttp, relay::forward::Body},
+    sidecar::{Config, Error, HostHeader, UpstreamHttp, listen::connection::HEAD, relay::forward::Body},
     telemetry::Chain,
 };
 
@@ -34,6 +34,10 @@ struct Pool {
 }
 
 pub(crate) type Connector = HttpsConnector<HttpConnector>;
+
+/// The most headers of one head over HTTP/1.1, either way: as many as fill it with 128 bytes each. hyper's own 100 is less than
+/// what CDNs and load balancers, one behind the other, may add to a player's.
+pub(crate) const HEADERS: usize = HEAD / 128;
 
 /// How often an HTTP/2 connection to the upstream is asked whether it still lives.
 const PING: Duration = Duration::from_secs(10);
@@ -91,6 +95,9 @@ impl Upstreams {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(idle)
             .timer(TokioTimer::new())
+            // An answer may have as many headers as a request: who stands in between adds to both.
+            .http1_max_headers(HEADERS)
+            .http2_max_header_list_size(HEAD as u32)
             .http2_keep_alive_interval(PING)
             .http2_keep_alive_timeout(PING)
             // Bodies that players do not read must not take the window from all the others.
