@@ -105,6 +105,8 @@ impl Again {
             Verdict::TimedOut | Verdict::Unreachable | Verdict::NotPlaylist => self.config.broken,
             // Nobody is asked again for a playlist who speaks another protocol from there on.
             Verdict::OriginBroken if response.status().is_informational() => 0,
+            // What has gone round once goes round again, and every hop does it once more.
+            Verdict::OriginBroken if response.status() == StatusCode::LOOP_DETECTED => 0,
             Verdict::OriginBroken => match judgement.exception {
                 Some(Exception::BadGateway | Exception::UnsupportedManifest) if judgement.named => 0,
                 _ => self.config.broken,

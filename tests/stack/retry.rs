@@ -80,6 +80,8 @@ async fn each_verdict_has_its_number_of_tries() {
         (502, vec![], "", 2),
         (502, vec![], "<html>", 2),
         (520, vec![], "", 2),
+        // The next one goes round as well.
+        (508, vec![], "", 1),
         (400, vec![], "", 1),
         (401, vec![], "", 1),
         (403, vec![], "", 1),
@@ -327,4 +329,8 @@ async fn nobody_is_patient_without_end_or_for_what_stays() {
         assert_eq!(got(player).await.header("x-onelane-reason"), Some(reason));
         far.quiet().await;
     }
+    let player = players.getting(&media(4, 0));
+    far.asked().await.status(508);
+    got(player).await.is_problem(502, "origin_broken");
+    far.quiet_for(secs(6)).await;
 }

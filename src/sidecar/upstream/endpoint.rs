@@ -1,4 +1,8 @@
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    str::FromStr,
+};
 
 use http::{Uri, uri::Authority, uri::Scheme};
 
@@ -65,16 +69,37 @@ impl Upstream {
         Self { named: self.named.clone(), ..at.clone() }
     }
 
-    /// Whether this is the given address, written as numbers or as `localhost`.
+    /// Whether this is the given address, written as numbers or as `localhost`. Of an address that stands for all of this
+    /// machine's, whether it is one of them.
     pub(in crate::sidecar) fn is(&self, address: SocketAddr) -> bool {
         let port = self.authority.port_u16().unwrap_or(if self.scheme == Scheme::HTTPS { 443 } else { 80 });
         let host = self.authority.host().trim_matches(['[', ']']);
-        let same_host = host.parse() == Ok(address.ip())
-            || host == "localhost" && (address.ip().is_loopback() || address.ip().is_unspecified())
-            || address.ip().is_unspecified()
-                && host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+        let everywhere = address.ip().is_unspecified();
+        let same_host = match host.parse::<IpAddr>() {
+            Ok(host) if host == address.ip() => true,
+            // All of IPv6 are those of IPv4 as well, and not the other way round.
+            Ok(host) => {
+                let among = address.is_ipv6() || host.is_ipv4();
+                everywhere && (host.is_loopback() || among && is_this_machines(host))
+            }
+            Err(_) => host == "localhost" && (address.ip().is_loopback() || everywhere),
+        };
         same_host && port == address.port()
     }
+}
+
+/// Whether this machine would send from an address what it sends there: only to its own does it. Nothing is sent.
+fn is_this_machines(address: IpAddr) -> bool {
+    let any: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let from = UdpSocket::bind((any, 0)).and_then(|socket| {
+        // Any port but none.
+        socket.connect((address, 9))?;
+        socket.local_addr()
+    });
+    from.is_ok_and(|from| from.ip() == address)
 }
 
 impl FromStr for Upstream {
@@ -172,5 +197,18 @@ mod tests {
         }
         assert!(!upstream("http://127.0.0.1:8081").is(here));
         assert!(!upstream("http://a.example:8080").is(everywhere));
+        // Of a network for documents, which is nobody's (RFC 5737).
+        assert!(!upstream("http://192.0.2.1:8080").is(everywhere));
+        assert!(!upstream("http://[2001:db8::1]:8080").is("[::]:8080".parse().expect("an address")));
+        // That of this machine by which it would get there.
+        let route = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+            socket.connect("192.0.2.1:9")?;
+            socket.local_addr()
+        });
+        if let Ok(route) = route {
+            let own = upstream(&format!("http://{}:8080", route.ip()));
+            assert!(own.is(everywhere) && own.is("[::]:8080".parse().expect("an address")), "{own}");
+            assert!(!own.is("0.0.0.0:8081".parse().expect("an address")), "{own}");
+        }
     }
 }
