@@ -44,7 +44,7 @@ impl Error {
     pub(super) fn loops(upstream: &Upstream) -> Self {
         let what =
             format!("--upstream {upstream} is where this process listens; name MediaTailor's endpoint");
-        Self { what, source: None, code: FAILURE }
+        Self { what, source: None, code: USAGE }
     }
 
     pub(super) fn unusable(upstream: &Upstream, why: &dyn std::fmt::Display) -> Self {

@@ -268,10 +268,18 @@ async fn what_cannot_start_says_why_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let (up, free) = ("http://127.0.0.1:9", "127.0.0.1:0");
+    // Free again, and nobody else's for now.
+    let own_port = TcpListener::bind(free).await.unwrap().local_addr().unwrap().to_string();
+    let own = format!("http://{own_port}");
     for (arguments, code, says) in [
         (&["serve", "--upstream", up, "--listen", &taken, "--admin", free][..], 1, "--listen"),
         (&["serve", "--upstream", up, "--listen", free, "--admin", &taken], 1, "--admin"),
         (&["serve", "--upstream", up, "--listen", "localhost"], 64, "--listen"),
+        (
+            &["serve", "--upstream", &own, "--listen", &own_port, "--admin", free],
+            64,
+            "where this process listens",
+        ),
         (&["serve", "--upstream", "mediatailor.example"], 64, "write https://mediatailor.example"),
         (&["serve", "--upstream", "https://mediatailor.example/v1"], 64, "has a path"),
         (&["serve", "--upstream", "ftp://mediatailor.example"], 64, "http"),
