@@ -227,9 +227,9 @@ pub struct Args {
     /// JSON such as {"status":502,"error_type":"BadGatewayException","for":"7s","playlists":"media"}. "kind" is one
     /// of status (the default with "status" or "error_type"), html, reset, reset-mid-body, hang, slow-body ("rate":
     /// bytes per second), truncated, truncated-gzip, empty, garbage, lower-sequence ("by": segments), unchanged,
-    /// throttle ("above": requests per second) and delay. Any takes "for", "count", "sessions" ("all" or ids),
-    /// "playlists" ("media", "multivariant", "all" or numbers), "configuration", and most "delay". "header": false
-    /// leaves out x-amzn-ErrorType. GET /__emulator/faults lists them, DELETE ends them.
+    /// cached, redirect-loop, throttle ("above": requests per second) and delay. Any takes "for", "count", "sessions"
+    /// ("all" or ids), "playlists" ("media", "multivariant", "all" or numbers), "configuration", and most "delay".
+    /// "header": false leaves out x-amzn-ErrorType. GET /__emulator/faults lists them, DELETE ends them.
     ///
     /// Documented: names, statuses and form of MediaTailor's errors, throttling, and delays of up to 5 s. Inferred:
     /// which status has which name where two do, and all other kinds, which are what a CDN, a load balancer or a
@@ -283,7 +283,10 @@ fn redirect(text: &str) -> Result<StatusCode, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use clap::{Args as _, ValueEnum as _};
+
     use super::*;
+    use crate::emulator::fault::what::Kind;
 
     #[test]
     fn defaults_are_those_of_the_flags() {
@@ -292,5 +295,16 @@ mod tests {
         assert_eq!((args.conflict, args.loser, args.mode), (Conflict::Reject, Loser::Last, Mode::Live));
         assert!(args.conflict_multivariant && !args.conflict_tracking && !args.ends_with_client);
         assert_eq!((args.expired, args.unknown), (StatusCode::BAD_REQUEST, Unknown::NotFound));
+    }
+
+    #[test]
+    fn the_help_names_every_kind_of_fault() {
+        let command = Args::augment_args(clap::Command::new("emulate"));
+        let fault = command.get_arguments().find(|arg| arg.get_id() == "fault").expect("a flag");
+        let help = fault.get_long_help().expect("a text").to_string();
+        let words: Vec<_> = help.split(|c: char| !c.is_alphanumeric() && c != '-').collect();
+        for kind in Kind::value_variants() {
+            assert!(words.contains(&&*kind.name()), "{kind} is missing: {help}");
+        }
     }
 }
