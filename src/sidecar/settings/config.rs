@@ -76,6 +76,9 @@ pub struct Config {
     pub serialize_tracking: bool,
 
     /// Let DASH manifests take turns as well
+    ///
+    /// MediaTailor's MPDs name where they are in a Location, with MediaTailor's own host: players load them there from then on,
+    /// past onelane, which changes no manifest. Switch it off in the playback configuration: MpdLocation DISABLED.
     #[arg(long, env = "ONELANE_SERIALIZE_DASH")]
     pub serialize_dash: bool,
 
