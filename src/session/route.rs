@@ -1,6 +1,7 @@
 use std::{borrow::Cow, str::Split};
 
 use percent_encoding::percent_decode_str;
+use uuid::Uuid;
 
 /// What a request asks MediaTailor for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -104,10 +105,18 @@ fn media<'a>(tail: &Tail<'a>) -> Route<'a> {
 }
 
 /// `<account>/<configuration>/<asset>`, the session in the query if there is one already.
+///
+/// `sessionId` may as well be a parameter of the origin's own, which says nothing of a session that is yet to be made: there it is
+/// MediaTailor's if it has the shape of all ids that were ever seen.
 fn by_query<'a>(kind: Kind, tail: &Tail<'a>, query: Option<&'a str>) -> Route<'a> {
-    let session =
-        query.and_then(|query| parameter(query, "aws.sessionId").or_else(|| parameter(query, "sessionId")));
+    let bare = |query| parameter(query, "sessionId").filter(|value| is_uuid(value));
+    let session = query.and_then(|query| parameter(query, "aws.sessionId").or_else(|| bare(query)));
     Route { kind, configuration: tail.second, session }
+}
+
+fn is_uuid(value: &str) -> bool {
+    let value = decoded(value);
+    value.len() == 36 && Uuid::try_parse(&value).is_ok()
 }
 
 fn session_creation<'a>(tail: &Tail<'a>) -> Route<'a> {
@@ -209,6 +218,13 @@ mod tests {
             ("/v1/master/acct/Cfg/index.m3u8?aws.sessionId={sid}", (Multivariant, cfg, sid)),
             ("/v1/master/acct/Cfg/a/b/c.m3u8?x=1&sessionId={sid}&y", (Multivariant, cfg, sid)),
             ("/v1/master/acct/Cfg/a.m3u8?sessionId=other&aws.sessionId={sid}", (Multivariant, cfg, sid)),
+            ("/v1/master/acct/Cfg/a.m3u8?sessionId=eyJhbGciOi/J9.e30", (Multivariant, cfg, None)),
+            (
+                "/v1/master/acct/Cfg/a.m3u8?sessionId=6f1b7c52%2D30aa-4c1e-9d0f-2a4d1f7be901",
+                (Multivariant, cfg, Some("6f1b7c52%2D30aa-4c1e-9d0f-2a4d1f7be901")),
+            ),
+            ("/v1/dash/acct/Cfg/index.mpd?sessionId={sid}", (Dash, cfg, sid)),
+            ("/v1/dash/acct/Cfg/index.mpd?sessionId=user42", (Dash, cfg, None)),
             ("/v1/master/acct/Cfg/a.m3u8?aws%2EsessionId={sid}", (Multivariant, cfg, sid)),
             ("/v1/master/acct/Cfg/a.m3u8?AWS.SESSIONID={sid}", (Multivariant, cfg, None)),
             ("/v1/master/acct/Cfg/a.m3u8?aws.sessionId=", (Multivariant, cfg, None)),

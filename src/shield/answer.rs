@@ -18,10 +18,6 @@ pub(crate) struct Answer {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AskAgainIn(pub(crate) Duration);
 
-/// In the extensions of the one request that finds out whether its session still is what it was marked for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Probe;
-
 /// Once a quota is spent, when to ask again.
 const LATER: Duration = Duration::from_secs(10);
 

@@ -15,7 +15,7 @@ use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Allowance, Answer, Check, Probe, Scope, doubt::Outcome, quota::Place};
+use super::{Allowance, Answer, Check, Probe, doubt::Outcome, quota::Place};
 use crate::{
     observe::record::Note,
     session::{Extracted, Kind, MediaTailor, SessionKey},
@@ -50,18 +50,20 @@ pub struct Shield<S> {
 
 /// How a request goes on.
 enum Way {
-    /// It may be sent.
-    Pass(Option<Reserved>),
+    /// It may be sent, and what comes of it may be of use.
+    Pass(Option<Hearing>),
     /// Those in flight are heard first.
     Wait(SessionKey, Kind),
     Answered(Answer),
 }
 
-/// A place among those in flight that may bring a 4xx.
+/// Hears what comes of a request of a session of which nothing is kept.
 #[derive(Debug)]
-struct Reserved {
+struct Hearing {
     lessons: Arc<Lessons>,
     key: SessionKey,
+    /// Whether it has a place among those in flight that may bring a 4xx.
+    has_place: bool,
     outcome: Option<Outcome>,
 }
 
@@ -78,7 +80,7 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<F, B> {
-        Passed { #[pin] answer: F, reserved: Option<Reserved> },
+        Passed { #[pin] answer: F, hearing: Option<Hearing> },
         Waiting { answer: Later<B> },
         Answered { #[pin] answer: Ready<Response<B>> },
     }
@@ -123,7 +125,7 @@ impl<S> Shield<S> {
                 Check::Answer(known) => Some(known),
                 Check::Pass => None,
                 Check::Probe => {
-                    head.extensions.insert(Probe);
+                    head.extensions.insert(Probe::new(lessons, &key));
                     None
                 }
             },
@@ -138,29 +140,24 @@ impl<S> Shield<S> {
             }
             _ => {}
         }
-        match lessons.quota.allows(&key, now) {
-            // What one playlist has spent is not the others' fault.
-            Allowance::Spent(Scope::Session) if !lessons.store.has(&key, &head.uri) => {
-                return Way::Answered(refuse(head, lessons, &key, kind));
-            }
-            // What was good before may well be good again.
-            _ if self.was_good(&key, now) => return Way::Pass(None),
-            Allowance::Spent(_) => return Way::Answered(refuse(head, lessons, &key, kind)),
-            Allowance::Allow | Allowance::NearLimit(_) => {}
+        let is_spent = matches!(lessons.quota.allows(&key, now), Allowance::Spent(_));
+        // What one playlist has spent is not the others' fault.
+        if is_spent && lessons.quota.is_spent(&key, now) && !lessons.store.has(&key, &head.uri) {
+            return Way::Answered(refuse(head, &key, kind));
+        }
+        // What was good before may well be good again.
+        if lessons.was_good(&key, now) {
+            let is_known = lessons.store.knows(&key);
+            return Way::Pass((!is_known).then(|| Hearing::new(lessons, key, false)));
+        }
+        if is_spent {
+            return Way::Answered(refuse(head, &key, kind));
         }
         match lessons.quota.reserve(&key, now) {
-            Place::Taken => Way::Pass(Some(Reserved::new(lessons, key))),
+            Place::Taken => Way::Pass(Some(Hearing::new(lessons, key, true))),
             Place::Later => Way::Wait(key, kind),
-            Place::None => Way::Answered(refuse(head, lessons, &key, kind)),
+            Place::None => Way::Answered(refuse(head, &key, kind)),
         }
-    }
-
-    /// Whether a session is hardly one of those that spend their configuration's quota: it has a playlist, or it had no
-    /// 4xx and was just made through here or, where no playlists are kept, whoever made it. When many sessions are lost at once,
-    /// those that are made in their place must not pay for them.
-    fn was_good(&self, key: &SessionKey, now: Instant) -> bool {
-        let Lessons { store, quota, .. } = &*self.lessons;
-        store.knows(key) || (store.is_off() || self.lessons.is_new(key, now)) && !quota.has_spent(key, now)
     }
 }
 
@@ -183,8 +180,8 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let state = match self.look(&mut head) {
-            Way::Pass(reserved) => {
-                State::Passed { answer: self.inner.call(Request::from_parts(head, body)), reserved }
+            Way::Pass(hearing) => {
+                State::Passed { answer: self.inner.call(Request::from_parts(head, body)), hearing }
             }
             Way::Wait(key, kind) => {
                 let ready = self.inner.clone();
@@ -220,19 +217,16 @@ where
     telemetry::waits_for_quota(&key);
     if !lessons.quota.wait(&key).await {
         let (head, _) = request.into_parts();
-        return Ok(refuse(&head, &lessons, &key, kind).into_response());
+        return Ok(refuse(&head, &key, kind).into_response());
     }
-    let mut reserved = Reserved::new(&lessons, key);
+    let mut hearing = Hearing::new(&lessons, key, true);
     let answer = inner.call(request).await.map_err(Into::into)?;
-    reserved.hear(answer.status());
+    hearing.hear(answer.status());
     Ok(answer)
 }
 
 /// The answer to what would likely be one 4xx too many.
-fn refuse(head: &Parts, lessons: &Lessons, key: &SessionKey, kind: Kind) -> Answer {
-    if head.extensions.get::<Probe>().is_some() {
-        lessons.marks.unsent(key);
-    }
+fn refuse(head: &Parts, key: &SessionKey, kind: Kind) -> Answer {
     let answer = Answer::throttled();
     note(head, key, kind, answer.verdict());
     answer
@@ -245,11 +239,11 @@ fn note(head: &Parts, key: &SessionKey, kind: Kind, verdict: Verdict) {
     }
 }
 
-// === impl Reserved ===
+// === impl Hearing ===
 
-impl Reserved {
-    fn new(lessons: &Arc<Lessons>, key: SessionKey) -> Self {
-        Self { lessons: Arc::clone(lessons), key, outcome: None }
+impl Hearing {
+    fn new(lessons: &Arc<Lessons>, key: SessionKey, has_place: bool) -> Self {
+        Self { lessons: Arc::clone(lessons), key, has_place, outcome: None }
     }
 
     /// A conflict is none of the session's faults, and what broke down says nothing of it.
@@ -260,12 +254,17 @@ impl Reserved {
             status if status.is_server_error() => None,
             _ => Some(Outcome::Good),
         };
+        if self.outcome == Some(Outcome::Good) {
+            self.lessons.served(&self.key, Instant::now());
+        }
     }
 }
 
-impl Drop for Reserved {
+impl Drop for Hearing {
     fn drop(&mut self) {
-        self.lessons.quota.release(&self.key, self.outcome, Instant::now());
+        if self.has_place {
+            self.lessons.quota.release(&self.key, self.outcome, Instant::now());
+        }
     }
 }
 
@@ -280,10 +279,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match self.project().state.project() {
-            StateProjection::Passed { answer, reserved } => {
+            StateProjection::Passed { answer, hearing } => {
                 let answer = done!(answer.poll(cx));
-                if let (Some(mut reserved), Ok(answer)) = (reserved.take(), &answer) {
-                    reserved.hear(answer.status());
+                if let (Some(mut hearing), Ok(answer)) = (hearing.take(), &answer) {
+                    hearing.hear(answer.status());
                 }
                 answer.map_err(Into::into)
             }

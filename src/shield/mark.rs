@@ -133,8 +133,8 @@ impl Mark {
         Check::Probe
     }
 
-    /// The probe that was let out did not go.
-    pub(super) fn unsent(&mut self) {
+    /// The probe that was let out is over.
+    pub(super) fn over(&mut self) {
         self.lease = None;
     }
 

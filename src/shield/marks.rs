@@ -34,8 +34,8 @@ impl Marks {
     /// What to do with a request of this session.
     ///
     /// Of all requests that ask, one alone gets [`Check::Probe`] before the gap has passed again, and none while
-    /// the last one has not been heard of (within [`Config::lease`]): that is by [`mark`](Self::mark) or
-    /// [`clear`](Self::clear). A session that nobody asked for in [`Config::idle`] has no mark any more.
+    /// the last one has not been heard of (within [`Config::lease`]): that is by [`mark`](Self::mark),
+    /// [`clear`](Self::clear) or, where it says nothing of the session, [`over`](Self::over). A session that nobody asked for in [`Config::idle`] has no mark any more.
     pub fn check(&self, session: &SessionKey, now: Instant) -> Check {
         match self.marks.look(session, now, |mark| mark.look(now)) {
             None => Check::Pass,
@@ -51,9 +51,9 @@ impl Marks {
         self.marks.look(session, now, |mark| mark.known(now))
     }
 
-    /// A [probe](Check::Probe) was not sent after all: nobody need wait for word of it.
-    pub fn unsent(&self, session: &SessionKey) {
-        self.marks.change(session, Mark::unsent);
+    /// A [probe](Check::Probe) is over, or was not sent after all: nobody need wait for word of it any more.
+    pub fn over(&self, session: &SessionKey) {
+        self.marks.change(session, Mark::over);
     }
 
     /// Marks a session for what an exchange said of it, or renews its mark; the next probe is a gap away.
@@ -216,16 +216,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_was_not_sent_is_waited_for_by_nobody() {
+    async fn a_probe_that_is_over_is_waited_for_by_nobody() {
         let marks = Marks::default();
         mark(&marks, Cause::Lost, Some(secs(6)));
         for _ in 0..3 {
             advance(secs(3)).await;
             assert_eq!(check(&marks), Err(Check::Probe));
-            marks.unsent(&session(0));
+            marks.over(&session(0));
             assert_eq!(check(&marks), Ok(Cause::Lost), "but not at once either");
         }
-        marks.unsent(&session(1));
+        marks.over(&session(1));
         assert_eq!(marks.len(), 1);
     }
 

@@ -29,19 +29,21 @@
 
 mod answer;
 mod config;
-mod created;
 mod doubt;
+mod lately;
 mod layer;
 mod ledger;
 mod mark;
 mod marks;
+mod probe;
 mod quota;
 mod shared;
 mod window;
 
 pub(crate) use self::{
-    answer::{Answer, AskAgainIn, Probe},
-    created::Created,
+    answer::{Answer, AskAgainIn},
+    lately::Lately,
+    probe::Probe,
 };
 pub use self::{
     config::Config,

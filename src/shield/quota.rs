@@ -108,12 +108,11 @@ impl Quota {
     ///
     /// Dropped half-way it may tell the same once more the next time: rather too much than too little.
     pub async fn share(&self, leases: &Leases) {
+        // All that has passed goes first, since the engine may be away for long.
+        let now = Instant::now();
+        self.shared.forget(|scope| self.configurations.count(scope, now) == 0);
         for (scope, untold) in self.shared.untold() {
             let own = self.configurations.count(&scope, Instant::now());
-            if own == 0 {
-                self.shared.forget(scope, untold);
-                continue;
-            }
             // After an outage more may be untold than there was in the last minute, and that alone counts.
             let Some(total) = leases.spend(scope, untold.min(own)).await else { return };
             self.shared.heard(scope, untold, (total, own), Instant::now());
@@ -202,6 +201,11 @@ impl Quota {
         self.sessions.count(session, now) > 0
     }
 
+    /// Whether this session may have no more, whatever its configuration may.
+    pub(super) fn is_spent(&self, session: &SessionKey, now: Instant) -> bool {
+        self.sessions.level(self.sessions.count(session, now)) == Level::Spent
+    }
+
     /// The most that any playback configuration has used of its quota, as a part of it.
     pub fn used(&self, now: Instant) -> f64 {
         let spent =
@@ -240,6 +244,7 @@ impl fmt::Debug for Quota {
         f.debug_struct("Quota")
             .field("sessions", &self.sessions())
             .field("configurations", &self.configurations())
+            .field("shared", &self.shared.len())
             .finish_non_exhaustive()
     }
 }

@@ -62,9 +62,14 @@ impl Shared {
         }
     }
 
-    /// Forgets a configuration that had none for a minute, and so many that nobody was told of; unless it just has one more.
-    pub(super) fn forget(&self, scope: u64, untold: u32) {
-        self.parts.remove_if(&scope, |_, part| part.untold == untold);
+    /// How many configurations others were told of, or are to be.
+    pub(super) fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Forgets the configurations that had none for a minute.
+    pub(super) fn forget(&self, has_none: impl Fn(&u64) -> bool) {
+        self.parts.retain(|scope, _| !has_none(scope));
     }
 }
 
@@ -84,11 +89,11 @@ mod tests {
         shared.heard(1, 3, (10, 4), start);
         assert_eq!((shared.untold(), shared.others(1, start), shared.others(2, start)), (vec![(1, 1)], 6, 0));
         assert_eq!((shared.others(1, start + FRESH), shared.others(1, start + FRESH / 2)), (0, 6));
-        shared.forget(1, 0);
+        shared.forget(|scope| *scope == 2);
         assert_eq!(shared.untold(), [(1, 1)], "it is still to be told");
         shared.heard(1, 1, (2, 4), start);
         assert_eq!(shared.others(1, start), 0, "never less than none");
-        shared.forget(1, 0);
+        shared.forget(|scope| *scope == 1);
         assert!(shared.untold().is_empty());
         shared.heard(1, 1, (2, 1), start);
         assert!(shared.untold().is_empty(), "what was forgotten stays so");

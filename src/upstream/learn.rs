@@ -55,6 +55,8 @@ struct Pupil {
     note: Option<Note>,
     /// Whether it has been sent and not been heard of yet.
     is_out: bool,
+    /// Held until all is learned: only then the next may be let out.
+    _probe: Option<Probe>,
 }
 
 // === impl LearnLayer ===
@@ -154,6 +156,7 @@ where
                 uri: head.uri.clone(),
                 note: head.extensions.get().cloned(),
                 is_out: false,
+                _probe: head.extensions.get().cloned(),
             }),
             _ => None,
         };

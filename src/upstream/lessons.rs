@@ -16,7 +16,7 @@ use crate::{
     rescue::{self, Accept, Good, Learned, Store},
     serialize::Body,
     session::SessionKey,
-    shield::{self, Allowance, Cause, Created, Known, Marks, Quota, Scope},
+    shield::{self, Allowance, Cause, Known, Lately, Marks, Quota, Scope},
     telemetry,
 };
 
@@ -35,7 +35,10 @@ pub struct Lessons {
     pub quota: Quota,
     /// The gaps between turns.
     pub settle: Settle,
-    created: Created,
+    /// Those that were made through here: until its first playlist, nothing else is known of one.
+    created: Lately,
+    /// Those of which nothing is kept and that had a good answer all the same.
+    served: Lately,
     born: Instant,
     /// When the operator was last told of a quota, in milliseconds since `born`.
     told: AtomicU64,
@@ -47,13 +50,14 @@ impl Lessons {
     /// Nothing learned yet. Without a configuration of rescues no playlists are kept.
     pub fn new(rescue: impl Into<Option<rescue::Config>>, shield: shield::Config, settle: Settle) -> Self {
         let quota = Quota::new(&shield);
-        let created = Created::new(shield.capacity);
+        let (created, served) = (Lately::new(shield.capacity), Lately::new(shield.capacity));
         Self {
             store: rescue.into().map_or_else(Store::off, Store::new),
             marks: Marks::new(shield),
             quota,
             settle,
             created,
+            served,
             born: Instant::now(),
             told: AtomicU64::new(0),
         }
@@ -73,6 +77,7 @@ impl Lessons {
             marks: self.marks.reconfigured(shield),
             settle: self.settle.reconfigured(settle),
             created: self.created.clone(),
+            served: self.served.clone(),
             born: self.born,
             told: AtomicU64::new(self.told.load(Ordering::Relaxed)),
         }
@@ -88,6 +93,7 @@ impl Lessons {
             marks: self.marks.reconfigured(shield),
             settle: Settle::new(settle),
             created: self.created.clone(),
+            served: self.served.clone(),
             born: self.born,
             told: AtomicU64::new(0),
         }
@@ -108,6 +114,23 @@ impl Lessons {
     /// Whether the upstream has made a session less than a minute ago: it is there, whatever one of its playlists says.
     pub(crate) fn is_new(&self, key: &SessionKey, now: Instant) -> bool {
         self.created.has(key, now)
+    }
+
+    /// The upstream has answered a request of a session, and not with a 4xx.
+    pub(crate) fn served(&self, key: &SessionKey, now: Instant) {
+        // Where nothing is ever kept, nothing depends on it.
+        if !self.store.is_off() {
+            self.served.remember(key, now);
+        }
+    }
+
+    /// Whether a session is hardly one of those that spend their configuration's quota: it has a playlist, or it had no
+    /// 4xx and was just made through here, was just served or, where no playlists are kept, is anybody's. When many sessions are lost
+    /// at once, those that are made in their place must not pay for them, nor those of which nothing is kept.
+    pub(crate) fn was_good(&self, key: &SessionKey, now: Instant) -> bool {
+        self.store.knows(key)
+            || (self.store.is_off() || self.is_new(key, now) || self.served.has(key, now))
+                && !self.quota.has_spent(key, now)
     }
 
     /// An attempt that began at `sent` met a conflict.
@@ -213,6 +236,7 @@ impl Lessons {
         self.marks.mark(key, cause, Some(status), target_duration, now);
         self.store.forget(key);
         self.created.forget(key);
+        self.served.forget(key);
     }
 }
 

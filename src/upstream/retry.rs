@@ -19,6 +19,7 @@ pub use self::config::RetryConfig;
 use super::{Exception, Judgement, Lessons, Verdict, directives};
 use crate::{
     observe::record::Note,
+    rescue::Accept,
     serialize::Body,
     session::{Extracted, Kind, MediaTailor, SessionKey},
     telemetry,
@@ -125,7 +126,7 @@ impl Again {
         self.config.patient
             && !matches!(verdict, Verdict::Conflict | Verdict::Throttled)
             && !store.is_off()
-            && !store.has(key, request.uri())
+            && store.rescue(key, request.uri(), Accept::of(request.headers()), Instant::now()).is_err()
     }
 
     /// The pause until the request is sent again, if it is.
@@ -170,7 +171,10 @@ impl Again {
                 }
             }
         };
-        if course.first.elapsed() + pause > self.config.within || !self.budget.withdraw() {
+        // What a request without directives costs is paid for by the one that never does any good: left at the refusal, a session that
+        // is well would be taken for lost.
+        let may = undirected.is_some() || self.budget.withdraw();
+        if course.first.elapsed() + pause > self.config.within || !may {
             telemetry::not_again(course.named.0.as_ref(), course.named.1, verdict.as_str());
             return None;
         }

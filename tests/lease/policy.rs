@@ -308,6 +308,32 @@ async fn a_quota_is_that_of_all_instances_for_as_long_as_they_hear_of_each_other
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_nobody_can_be_told_of_is_forgotten_after_its_minute() {
+    let engine = Engine::default();
+    let leases = start(&engine).await;
+    let quota = Quota::new(&Config::default());
+    quota.share(&leases).await;
+    engine.is(Duration::ZERO, true);
+    let shared = || {
+        format!("{quota:?}")
+            .split_once("shared: ")
+            .map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit).collect::<String>())
+    };
+    for nth in 0..50 {
+        let id = SessionId::parse(&format!("lost-{nth}")).expect("an id");
+        quota.spend(&SessionKey::new(None, Some(&format!("Configuration{nth}")), id), Instant::now());
+    }
+    assert_eq!(shared().as_deref(), Some("50"));
+    // One goes on, and is the first of whom the engine is asked or not.
+    for _ in 0..4 {
+        sleep(Duration::from_secs(30)).await;
+        quota.spend(&key(), Instant::now());
+        quota.share(&leases).await;
+    }
+    assert_eq!(shared().as_deref(), Some("1"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_an_engine_grants_late_is_given_up_as_soon_as_it_is_there_again() {
     let engine = Engine::default();
     let leases = start(&engine).await;

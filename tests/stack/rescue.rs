@@ -25,21 +25,23 @@ async fn an_outage_is_bridged_for_as_long_as_the_playlist_is_young() {
 
     let (learned, mut rescues, mut exchanges) = (Instant::now(), 0, 0);
     loop {
-        let mut player = players.getting(&media(1, 0));
+        let (mut player, mut tries) = (players.getting(&media(1, 0)), 0);
         let answer = loop {
             tokio::select! {
                 biased;
                 answer = &mut player => break answer.expect("no panic"),
                 asked = far.asked() => {
-                    exchanges += 1;
+                    tries += 1;
                     asked.status(503);
                 }
             }
         };
         if learned.elapsed() > secs(60) {
             answer.is_problem(502, "overloaded");
+            assert!(tries > 2, "where there is nothing else to give");
             break;
         }
+        exchanges += tries;
         answer.is_rescue(7, "overloaded", learned.elapsed().as_secs());
         assert_eq!(answer.header("content-type"), Some("application/vnd.apple.mpegurl"));
         assert_eq!(answer.header("access-control-allow-origin"), Some("*"));

@@ -233,6 +233,19 @@ async fn a_blocking_reload_that_is_refused_is_made_without_directives() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_may_not_have_directives_is_asked_without_whatever_is_left_of_the_budget() {
+    let retry = RetryConfig::default().budget_per_second(1).budget_part(0.0);
+    let (players, mut far) = stack(Config::default().retry(retry));
+    for sequence in 7..30 {
+        let player = players.getting(&format!("{}?_HLS_msn=8", media(1, 0)));
+        far.asked().await.status(400);
+        far.asked().await.playlist(sequence);
+        got(player).await.is_playlist(sequence);
+    }
+    assert!(players.stack.lessons().marks.is_empty(), "the session is not lost");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_conflict_right_after_an_answer_teaches_a_gap_between_turns() {
     let (players, mut far) = stack(Config::default());
     // Long after the last answer it is somebody else who loads the session's playlists.
@@ -305,6 +318,20 @@ async fn a_player_that_starts_in_an_outage_waits_for_its_end() {
         got(player).await.is_rescue(7, "overloaded", 0);
         far.quiet().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_and_too_old_to_be_given_is_no_reason_to_give_up_early() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    // Longer than a rescue may be old.
+    tokio::time::advance(secs(61)).await;
+    let player = players.getting(&media(1, 0));
+    for _ in 0..3 {
+        far.asked().await.status(500);
+    }
+    far.asked().await.playlist(8);
+    got(player).await.is_playlist(8);
 }
 
 #[tokio::test(start_paused = true)]

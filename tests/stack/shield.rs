@@ -209,6 +209,37 @@ async fn one_probe_finds_out_whether_a_failing_session_is_well() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_probe_that_says_nothing_of_its_session_is_no_reason_to_wait_longer() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    let player = players.getting(&media(1, 0));
+    far.asked().await.status(503);
+    far.asked().await.status(503);
+    got(player).await.is_rescue(7, "overloaded", 0);
+    for _ in 0..3 {
+        advance(secs(3)).await;
+        let probe = players.getting(&media(1, 0));
+        far.asked().await.bad_gateway();
+        assert_eq!(got(probe).await.header("x-onelane-rescue"), Some("origin_broken"));
+        let sibling = players.get(&media(1, 0)).await;
+        assert_eq!(sibling.header("x-onelane-rescue"), Some("overloaded"), "not at once either");
+    }
+    // Nor is one whose player goes before it is sent.
+    advance(ms(10)).await;
+    let first = players.getting(&media(1, 1));
+    let asked = far.asked().await;
+    advance(secs(3)).await;
+    let probe = players.getting(&media(1, 0));
+    far.quiet().await;
+    probe.abort();
+    asked.bad_gateway();
+    got(first).await.is_problem(502, "origin_broken");
+    advance(secs(3)).await;
+    players.learn(&mut far, &media(1, 0), 8).await;
+    players.are_done().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rendition_that_was_never_there_takes_no_sibling_with_it() {
     let (players, mut far) = stack(Config::default());
     players.learn(&mut far, &media(1, 0), 7).await;
@@ -275,6 +306,61 @@ async fn what_would_be_one_4xx_too_many_is_answered_here() {
     // A minute later it is over.
     advance(secs(71)).await;
     players.learn(&mut far, &media(1, 0), 8).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_has_its_own_limit_when_its_configuration_has_none_left_as_well() {
+    let shield = shield::Config::default().session_4xx_per_minute(5).configuration_4xx_per_minute(8);
+    let (players, mut far) = stack(Config::default().shield(shield));
+    players.learn(&mut far, &media(1, 0), 7).await;
+    players.learn(&mut far, &media(2, 0), 7).await;
+    for (number, times) in [(1, 5), (2, 3)] {
+        for _ in 0..times {
+            let subtitles = players.getting(&media(number, 3));
+            far.asked().await.status(404);
+            got(subtitles).await.is_problem(404, "not_found");
+        }
+    }
+    players.get(&media(1, 3)).await.is_problem(502, "throttled");
+    far.quiet().await;
+    // The one that has some left is good, and so is what is good of the other.
+    let subtitles = players.getting(&media(2, 3));
+    far.asked().await.status(404);
+    got(subtitles).await.is_problem(404, "not_found");
+    players.learn(&mut far, &media(1, 0), 8).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_of_which_nothing_is_kept_does_not_pay_for_the_lost_ones() {
+    let shield = shield::Config::default().configuration_4xx_per_minute(3);
+    // What is larger than the store is not kept.
+    let rescue = onelane::rescue::Config::default().bytes(1);
+    let (players, mut far) = stack(Config::default().shield(shield).rescue(rescue));
+    let dash = format!("/v1/dash/acct/Demo/index.mpd?aws.sessionId={}", session(1));
+    let mpd = async |far: &mut Far| {
+        let player = players.getting(&dash);
+        far.asked().await.answer(200, &[], "<MPD/>");
+        assert_eq!(got(player).await.status, 200);
+    };
+    mpd(&mut far).await;
+    players.learn(&mut far, &media(2, 0), 7).await;
+    for number in 3..6 {
+        let player = players.getting(&media(number, 0));
+        far.asked().await.status(404);
+        got(player).await.is_problem(404, "session_lost");
+    }
+    players.get(&media(6, 0)).await.is_problem(502, "throttled");
+    // As long as they are watched, be it for longer than a minute.
+    for sequence in 8..30 {
+        mpd(&mut far).await;
+        players.learn(&mut far, &media(2, 0), sequence).await;
+        advance(secs(6)).await;
+        let player = players.getting(&media(100, 0));
+        if let Some(asked) = far.asked_within(ms(1)).await {
+            asked.status(404);
+        }
+        got(player).await;
+    }
 }
 
 /// The answer that makes a session, when a player asks for its multivariant playlist without an id.

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
+use uuid::Uuid;
 
 /// What a request's path asks for.
 ///
@@ -167,10 +168,11 @@ pub(in crate::emulator) fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, s
     })
 }
 
-/// The session that a query names: `aws.sessionId`, else `sessionId`.
+/// The session that a query names: `aws.sessionId`, else a UUID in `sessionId`; anything else there is a parameter of the origin's.
 pub(in crate::emulator) fn session_in(query: &str) -> Option<Cow<'_, str>> {
     let named = |name: &str| pairs(query).find(|(key, _)| key == name).map(|(_, value)| value);
-    named("aws.sessionId").or_else(|| named("sessionId"))
+    let bare = || named("sessionId").filter(|value| value.len() == 36 && Uuid::try_parse(value).is_ok());
+    named("aws.sessionId").or_else(bare)
 }
 
 #[cfg(test)]
@@ -228,7 +230,9 @@ mod tests {
     #[test]
     fn the_session_of_a_query() {
         assert_eq!(session_in("tok=1&aws.sessionId=a%2Db&sessionId=c").as_deref(), Some("a-b"));
-        assert_eq!(session_in("sessionId=c").as_deref(), Some("c"));
+        const ID: &str = "6f1b7c52-30aa-4c1e-9d0f-2a4d1f7be901";
+        assert_eq!(session_in(&format!("sessionId={ID}")).as_deref(), Some(ID));
+        assert_eq!(session_in("sessionId=c"), None);
         assert_eq!(session_in("AWS.SESSIONID=c"), None);
     }
 }

@@ -8,17 +8,17 @@ use super::{
 };
 use crate::session::SessionKey;
 
-/// The sessions that were made through here in the last minute: until its first playlist, nothing else is known of one.
+/// Sessions that something was seen of in the last minute.
 #[derive(Debug, Clone)]
-pub(crate) struct Created(Arc<Ledger<SessionKey, Since>>);
+pub(crate) struct Lately(Arc<Ledger<SessionKey, Since>>);
 
-/// When a session was made.
+/// When it was last seen.
 #[derive(Debug)]
 struct Since(Instant);
 
-// === impl Created ===
+// === impl Lately ===
 
-impl Created {
+impl Lately {
     /// None yet, and so many at the most; who comes on top is not remembered.
     pub(crate) fn new(capacity: usize) -> Self {
         Self(Arc::new(Ledger::new(capacity, MINUTE / 2)))
@@ -33,7 +33,7 @@ impl Created {
         self.0.remove(session);
     }
 
-    /// Whether a session was made here no longer than a minute ago.
+    /// Whether it was seen no longer than a minute ago.
     pub(crate) fn has(&self, session: &SessionKey, now: Instant) -> bool {
         self.0.look(session, now, |since| !since.has_passed(now)).unwrap_or_default()
     }

@@ -1,0 +1,34 @@
+use std::sync::Arc;
+
+use crate::{session::SessionKey, upstream::Lessons};
+
+/// In the extensions of the one request that finds out whether its session still is what it was marked for.
+///
+/// The last clone to go ends the wait for word of it: whether its answer said nothing of the session, or its player went before it
+/// was sent, the next probe is a gap after this one and no later.
+#[derive(Debug, Clone)]
+pub(crate) struct Probe(#[expect(dead_code, reason = "held for its drop")] Arc<Out>);
+
+/// A probe is out.
+#[derive(Debug)]
+struct Out {
+    lessons: Arc<Lessons>,
+    key: SessionKey,
+}
+
+// === impl Probe ===
+
+impl Probe {
+    /// For a session whose marks have just let one out.
+    pub(super) fn new(lessons: &Arc<Lessons>, key: &SessionKey) -> Self {
+        Self(Arc::new(Out { lessons: Arc::clone(lessons), key: key.clone() }))
+    }
+}
+
+// === impl Out ===
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        self.lessons.marks.over(&self.key);
+    }
+}
