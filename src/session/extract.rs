@@ -25,7 +25,17 @@ use super::{Kind, MalformedId, Route, SessionId, SessionKey, scope::Scope};
 pub trait Extract {
     /// Reads the head of a request.
     fn extract(&self, parts: &Parts) -> Extracted;
+
+    /// The key of all requests that create a session of the same stream: what the upstream refuses of them counts together, and for
+    /// the playback configuration as well. `None`, as by default, for every other request, and where that is not to be told.
+    fn creates(&self, _parts: &Parts) -> Option<SessionKey> {
+        None
+    }
 }
+
+/// In the extensions of a request that creates a session: the key of [all that create one of its stream](Extract::creates).
+#[derive(Debug, Clone)]
+pub(crate) struct Creates(pub(crate) SessionKey);
 
 /// What an [`Extract`] found in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +96,15 @@ impl MediaTailor {
     pub fn upstream(self, authority: &Authority) -> Self {
         Self { scope: Some(Scope::of(Some(authority.as_str()))) }
     }
+
+    fn key(&self, parts: &Parts, route: &Route<'_>, id: SessionId) -> SessionKey {
+        let configuration = route.configuration.map(super::route::decoded);
+        let configuration = configuration.as_deref();
+        match &self.scope {
+            Some(scope) => SessionKey::within(scope, configuration, id),
+            None => SessionKey::new(parts.uri.authority().map(Authority::as_str), configuration, id),
+        }
+    }
 }
 
 impl Default for MediaTailor {
@@ -99,16 +118,21 @@ impl Extract for MediaTailor {
         let route = Route::of(parts.uri.path(), parts.uri.query());
         let session = match (route.kind, route.session) {
             (Kind::Segment, _) | (_, None) => Ok(None),
-            (_, Some(text)) => decoded(text).and_then(|text| SessionId::parse(&text)).map(|id| {
-                let configuration = route.configuration.map(super::route::decoded);
-                let configuration = configuration.as_deref();
-                Some(match &self.scope {
-                    Some(scope) => SessionKey::within(scope, configuration, id),
-                    None => SessionKey::new(parts.uri.authority().map(Authority::as_str), configuration, id),
-                })
-            }),
+            (_, Some(text)) => decoded(text)
+                .and_then(|text| SessionId::parse(&text))
+                .map(|id| Some(self.key(parts, &route, id))),
         };
         Extracted { kind: route.kind, session }
+    }
+
+    fn creates(&self, parts: &Parts) -> Option<SessionKey> {
+        let route = Route::of(parts.uri.path(), parts.uri.query());
+        let creates = match route.kind {
+            Kind::Multivariant => route.session.is_none() && parts.method == Method::GET,
+            Kind::SessionCreation => matches!(parts.method, Method::GET | Method::POST),
+            _ => false,
+        };
+        creates.then(|| self.key(parts, &route, SessionId::of_stream(parts.uri.path())))
     }
 }
 
@@ -193,6 +217,31 @@ mod tests {
         assert!(key("/v1/master/acct/Cfg/index.m3u8").is_none());
         let segment = format!("/v1/segment/acct/Cfg/{}/0/1", "b".repeat(500));
         assert!(key(&segment).is_none(), "a blob where a segment's session would be is no error");
+    }
+
+    #[test]
+    fn what_creates_sessions_of_a_stream_has_a_key_in_its_configuration() {
+        let creates = |method: Method, uri: &str| {
+            let request = Request::builder().method(method).uri(uri).body(()).expect("a request");
+            MediaTailor::new().creates(&request.into_parts().0)
+        };
+        let get = |uri: &str| creates(Method::GET, uri);
+        let one = get("/v1/master/acct/Cfg/a.m3u8?x=1").expect("a key");
+        assert_eq!(get("/v1/master/acct/Cfg/a.m3u8?x=2"), Some(one.clone()));
+        assert_ne!(get("/v1/master/acct/Cfg/b.m3u8"), Some(one.clone()));
+        let session = key(&format!("/v1/manifest/acct/Cfg/{SID}/0.m3u8")).expect("a session");
+        assert_eq!(one.scope_id(), session.scope_id());
+        assert!(creates(Method::POST, "/v1/session/acct/Cfg/a.m3u8").is_some());
+        for (method, uri) in [
+            (Method::HEAD, "/v1/master/acct/Cfg/a.m3u8"),
+            (Method::POST, "/v1/master/acct/Cfg/a.m3u8"),
+            (Method::GET, "/v1/master/acct/Cfg/a.m3u8?aws.sessionId=x"),
+            (Method::OPTIONS, "/v1/session/acct/Cfg/a.m3u8"),
+            (Method::GET, "/v1/manifest/acct/Cfg/x/0.m3u8"),
+            (Method::GET, "/"),
+        ] {
+            assert_eq!(creates(method, uri), None, "{uri}");
+        }
     }
 
     #[test]

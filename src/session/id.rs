@@ -1,7 +1,7 @@
 use std::{
     borrow::Cow,
     fmt,
-    hash::{Hash, Hasher},
+    hash::{DefaultHasher, Hash, Hasher},
 };
 
 use uuid::Uuid;
@@ -106,6 +106,13 @@ impl fmt::Display for SessionKey {
 // === impl SessionId ===
 
 impl SessionId {
+    /// Stands for the sessions of a stream that are yet to be made: no id that MediaTailor gives, since it is none of a path segment.
+    pub(super) fn of_stream(path: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        Self(Repr::Token(format!("/{:016x}", hasher.finish()).into()))
+    }
+
     /// Reads an id from decoded text.
     ///
     /// # Errors

@@ -28,11 +28,14 @@ mod scope;
 #[cfg(any(feature = "sidecar", feature = "otlp"))]
 mod shown;
 
-pub(crate) use self::hashed::{Hashed, HashedKey};
 #[cfg(feature = "otlp")]
 pub(crate) use self::hex::hex;
 #[cfg(any(feature = "sidecar", feature = "otlp"))]
 pub(crate) use self::shown::ShownPath;
+pub(crate) use self::{
+    extract::Creates,
+    hashed::{Hashed, HashedKey},
+};
 pub use self::{
     extract::{Extract, Extracted, MediaTailor},
     id::{MalformedId, SessionId, SessionKey},

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, Request};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Extract, Extracted, Kind, MediaTailor};
+use super::{Extract, Extracted, Kind, MediaTailor, extract::Creates};
 
 /// Finds the session of every request once, for all layers behind it.
 ///
@@ -102,6 +102,13 @@ where
         let extracted = Extracted::by(&*self.extract, &head);
         if matches!(extracted.kind, Kind::Media | Kind::Multivariant) {
             ask_for_the_whole(&mut head.headers);
+        }
+        let creates = match (extracted.kind, &extracted.session) {
+            (Kind::Multivariant | Kind::SessionCreation, Ok(None)) => self.extract.creates(&head),
+            _ => None,
+        };
+        if let Some(key) = creates {
+            head.extensions.insert(Creates(key));
         }
         head.extensions.insert(extracted);
         self.inner.call(Request::from_parts(head, body))

@@ -8,17 +8,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Allowance, Answer, Check, Probe, doubt::Outcome, quota::Place};
+use super::{Allowance, Answer, Check, Probe, hearing::Hearing, quota::Place};
 use crate::{
     observe::record::Note,
-    session::{Extracted, Kind, MediaTailor, SessionKey},
+    session::{Creates, Extracted, Kind, MediaTailor, SessionKey},
     telemetry,
     upstream::{Lessons, Verdict},
 };
@@ -34,7 +34,8 @@ pub struct ShieldLayer {
 ///
 /// A session that is failing is answered here only where a last good playlist can take the answer's place: a player
 /// that has nothing yet may have its try. Once a session or its configuration has had as many 4xx in a minute as
-/// [`Config`](super::Config) allows, what was not good before is answered here as well.
+/// [`Config`](super::Config) allows, what was not good before is answered here as well. So is what creates sessions of a stream of
+/// which none was made in the last minute: that has the limits of a session, with all that create one of the same stream.
 ///
 /// As long as it is not known whether such requests go well, no more of them are in flight than the configuration may have
 /// 4xx: the others wait until the first are back, a second at the most.
@@ -55,16 +56,6 @@ enum Way {
     /// Those in flight are heard first.
     Wait(SessionKey, Kind),
     Answered(Answer),
-}
-
-/// Hears what comes of a request of a session of which nothing is kept.
-#[derive(Debug)]
-struct Hearing {
-    lessons: Arc<Lessons>,
-    key: SessionKey,
-    /// Whether it has a place among those in flight that may bring a 4xx.
-    has_place: bool,
-    outcome: Option<Outcome>,
 }
 
 type Later<B> = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> + Send>>;
@@ -114,7 +105,11 @@ impl<S> Shield<S> {
     /// What is known of a request's session decides on its way.
     fn look(&self, head: &mut Parts) -> Way {
         let Extracted { kind, session } = Extracted::of(head, &MediaTailor::new());
-        let Ok(Some(key)) = session else { return Way::Pass(None) };
+        let key = match (session, head.extensions.get()) {
+            (Ok(Some(key)), _) => key,
+            (Ok(None), Some(Creates(stream))) => return self.create(head, stream.clone(), kind),
+            _ => return Way::Pass(None),
+        };
         if matches!(kind, Kind::Segment | Kind::Other) {
             return Way::Pass(None);
         }
@@ -140,17 +135,37 @@ impl<S> Shield<S> {
             }
             _ => {}
         }
-        let is_spent = matches!(lessons.quota.allows(&key, now), Allowance::Spent(_));
         // What one playlist has spent is not the others' fault.
-        if is_spent && lessons.quota.is_spent(&key, now) && !lessons.store.has(&key, &head.uri) {
+        if lessons.quota.is_spent(&key, now) && !lessons.store.has(&key, &head.uri) {
             return Way::Answered(refuse(head, &key, kind));
         }
         // What was good before may well be good again.
         if lessons.was_good(&key, now) {
-            let is_known = lessons.store.knows(&key);
-            return Way::Pass((!is_known).then(|| Hearing::new(lessons, key, false)));
+            let is_heard = !lessons.store.is_off() && !lessons.store.knows(&key);
+            return Way::Pass(is_heard.then(|| Hearing::new(lessons, key, false)));
         }
-        if is_spent {
+        self.admit(head, key, kind)
+    }
+
+    /// The way of a request that creates a session. One that others of its stream had less than a minute ago it may have as well, since
+    /// some are refused for what they ask alone; and when many sessions are lost at once, those that take their place must not
+    /// pay for them. So it is a stream's own 4xx that count against it.
+    fn create(&self, head: &Parts, stream: SessionKey, kind: Kind) -> Way {
+        let (lessons, now) = (&self.lessons, Instant::now());
+        let is_spent = matches!(lessons.quota.allows(&stream, now), Allowance::Spent(_));
+        let (was_served, has_spent) =
+            (lessons.was_served(&stream, now), lessons.quota.has_spent(&stream, now));
+        match is_spent {
+            false if !was_served => self.admit(head, stream, kind),
+            true if !was_served && has_spent => Way::Answered(refuse(head, &stream, kind)),
+            _ => Way::Pass(Some(Hearing::new(lessons, stream, false))),
+        }
+    }
+
+    /// Whether there may be a 4xx to a request of which nothing good is known.
+    fn admit(&self, head: &Parts, key: SessionKey, kind: Kind) -> Way {
+        let (lessons, now) = (&self.lessons, Instant::now());
+        if matches!(lessons.quota.allows(&key, now), Allowance::Spent(_)) {
             return Way::Answered(refuse(head, &key, kind));
         }
         match lessons.quota.reserve(&key, now) {
@@ -236,35 +251,6 @@ fn note(head: &Parts, key: &SessionKey, kind: Kind, verdict: Verdict) {
     telemetry::shielded(key, kind, verdict.as_str());
     if let Some(note) = head.extensions.get::<Note>() {
         note.shielded(verdict);
-    }
-}
-
-// === impl Hearing ===
-
-impl Hearing {
-    fn new(lessons: &Arc<Lessons>, key: SessionKey, has_place: bool) -> Self {
-        Self { lessons: Arc::clone(lessons), key, has_place, outcome: None }
-    }
-
-    /// A conflict is none of the session's faults, and what broke down says nothing of it.
-    fn hear(&mut self, status: StatusCode) {
-        self.outcome = match status {
-            StatusCode::CONFLICT => None,
-            status if status.is_client_error() => Some(Outcome::Bad),
-            status if status.is_server_error() => None,
-            _ => Some(Outcome::Good),
-        };
-        if self.outcome == Some(Outcome::Good) {
-            self.lessons.served(&self.key, Instant::now());
-        }
-    }
-}
-
-impl Drop for Hearing {
-    fn drop(&mut self) {
-        if self.has_place {
-            self.lessons.quota.release(&self.key, self.outcome, Instant::now());
-        }
     }
 }
 

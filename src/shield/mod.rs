@@ -30,6 +30,7 @@
 mod answer;
 mod config;
 mod doubt;
+mod hearing;
 mod lately;
 mod layer;
 mod ledger;

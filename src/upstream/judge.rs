@@ -25,7 +25,7 @@ use crate::{
         Body,
         collect::{Collected, collect},
     },
-    session::{Extracted, Kind, MediaTailor},
+    session::{Creates, Extracted, Kind, MediaTailor},
     telemetry::{self, TraceId},
 };
 
@@ -67,6 +67,8 @@ struct Case {
     conditional: bool,
     sent: Instant,
     trace: Option<TraceId>,
+    /// Where it creates a session, what its 4xx count for.
+    creates: Option<Creates>,
 }
 
 // === impl JudgeLayer ===
@@ -139,8 +141,9 @@ where
             .any(|condition| head.headers.contains_key(condition));
         let in_place_of = head.extensions.get().map(|InPlaceOf(uri)| uri.clone());
         let trace = Note::trace_of(&head.extensions);
+        let creates = head.extensions.get().cloned();
         let (judge, sent) = (self.judge.clone(), Instant::now());
-        let case = Case { judge, named, method, uri, in_place_of, conditional, sent, trace };
+        let case = Case { judge, named, method, uri, in_place_of, conditional, sent, trace, creates };
         let answer = self.inner.call(Request::from_parts(head, body));
         Box::pin(async move { case.hear(answer.await.map_err(Into::into)?).await })
     }
@@ -234,11 +237,13 @@ impl Case {
             let told = other.as_ref().unwrap_or(judgement);
             telemetry::judged(key, self.named.kind, told, (head.status, &head.headers), self.trace);
         }
-        let Some((lessons, key)) = lessons else { return };
-        if judgement.verdict == Verdict::Conflict {
+        let Some(lessons) = &self.judge.lessons else { return };
+        if let Some(key) = key.filter(|_| judgement.verdict == Verdict::Conflict) {
             lessons.conflict(key, self.sent, now);
         }
-        if head.status.is_client_error() {
+        if head.status.is_client_error()
+            && let Some(key) = key.or(self.creates.as_ref().map(|Creates(key)| key))
+        {
             lessons.spend(key, now);
         }
     }

@@ -118,10 +118,12 @@ impl Lessons {
 
     /// The upstream has answered a request of a session, and not with a 4xx.
     pub(crate) fn served(&self, key: &SessionKey, now: Instant) {
-        // Where nothing is ever kept, nothing depends on it.
-        if !self.store.is_off() {
-            self.served.remember(key, now);
-        }
+        self.served.remember(key, now);
+    }
+
+    /// Whether that was less than a minute ago.
+    pub(crate) fn was_served(&self, key: &SessionKey, now: Instant) -> bool {
+        self.served.has(key, now)
     }
 
     /// Whether a session is hardly one of those that spend their configuration's quota: it has a playlist, or it had no
@@ -129,7 +131,7 @@ impl Lessons {
     /// at once, those that are made in their place must not pay for them, nor those of which nothing is kept.
     pub(crate) fn was_good(&self, key: &SessionKey, now: Instant) -> bool {
         self.store.knows(key)
-            || (self.store.is_off() || self.is_new(key, now) || self.served.has(key, now))
+            || (self.store.is_off() || self.is_new(key, now) || self.was_served(key, now))
                 && !self.quota.has_spent(key, now)
     }
 

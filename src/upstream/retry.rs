@@ -16,7 +16,7 @@ use tower::{
 };
 
 pub use self::config::RetryConfig;
-use super::{Exception, Judgement, Lessons, Verdict, directives};
+use super::{Exception, Judgement, Lessons, Verdict, directives, judge::InPlaceOf};
 use crate::{
     observe::record::Note,
     rescue::Accept,
@@ -123,10 +123,11 @@ impl Again {
             return false;
         };
         let store = &lessons.store;
+        let uri = request.extensions().get().map_or(request.uri(), |InPlaceOf(uri)| uri);
         self.config.patient
             && !matches!(verdict, Verdict::Conflict | Verdict::Throttled)
             && !store.is_off()
-            && store.rescue(key, request.uri(), Accept::of(request.headers()), Instant::now()).is_err()
+            && store.rescue(key, uri, Accept::of(request.headers()), Instant::now()).is_err()
     }
 
     /// The pause until the request is sent again, if it is.

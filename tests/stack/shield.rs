@@ -374,6 +374,55 @@ fn of_its_own(number: u32) -> String {
 const MASTER: &str = "/v1/master/acct/Demo/index.m3u8";
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_of_which_no_session_can_be_made_is_asked_for_no_more_often_than_is_allowed() {
+    let shield = shield::Config::default().session_4xx_per_minute(5).configuration_4xx_per_minute(12);
+    let dead = |nth: u32| match nth % 2 {
+        0 => Request::get(format!("/v1/master/acct/Demo/gone.m3u8?viewer={nth}")),
+        _ => Request::post("/v1/session/acct/Demo/gone.m3u8"),
+    };
+    let (players, mut far) = stack(Config::default().shield(shield));
+    let good = async |far: &mut Far, path: &str, number: u32| {
+        let player = players.getting(path);
+        far.asked().await.answer(200, &[], of_its_own(number));
+        assert_eq!(got(player).await.status, 200);
+    };
+    good(&mut far, MASTER, 1).await;
+    let mut sent = 0;
+    for nth in 0..40 {
+        let player = players.ask(dead(nth).body(Empty::new()).expect("a request"));
+        match far.asked_within(ms(1)).await {
+            Some(asked) => {
+                sent += 1;
+                asked.status(404);
+                got(player).await.is_problem(404, "not_found");
+            }
+            None => got(player).await.is_problem(502, "throttled"),
+        }
+    }
+    assert_eq!(sent, 10, "five of each");
+    assert!(players.stack.lessons().quota.used(Instant::now()) > 0.8);
+    // Another stream of the configuration, and one that was not asked for before.
+    good(&mut far, MASTER, 2).await;
+    good(&mut far, "/v1/master/acct/Demo/other.m3u8", 3).await;
+    // Once the configuration has no more left, a stream has what it had of its own, and its first.
+    for nth in 0..4 {
+        let player = players.getting(&format!("/v1/master/acct/Demo/{nth}.m3u8"));
+        far.asked().await.status(410);
+        got(player).await.is_problem(410, "blocked");
+    }
+    players.get("/v1/master/acct/Demo/3.m3u8").await.is_problem(502, "throttled");
+    for number in 4..30 {
+        good(&mut far, MASTER, number).await;
+        // One viewer's parameters are not another's.
+        let player = players.getting(&format!("{MASTER}?ads.x=%00"));
+        far.asked().await.status(400);
+        got(player).await.is_problem(400, "bad_request");
+    }
+    advance(secs(71)).await;
+    good(&mut far, "/v1/master/acct/Demo/3.m3u8", 40).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_that_was_just_made_does_not_pay_for_the_lost_ones() {
     let shield = shield::Config::default().configuration_4xx_per_minute(6);
     let (players, mut far) = stack(Config::default().shield(shield));
