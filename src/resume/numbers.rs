@@ -48,6 +48,11 @@ impl Numbers {
         self.is_followed_by(later) && later.first < self.next
     }
 
+    /// For how long an answer of before may come instead of a new one, as the store of rescues has it.
+    pub(super) fn stale_for(&self) -> Duration {
+        3 * self.target_duration
+    }
+
     /// For how long the window is sure to overlap with what follows: a live playlist holds at least three target
     /// durations (RFC 8216 section 6.2.2).
     pub(super) fn overlap(&self) -> Duration {

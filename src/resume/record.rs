@@ -125,8 +125,10 @@ impl Record {
             if !goes_on(&seen.numbers, &numbers) {
                 return Learned::Broken;
             }
-        } else if !seen.numbers.is_followed_by(&numbers) {
-            // A failure of the upstream, which players are not given.
+        } else if !seen.numbers.is_followed_by(&numbers)
+            && now.saturating_duration_since(seen.at) <= seen.numbers.stale_for()
+        {
+            // A failure of the upstream, which players are not given. One that lasts is none: a stream that is numbered anew.
             return Learned::Known;
         }
         (seen.numbers, seen.at, seen.of) = (numbers, now, of);
@@ -258,6 +260,20 @@ mod tests {
         }
         let attempt = record.attempt("0.m3u8", EVERY, Instant::now()).expect("leave");
         assert_eq!(Some(attempt.numbers), numbers(8));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_numbered_anew_goes_on_from_there() {
+        let record = record();
+        record.offers(offer(), None);
+        record.learn("0.m3u8", numbers(700), None, Instant::now());
+        let known = || record.state().playlists[0].numbers;
+        for first in 1..=4 {
+            advance(Duration::from_secs(2)).await;
+            record.learn("0.m3u8", numbers(first), None, Instant::now());
+            let expected = if first < 4 { numbers(700) } else { numbers(4) };
+            assert_eq!(Some(known()), expected, "{first}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
