@@ -126,9 +126,10 @@ async fn one_exchange<S, ReqBody, ResBody>(
     if !players.send() {
         return players.left();
     }
-    // From here on it is not the players that end it, only its own time.
-    let exchange =
-        timeout(max_hold, contained(converse(inner, request, &mut hold, &mut players, collect_up_to)));
+    // From here on it is not the players that end it, only its own time. Boxed, since each future around it would have room for it
+    // twice, in line as well.
+    let exchange = Box::pin(converse(inner, request, &mut hold, &mut players, collect_up_to));
+    let exchange = timeout(max_hold, contained(exchange));
     let KeepTurn(gap) = match meanwhile(exchange, renewal).await {
         Ok(Some(keep)) => keep,
         // Its players hear of it as they are dropped.
