@@ -81,7 +81,8 @@ pub(in crate::sidecar) async fn serve(
         None => Socket::Left(socket),
         Some(tls) => {
             let accepted = tokio::select! {
-                accepted = tls.accept(socket) => accepted,
+                // Boxed: the room for a handshake would stay for as long as the connection.
+                accepted = Box::pin(tls.accept(socket)) => accepted,
                 () = last_handshakes(&manners.stop) => None,
             };
             let Some(socket) = accepted else { return Ok(()) };

@@ -123,10 +123,11 @@ impl Door {
     }
 
     fn take(&self, socket: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, proxy: &Proxy) {
-        let serving = connection::serve(socket, proxy.clone(), self.manners.clone());
+        let (proxy, manners) = (proxy.clone(), self.manners.clone());
         let counted = Place::new(Arc::clone(&self.connections));
         self.open.spawn(async move {
-            if let Err(error) = serving.await {
+            // Made in here: a future that is moved in and then awaited has its room twice.
+            if let Err(error) = connection::serve(socket, proxy, manners).await {
                 debug!(target: SIDECAR, %peer, %error, "connection ended");
             }
             drop((counted, place));
