@@ -13,7 +13,7 @@ pub struct Config {
     /// too. Default: no; a segment may take its time.
     pub bound_all: bool,
     /// How long one exchange may hold its turn, from being sent to the last byte. Past it the call is dropped
-    /// and the turn handed on a moment later. Default: 10 s.
+    /// and the turn handed on a moment later. Repeats that attached to it and have time left are sent anew then. Default: 10 s.
     pub max_hold: Duration,
     /// The largest response body that is collected before it is answered, in bytes. Default: 2 MiB, the
     /// largest origin playlist that MediaTailor takes ("Quotas" in its user guide).

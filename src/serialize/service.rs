@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use super::{
     Body, Error, ErrorKind, ResponseFuture,
-    exchange::{Answer, Exchange, Watcher},
+    exchange::{Answer, Watcher},
     future::Passing,
     layer::State,
     players::Asked,
@@ -34,6 +34,15 @@ pub struct Serialize<S, E = MediaTailor> {
     inner: S,
     state: Arc<State>,
     extract: Arc<E>,
+}
+
+/// How a player waits for its answer.
+struct Seat<S, ReqBody> {
+    watcher: Watcher,
+    /// The exchange, where this player made it and drives it.
+    driven: Option<Driven>,
+    /// What it asks anew with, where it attached to another's exchange.
+    kept: Option<(S, Request<ReqBody>)>,
 }
 
 // === impl Serialize ===
@@ -146,36 +155,63 @@ where
     ResBody::Data: Buf + Send,
     ResBody::Error: Into<BoxError>,
 {
+    let mut seat = enter(&state, inner, &asked, (identity, note.clone()), request)?;
+    Ok(async move {
+        let deadline = asked.at.checked_add(state.config.answer_within);
+        loop {
+            let Seat { watcher, driven, kept } = seat;
+            let answer = in_time(&asked, deadline, watcher, driven).await;
+            let held_too_long = matches!(&answer, Err(error) if error.kind() == ErrorKind::HeldTooLong);
+            let (inner, request) = match (answer, kept) {
+                (Ok(Some(answer)), _) => return into_response(answer),
+                // The stream is the maker's.
+                (Ok(None), Some(kept)) => kept,
+                // The turn is free in a moment, and who came late to what held it has some of its time left.
+                (Err(_), Some(kept)) if held_too_long => kept,
+                (Err(error), _) => return Err(error),
+                // Only who attached gets here.
+                (Ok(None), None) => return Err(Error::new(ErrorKind::Panicked)),
+            };
+            if let Some(note) = &note {
+                note.detached();
+            }
+            let (head, body) = request.into_parts();
+            // Of a stream there is one for each, of anything else one for all.
+            let identity = if held_too_long { Identity::of(&asked.key, &head) } else { None };
+            seat = enter(&state, inner, &asked, (identity, note.clone()), Request::from_parts(head, body))?;
+        }
+    })
+}
+
+/// Attaches to the exchange of a repeat, or takes a place in line for one of its own.
+fn enter<S, ReqBody, ResBody>(
+    state: &Arc<State>,
+    inner: S,
+    asked: &Asked,
+    (identity, note): (Option<Identity>, Option<Note>),
+    request: Request<ReqBody>,
+) -> Result<Seat<S, ReqBody>, Error>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    ReqBody: Send + 'static,
+    ResBody: HttpBody + Send + 'static,
+    ResBody::Data: Buf + Send,
+    ResBody::Error: Into<BoxError>,
+{
     let Entrance { exchange, watcher, place } =
-        state.repeats.enter(identity, note.as_ref(), || join(&state, &asked))?;
-    // An attached request is kept: a stream has one reader, and whoever else waits must ask anew.
-    let (kept, driven) = match place {
-        Some(place) => (None, turn::run(&state, inner, exchange, place, asked.clone(), request)),
+        state.repeats.enter(identity, note.as_ref(), || join(state, asked))?;
+    let (driven, kept) = match place {
+        Some(place) => (turn::run(state, inner, exchange, place, asked.clone(), request), None),
         None => {
             if let (Some(note), Some(first)) = (&note, exchange.note()) {
                 note.attached_to(first);
             }
-            (Some((inner, request)), None)
+            (None, Some((inner, request)))
         }
     };
-    Ok(async move {
-        let deadline = asked.at.checked_add(state.config.answer_within);
-        if let Some(answer) = in_time(&asked, deadline, watcher, driven).await? {
-            return into_response(answer);
-        }
-        // Only who attached gets here: the stream is the maker's.
-        let Some((inner, request)) = kept else {
-            return Err(Error::new(ErrorKind::Panicked));
-        };
-        if let Some(note) = &note {
-            note.detached();
-        }
-        let ticket = join(&state, &asked)?;
-        let (exchange, watcher) = Exchange::new(None, note);
-        let driven = turn::run(&state, inner, exchange, (ticket, None), asked.clone(), request);
-        let answer = in_time(&asked, deadline, watcher, driven).await?;
-        answer.map_or(Err(Error::new(ErrorKind::Panicked)), into_response)
-    })
+    Ok(Seat { watcher, driven, kept })
 }
 
 fn join(state: &State, asked: &Asked) -> Result<Ticket<SessionKey>, Error> {

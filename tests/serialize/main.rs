@@ -278,16 +278,15 @@ async fn past_its_time_the_player_is_answered_and_the_exchange_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn past_max_hold_the_turn_goes_to_the_next() {
-    let (mut player, mut far) = lane(&SerializeLayer::with(config()));
-    let _video = watch(&mut player, media(A, 0));
+    let (mut player, mut far) = lane(&SerializeLayer::with(config().answer_within(Duration::from_secs(20))));
+    let video = watch(&mut player, media(A, 0));
     let (_, black_hole) = far.asked().await;
     let started = Instant::now();
     sleep(Duration::from_secs(9)).await;
-    let repeat = watch(&mut player, media(A, 0));
     let audio = watch(&mut player, media(A, 1));
-    let error = repeat.await.unwrap().unwrap_err();
+    let error = video.await.unwrap().unwrap_err();
     assert_eq!((error.kind(), error.status().as_u16()), (ErrorKind::HeldTooLong, 504));
-    assert_eq!(started.elapsed(), Duration::from_secs(10), "the players hear of it at once");
+    assert_eq!(started.elapsed(), Duration::from_secs(10), "the player hears of it at once");
     let (name, with) = far.asked().await;
     assert_eq!(name, "1.m3u8");
     // The upstream learns of it a moment later.
@@ -295,6 +294,43 @@ async fn past_max_hold_the_turn_goes_to_the_next() {
     answer(with, "audio");
     assert!(audio.await.unwrap().is_ok());
     drop(black_hole);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_attached_to_what_was_held_too_long_and_has_time_asks_anew() {
+    let (mut player, mut far) = lane(&SerializeLayer::with(config()));
+    let started = Instant::now();
+    let first = watch(&mut player, media(A, 0));
+    let (_, black_hole) = far.asked().await;
+    assert_eq!(first.await.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+    sleep(Duration::from_secs(1)).await;
+    let again = [watch(&mut player, media(A, 0)), watch(&mut player, media(A, 0))];
+    far.quiet().await;
+    let (name, with) = far.asked().await;
+    assert_eq!(name, "0.m3u8");
+    assert_eq!(started.elapsed(), Duration::from_millis(10_250), "as soon as the turn is free");
+    drop(black_hole);
+    // One request for all of them.
+    far.quiet().await;
+    answer(with, "at last");
+    for player in again {
+        assert_eq!(player.await.unwrap().unwrap().1, "at last");
+    }
+    far.quiet().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_anew_has_no_more_time_than_before() {
+    let (mut player, mut far) = lane(&SerializeLayer::with(config()));
+    let started = Instant::now();
+    let _first = watch(&mut player, media(A, 0));
+    let (_, black_hole) = far.asked().await;
+    sleep(Duration::from_secs(7)).await;
+    let again = watch(&mut player, media(A, 0));
+    let (_, another) = far.asked().await;
+    assert_eq!(again.await.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(started.elapsed(), Duration::from_secs(13));
+    drop((black_hole, another));
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,10 +26,10 @@ export function binary() {
 /**
  * Starts the servers of one run. `latency` is the time of one playlist in ms; `through` puts onelane in front;
  * `segment` is the length of a segment in s, `length` that of the asset, which comes again and again with ad breaks
- * between, unless `ads` is false; `conflict` is the emulator's way with two requests of one session; `serveArgs` are
- * further flags of onelane's.
+ * between, unless `ads` is false; `conflict` is the emulator's way with two requests of one session; `emulateArgs` and
+ * `serveArgs` are further flags of the emulator's and of onelane's.
  */
-export async function openStage({ latency, through, segment, length, ads = true, conflict = 'reject', serveArgs = [] }) {
+export async function openStage({ latency, through, segment, length, ads = true, conflict = 'reject', emulateArgs = [], serveArgs = [] }) {
   const media = asset(segment, length);
   const servers = [];
   const log = [];
@@ -42,6 +42,7 @@ export async function openStage({ latency, through, segment, length, ads = true,
         ['emulate', '--listen', emulator, '--conflict', conflict, '--latency', `${latency}ms`]
           .concat(['--origin', join(media, 'origin'), '--segment-redirect', '302'])
           .concat(ads ? ['--ads', join(media, 'ads')] : [])
+          .concat(emulateArgs)
           .concat(process.env.EMULATE_ARGS?.split(' ') ?? []),
         `http://${emulator}/__emulator/stats`,
       ),
@@ -65,6 +66,13 @@ export async function openStage({ latency, through, segment, length, ads = true,
       counters: () => counters(emulator),
       /** Begins a fault: an object as `onelane emulate --help` describes. */
       fail: (fault) => ask(emulator, 'faults', { method: 'POST', body: JSON.stringify(fault) }),
+      /** Ends every fault. */
+      mend: () => ask(emulator, 'faults', { method: 'DELETE' }),
+      /** Makes a session, as an app does that asks for one, and gives the address of its multivariant playlist. */
+      async join() {
+        const response = await fetch(`http://${entry}/v1/session/acct/Demo/index.m3u8`, { method: 'POST', body: '{}' });
+        return new URL((await response.json()).manifestUrl, `http://${entry}`).href;
+      },
       /** Ends every session; those that are made afterwards are numbered so: `continuous` or `reset`. */
       expire: (numbering) => ask(emulator, 'expire', { method: 'POST', body: JSON.stringify({ sessions: 'all', numbering }) }),
       /** What the emulator saw of every session, or of one with its last requests. */
