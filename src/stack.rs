@@ -243,7 +243,7 @@ where
             .layer(&self.stages.serialize)
             .layer(&self.stages.learn)
             .layer(&self.resume)
-            .retry(self.stages.again.clone())
+            .retry(self.stages.again.clone().giving_way_in(self.lanes().clone()))
             .layer(&self.stages.judge)
             .service(upstream)
     }

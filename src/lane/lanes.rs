@@ -113,6 +113,11 @@ impl<K: Eq + Hash> Lanes<K> {
         self.len() == 0
     }
 
+    /// How many wait behind the one whose turn it is, for this key.
+    pub fn waiting_for(&self, key: &K) -> u32 {
+        self.inner.slots.get(key).map_or(0, |slot| slot.value().users.saturating_sub(1))
+    }
+
     /// How many tickets wait for their turn, over all keys.
     pub fn waiting(&self) -> usize {
         self.inner.waiting.load(Ordering::Relaxed)
@@ -213,6 +218,7 @@ mod tests {
         let two = one.with_limits(Limits::default().depth(2));
         let waits = two.join(1).expect("a second place");
         assert_eq!((waits.ahead(), one.waiting()), (1, 1));
+        assert_eq!((one.waiting_for(&1), one.waiting_for(&2)), (1, 0));
         assert!(two.join(1).is_err());
     }
 

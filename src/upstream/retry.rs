@@ -18,10 +18,12 @@ use tower::{
 pub use self::config::RetryConfig;
 use super::{Exception, Judgement, Lessons, Verdict, directives, judge::InPlaceOf};
 use crate::{
+    lane::Lanes,
     observe::record::Note,
     rescue::Accept,
     serialize::Body,
     session::{Extracted, Kind, MediaTailor, SessionKey},
+    shield::Allowance,
     telemetry,
 };
 
@@ -35,6 +37,8 @@ pub struct Again {
     budget: Arc<TpsBudget>,
     /// Where is kept what could bridge a failure.
     lessons: Option<Arc<Lessons>>,
+    /// Where others wait meanwhile.
+    lanes: Option<Lanes<SessionKey>>,
     /// How this request goes; made with its first attempt.
     course: Option<Course>,
 }
@@ -67,13 +71,19 @@ impl Again {
         let part = if config.budget_part.is_finite() { config.budget_part.clamp(0.0, 1_000.0) } else { 0.2 };
         let budget =
             TpsBudget::new(Duration::from_secs(10), config.budget_per_second.clamp(1, MOST_PER_SECOND), part);
-        Self { config: Arc::new(config), budget: Arc::new(budget), lessons: None, course: None }
+        Self { config: Arc::new(config), budget: Arc::new(budget), lessons: None, lanes: None, course: None }
     }
 
     /// Goes by what is kept there whether to be [patient](RetryConfig::patient).
     #[must_use]
     pub fn learning_from(self, lessons: Arc<Lessons>) -> Self {
         Self { lessons: Some(lessons), ..self }
+    }
+
+    /// Is not [patient](RetryConfig::patient) with one playlist of a session that plays while others of it wait there.
+    #[must_use]
+    pub fn giving_way_in(self, lanes: Lanes<SessionKey>) -> Self {
+        Self { lanes: Some(lanes), ..self }
     }
 
     /// With other limits, and what is left of the budget unless that is another.
@@ -108,26 +118,33 @@ impl Again {
             Verdict::OriginBroken if response.status().is_informational() => 0,
             // What has gone round once goes round again, and every hop does it once more.
             Verdict::OriginBroken if response.status() == StatusCode::LOOP_DETECTED => 0,
-            Verdict::OriginBroken => match judgement.exception {
-                Some(Exception::BadGateway | Exception::UnsupportedManifest) if judgement.named => 0,
-                _ => self.config.broken,
-            },
+            Verdict::OriginBroken if blames_what_stays(judgement) => 0,
+            Verdict::OriginBroken => self.config.broken,
             _ => 0,
         }
     }
 
-    /// Whether there is nothing to give a player but another failure.
+    /// Whether there is nothing to give a player but another failure, and the next answer may be better.
     fn is_patient<Q>(&self, request: &Request<Q>, course: &Course, verdict: Verdict) -> bool {
         let (Some(lessons), (Some(key), Kind::Media | Kind::Multivariant)) = (&self.lessons, &course.named)
         else {
             return false;
         };
-        let store = &lessons.store;
         let uri = request.extensions().get().map_or(request.uri(), |InPlaceOf(uri)| uri);
+        let Lessons { store, quota, .. } = &**lessons;
+        let affords = match verdict {
+            Verdict::Throttled => false,
+            // The player would ask again as well, and each time more often.
+            Verdict::Conflict => quota.allows(key, Instant::now()) == Allowance::Allow,
+            _ => true,
+        };
+        // What plays is not to stand still for a rendition that does not.
+        let is_waited_for = || self.lanes.as_ref().is_some_and(|lanes| lanes.waiting_for(key) > 0);
         self.config.patient
-            && !matches!(verdict, Verdict::Conflict | Verdict::Throttled)
+            && affords
             && !store.is_off()
             && store.rescue(key, uri, Accept::of(request.headers()), Instant::now()).is_err()
+            && !(store.knows(key) && is_waited_for())
     }
 
     /// The pause until the request is sent again, if it is.
@@ -149,14 +166,12 @@ impl Again {
             }
             _ => None,
         };
-        if times == 0 && undirected.is_none() {
-            if status.is_some() {
+        let is_late = undirected.is_none() && course.again >= times;
+        let may_get_better = times > 0 || self.config.broken > 0 && judgement.is_some_and(blames_what_stays);
+        if is_late && !(may_get_better && self.is_patient(request, &course, verdict)) {
+            if times == 0 && status.is_some() {
                 self.budget.deposit();
             }
-            return None;
-        }
-        let is_late = undirected.is_none() && course.again >= times;
-        if is_late && !self.is_patient(request, &course, verdict) {
             return None;
         }
         let pause = match verdict {
@@ -193,6 +208,13 @@ impl Again {
         self.course = Some(course);
         Some(pause)
     }
+}
+
+/// Whether MediaTailor names a configuration or a manifest that a moment later will be no better.
+fn blames_what_stays(judgement: &Judgement) -> bool {
+    judgement.named
+        && judgement.verdict == Verdict::OriginBroken
+        && matches!(judgement.exception, Some(Exception::BadGateway | Exception::UnsupportedManifest))
 }
 
 impl Default for Again {

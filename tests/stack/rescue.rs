@@ -5,7 +5,7 @@ use std::io::Write as _;
 use flate2::{Compression, write::GzEncoder};
 use http::{Method, Request};
 use http_body_util::Empty;
-use onelane::{lane::Limits, rescue, serialize, stack::Config};
+use onelane::{lane::Limits, rescue, serialize, stack::Config, upstream::RetryConfig};
 use tokio::time::{Instant, advance};
 
 use crate::support::{TARGET, got, media, ms, playlist, secs, session, stack};
@@ -241,7 +241,7 @@ async fn what_the_upstream_says_has_not_changed_is_as_young_as_if_it_had_come_ag
     .into_iter()
     .enumerate()
     {
-        let (players, mut far) = stack(Config::default());
+        let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
         let target = media(nth as u32, 0);
         let player = players.getting(&target);
         far.asked().await.answer(200, &[kept], playlist(7));
@@ -383,7 +383,7 @@ async fn a_lower_media_sequence_is_a_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn a_blocking_reload_is_never_bridged_by_what_it_has_already() {
-    let (players, mut far) = stack(Config::default());
+    let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
     players.learn(&mut far, &media(1, 0), 7).await;
     let blocking = |msn: u64| format!("{}?_HLS_msn={msn}", media(1, 0));
     // It waits for its own time, not for that of a rescue.
@@ -430,7 +430,7 @@ async fn a_head_is_bridged_without_a_body() {
 
 #[tokio::test(start_paused = true)]
 async fn content_codings_are_kept_apart() {
-    let (players, mut far) = stack(Config::default());
+    let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(playlist(7).as_bytes()).expect("room");
     let gzip = gzip.finish().expect("room");
@@ -463,7 +463,7 @@ async fn content_codings_are_kept_apart() {
 
 #[tokio::test(start_paused = true)]
 async fn a_playlist_of_another_url_or_session_is_never_given() {
-    let (players, mut far) = stack(Config::default());
+    let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
     players.learn(&mut far, &media(1, 0), 7).await;
     for target in [media(1, 1), media(2, 0), format!("{}?tok=2", media(1, 0))] {
         let player = players.getting(&target);
@@ -492,7 +492,8 @@ async fn a_full_lane_is_bridged() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_given_that_is_older_than_the_operator_allows() {
     let rescue = rescue::Config::default().max_age(TARGET);
-    let (players, mut far) = stack(Config::default().rescue(rescue));
+    let (players, mut far) =
+        stack(Config::default().retry(RetryConfig::default().patient(false)).rescue(rescue));
     players.learn(&mut far, &media(1, 0), 7).await;
     advance(TARGET).await;
     let player = players.getting(&media(1, 0));

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use http::{Method, Request};
 use http_body_util::Empty;
-use onelane::{serialize, stack::Config, upstream::RetryConfig};
+use onelane::{serialize, shield, stack::Config, upstream::RetryConfig};
 use tokio::time::Instant;
 
 use crate::support::{got, media, ms, secs, stack};
@@ -291,7 +291,7 @@ async fn a_conflict_right_after_an_answer_teaches_a_gap_between_turns() {
 
 #[tokio::test(start_paused = true)]
 async fn a_player_that_starts_in_an_outage_waits_for_its_end() {
-    for fault in ["503", "500", "page", "break"] {
+    for fault in ["503", "500", "409", "origin", "manifest", "page", "break"] {
         let (players, mut far) = stack(Config::default());
         let (player, begun, mut tries) = (players.getting(&media(1, 0)), Instant::now(), 0);
         let after = loop {
@@ -303,12 +303,14 @@ async fn a_player_that_starts_in_an_outage_waits_for_its_end() {
             tries += 1;
             match fault {
                 "page" => asked.answer(200, &[], "<html>"),
+                "origin" => asked.answer(502, &[("x-amzn-errortype", "BadGatewayException:")], ""),
+                "manifest" => asked.answer(502, &[("x-amzn-errortype", "UnsupportedManifestException:")], ""),
                 "break" => asked.breaks(),
                 status => asked.status(status.parse().expect("a status")),
             }
         };
         got(player).await.is_playlist(7);
-        assert!((3..=10).contains(&tries), "{fault}: {tries}");
+        assert!((3..=11).contains(&tries), "{fault}: {tries}");
         assert!(after < ms(4_100), "{fault}: {after:?}");
         // Who has a playlist of before has that at once.
         let player = players.getting(&media(1, 0));
@@ -348,16 +350,62 @@ async fn nobody_is_patient_without_end_or_for_what_stays() {
     };
     answer.is_problem(502, "overloaded");
     assert!((secs(3)..=secs(5)).contains(&(answer.at - begun)), "{:?}", answer.at - begun);
-    for (number, answers, reason) in [(2, [409; 4].as_slice(), "conflict"), (3, &[429, 429], "throttled")] {
-        let player = players.getting(&media(number, 0));
-        for status in answers {
-            far.asked().await.status(*status);
-        }
-        assert_eq!(got(player).await.header("x-onelane-reason"), Some(reason));
-        far.quiet().await;
+    let player = players.getting(&media(2, 0));
+    for _ in 0..2 {
+        far.asked().await.status(429);
     }
+    assert_eq!(got(player).await.header("x-onelane-reason"), Some("throttled"));
+    far.quiet().await;
     let player = players.getting(&media(4, 0));
     far.asked().await.status(508);
     got(player).await.is_problem(502, "origin_broken");
     far.quiet_for(secs(6)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_plays_does_not_wait_for_a_rendition_that_does_not() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    let subtitles = players.getting(&media(1, 3));
+    let begun = far.asked().await;
+    let at = begun.at;
+    begun.status(503);
+    // As long as nobody waits, there is time.
+    while at.elapsed() < secs(2) {
+        far.asked().await.status(503);
+    }
+    let video = players.getting(&media(1, 0));
+    let asked = far.asked().await;
+    assert_eq!(asked.target, media(1, 3));
+    asked.status(503);
+    let now = Instant::now();
+    let answer = got(subtitles).await;
+    answer.is_problem(502, "overloaded");
+    let video = got(video).await;
+    assert_eq!((answer.at, video.at, video.status), (now, now, 200));
+
+    // Where nothing plays yet, nothing is lost by it.
+    let [video, audio] = [0, 1].map(|n| players.getting(&media(2, n)));
+    let begun = Instant::now();
+    while begun.elapsed() < secs(3) {
+        let asked = far.asked().await;
+        assert_eq!(asked.target, media(2, 0));
+        asked.status(503);
+    }
+    far.asked().await.playlist(7);
+    got(video).await.is_playlist(7);
+    far.asked().await.playlist(7);
+    got(audio).await.is_playlist(7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_patient_at_conflicts_once_the_quota_is_nearly_spent() {
+    let shield = shield::Config::default().session_4xx_per_minute(8).warn_at(0.75);
+    let (players, mut far) = stack(Config::default().shield(shield));
+    let player = players.getting(&media(1, 0));
+    for _ in 0..6 {
+        far.asked().await.status(409);
+    }
+    got(player).await.is_problem(502, "conflict");
+    far.quiet_for(secs(2)).await;
 }

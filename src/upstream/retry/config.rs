@@ -10,15 +10,16 @@ pub struct RetryConfig {
     pub overloaded: u32,
     /// How often after 500, 504, a connection that was refused or broke, what is no playlist, or a 5xx of a CDN or
     /// load balancer. After a 502 of MediaTailor's own none: it names a configuration or a manifest that will be no
-    /// better. Default: 1.
+    /// better in a moment. Default: 1.
     pub broken: u32,
     /// The least pause, before jitter; it doubles each time. Default: 50 ms.
     pub least_pause: Duration,
     /// The longest pause. Default: 250 ms.
     pub longest_pause: Duration,
-    /// Whether a playlist that no rescue could bridge, since nothing is kept of it, is tried again for as long as there is time: a
-    /// player that starts has nothing to go on with, and most give up at its first failure. Not after a conflict, nor where
-    /// a quota is used up. Without rescues it has no effect. Default: `true`.
+    /// Whether a playlist that no rescue could bridge, since nothing is kept of it or all too old, is tried again for as long as there is time: a
+    /// player that starts has nothing to go on with, and most give up at its first failure. After a 502 of MediaTailor's own as
+    /// well, and after conflicts as long as the quota of 4xx is not nearly spent; not after what is throttled. It
+    /// ends where another playlist of the session waits and one is kept. Without rescues it has no effect. Default: `true`.
     pub patient: bool,
     /// No attempt begins later than this after the first. Default: 5 s, which leaves some of the 6 s of
     /// [`answer_within`](crate::serialize::Config::answer_within).
