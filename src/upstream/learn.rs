@@ -197,7 +197,7 @@ impl Pupil {
 
     fn learn<B>(&self, answer: &mut Result<Response<Body<B>>, BoxError>) {
         let Ok(response) = answer else {
-            return self.lessons.fail(&self.key, None);
+            return self.lessons.fail(&self.key, &self.uri, None);
         };
         let Some(judgement) = response.extensions().get::<Judgement>() else { return };
         let exchange = (&self.method, &self.uri);
@@ -223,7 +223,7 @@ impl Pupil {
 impl Drop for Pupil {
     fn drop(&mut self) {
         if self.is_out {
-            self.lessons.fail(&self.key, None);
+            self.lessons.fail(&self.key, &self.uri, None);
         }
     }
 }

@@ -207,7 +207,7 @@ impl Lessons {
                 other => return other,
             },
             Verdict::Blocked => self.end(key, Cause::Blocked, status, now),
-            verdict if is_the_sessions(verdict) => self.fail(key, Some(status)),
+            verdict if is_the_sessions(verdict) => self.fail(key, uri, Some(status)),
             _ => {}
         }
         None
@@ -229,7 +229,11 @@ impl Lessons {
     }
 
     /// An exchange failed in a way that says more of the session, or of all, than of one playlist.
-    pub(super) fn fail(&self, key: &SessionKey, status: Option<StatusCode>) {
+    pub(super) fn fail(&self, key: &SessionKey, uri: &Uri, status: Option<StatusCode>) {
+        // Unless it is of a rendition that was never there: those that play are asked for as before.
+        if self.store.knows(key) && !self.store.has(key, uri) {
+            return;
+        }
         self.marks.mark(key, Cause::Failing, status, self.store.target_duration(key), Instant::now());
     }
 
