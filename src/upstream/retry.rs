@@ -138,13 +138,16 @@ impl Again {
             Verdict::Conflict => quota.allows(key, Instant::now()) == Allowance::Allow,
             _ => true,
         };
-        // What plays is not to stand still for a rendition that does not.
-        let is_waited_for = || self.lanes.as_ref().is_some_and(|lanes| lanes.waiting_for(key) > 0);
+        // What plays is not to stand still for a rendition that does not, nor to grow old with a player that loads one after the other.
+        let gives_way = || {
+            let waits = self.lanes.as_ref().is_some_and(|lanes| lanes.waiting_for(key) > 0);
+            waits || store.target_duration(key).is_some_and(|target| course.first.elapsed() >= target)
+        };
         self.config.patient
             && affords
             && !store.is_off()
             && store.rescue(key, uri, Accept::of(request.headers()), Instant::now()).is_err()
-            && !(store.knows(key) && is_waited_for())
+            && !(store.knows(key) && gives_way())
     }
 
     /// The pause until the request is sent again, if it is.

@@ -129,7 +129,7 @@ async fn a_host_that_is_nobodys_is_counted_and_told_once() {
 async fn each_has_its_own_settings_and_a_reload_changes_them() {
     let folder = Folder::new();
     let (mut one, mut two) = (Far::listen().await, Far::listen().await);
-    let config = folder.file("sites-own.toml", tables(&one, &two, ""));
+    let config = folder.file("sites-own.toml", tables(&one, &two, "retry = { patient = false }\n"));
     let serve = Serve::start(&one.url(), &["--config", &config]).await;
     let mut player = serve.player().await;
     player.ask(&media("One", 0)).await;

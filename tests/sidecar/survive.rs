@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     far::{Asked, Far},
     process::Serve,
-    support::{Message, Running, media, ok, playlist_at, session, within},
+    support::{Folder, Message, Running, media, ok, playlist_at, session, within},
 };
 
 /// What the upstream says besides, and nobody may hear.
@@ -242,7 +242,7 @@ async fn an_outage_is_bridged_and_its_storm_does_not_reach_the_upstream() {
     far.is_quiet();
     // A playlist that nothing is known of has its try, and others go on.
     let player = sidecar.getting(&media(&one, 2));
-    far.asked().await.say(error(502, "BadGatewayException", Form::Header));
+    far.asked().await.say(error(403, "AccessDeniedException", Form::Header));
     within(player).await.unwrap().is_problem(502);
     learn(&mut far, &sidecar, &media(&session(2), 0), 7).await;
     sidecar.is_well(&mut far, &one).await;
@@ -458,7 +458,9 @@ async fn what_one_thread_has_learned_all_know() {
 #[tokio::test]
 async fn the_log_has_what_the_player_is_not_told() {
     let mut far = Far::listen().await;
-    let mut serve = Serve::start(&far.url(), &[]).await;
+    let folder = Folder::new();
+    let config = folder.file("a.toml", "[retry]\npatient = false\n");
+    let mut serve = Serve::start(&far.url(), &["--config", &config]).await;
     let mut player = serve.player().await;
     player.ask(&media(&session(1), 0)).await;
     far.asked().await.say(error(502, "BadGatewayException", Form::Header));

@@ -384,6 +384,23 @@ async fn what_plays_does_not_wait_for_a_rendition_that_does_not() {
     asked.playlist(8);
     got(video).await.is_playlist(8);
 
+    // Nor does it grow old: a player may load one after the other.
+    let video = players.getting(&media(3, 0));
+    let short = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:2.0,\n7.ts\n";
+    far.asked().await.answer(200, &[], short);
+    assert_eq!(got(video).await.status, 200);
+    let (subtitles, begun) = (players.getting(&media(3, 3)), Instant::now());
+    let mut subtitles = std::pin::pin!(got(subtitles));
+    let answer = loop {
+        tokio::select! {
+            biased;
+            answer = &mut subtitles => break answer,
+            asked = far.asked() => asked.status(503),
+        }
+    };
+    answer.is_problem(502, "overloaded");
+    assert!((secs(2)..ms(3_600)).contains(&(answer.at - begun)), "{:?}", answer.at - begun);
+
     // Where nothing plays yet, nothing is lost by it.
     let [video, audio] = [0, 1].map(|n| players.getting(&media(2, n)));
     let begun = Instant::now();

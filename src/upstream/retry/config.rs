@@ -19,7 +19,7 @@ pub struct RetryConfig {
     /// Whether a playlist that no rescue could bridge, since nothing is kept of it or all too old, is tried again for as long as there is time: a
     /// player that starts has nothing to go on with, and most give up at its first failure. After a 502 of MediaTailor's own as
     /// well, and after conflicts as long as the quota of 4xx is not nearly spent; not after what is throttled. It
-    /// ends where another playlist of the session waits and one is kept. Without rescues it has no effect. Default: `true`.
+    /// ends where one playlist of the session is kept, and another waits or a target duration has passed. Without rescues it has no effect. Default: `true`.
     pub patient: bool,
     /// No attempt begins later than this after the first. Default: 5 s, which leaves some of the 6 s of
     /// [`answer_within`](crate::serialize::Config::answer_within).
