@@ -24,6 +24,21 @@ export function matrix(faults, players, runs) {
   ].join('\n');
 }
 
+/** Rows are what goes wrong when a player starts; a run is `{ start, player, after, seen }`, `after` being the seconds until its first picture. */
+export function startMatrix(starts, players, runs) {
+  const cell = (start, player) => {
+    const run = runs.find((one) => one.start === start.name && one.player === player);
+    if (!run) return '';
+    if (run.after === undefined) return '**none**';
+    return `${run.seen.endMoved ? '' : '**dead** '}${Math.round(run.after)}`;
+  };
+  return [
+    `| | ${players.join(' | ')} |`,
+    `|---|${players.map(() => '---|').join('')}`,
+    ...starts.map((start) => `| ${start.text} | ${players.map((player) => cell(start, player)).join(' | ')} |`),
+  ].join('\n');
+}
+
 /** Writes the table of one path, with when and of what it was made. */
 export async function writeMatrix(path, text, browser) {
   const made = `Made on ${new Date().toISOString().slice(0, 10)} with ${(await versions(browser)).join(', ')}.`;
