@@ -125,6 +125,7 @@ it('pages when nobody can begin', async () => {
     [[series('session_creation', '502', '0+6x20')], ['OnelanePlayersCannotStart', 'OnelanePlayersGetErrors']],
     [[series('media', '200', '0+6000x20'), series('multivariant', '404', '0+6x20')], ['OnelanePlayersCannotStart']],
     [[series('media', '200', '0+60x20'), series('session_creation', '200', '0+60x20'), series('session_creation', '404', '0+6x20')], []],
+    [[series('multivariant', '404', '0+1x20')], []],
     [[series('media', '404', '0+60x20'), series('other', '404', '0+60x20')], []],
   ];
   const tests = cases.map(([input_series, firing]) => ({
