@@ -1,7 +1,6 @@
-use crate::{
-    sidecar::{Config, Error},
-    telemetry::SIDECAR,
-};
+use crate::sidecar::{Config, Error};
+#[cfg(feature = "aws")]
+use crate::telemetry::SIDECAR;
 
 // === impl Config ===
 
