@@ -303,7 +303,8 @@ async fn a_caller_that_keeps_its_own_has_ours_and_one_that_does_not_has_not() {
         }
     }
     // What fails is kept for everybody.
-    let (players, mut far, taken) = traced(Config::default(), 0.0);
+    let impatient = Config::default().retry(RetryConfig::default().patient(false));
+    let (players, mut far, taken) = traced(impatient, 0.0);
     let player = players.ask(asking(&media(1, 0), &[("traceparent", UNSAMPLED)]));
     far.asked().await.bad_gateway();
     got(player).await.is_problem(502, "origin_broken");

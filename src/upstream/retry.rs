@@ -143,11 +143,12 @@ impl Again {
             let waits = self.lanes.as_ref().is_some_and(|lanes| lanes.waiting_for(key) > 0);
             waits || store.target_duration(key).is_some_and(|target| course.first.elapsed() >= target)
         };
-        self.config.patient
-            && affords
-            && !store.is_off()
-            && store.rescue(key, uri, Accept::of(request.headers()), Instant::now()).is_err()
-            && !(store.knows(key) && gives_way())
+        // A player whose blocking reload fails may load the playlist plainly.
+        let bridges = || match directives::without(uri) {
+            Some(_) => store.has(key, uri),
+            None => store.rescue(key, uri, Accept::of(request.headers()), Instant::now()).is_ok(),
+        };
+        self.config.patient && affords && !store.is_off() && !bridges() && !(store.knows(key) && gives_way())
     }
 
     /// The pause until the request is sent again, if it is.

@@ -382,7 +382,7 @@ async fn a_blocking_reload_falls_back_to_a_plain_one() {
 #[tokio::test]
 async fn a_rescue_is_of_the_method_and_the_coding_that_were_asked_for() {
     let mut far = Far::listen().await;
-    let sidecar = Running::before(&far).await;
+    let sidecar = Running::impatient(&far).await;
     let target = media(&session(1), 0);
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(playlist_at(7, "good").as_bytes()).expect("room");

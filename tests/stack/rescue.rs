@@ -383,7 +383,7 @@ async fn a_lower_media_sequence_is_a_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn a_blocking_reload_is_never_bridged_by_what_it_has_already() {
-    let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
+    let (players, mut far) = stack(Config::default());
     players.learn(&mut far, &media(1, 0), 7).await;
     let blocking = |msn: u64| format!("{}?_HLS_msn={msn}", media(1, 0));
     // It waits for its own time, not for that of a rescue.
