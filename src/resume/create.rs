@@ -19,7 +19,7 @@ use crate::{
         Body,
         collect::{Collected, collect},
     },
-    session::{Extract, Extracted, Kind, Route},
+    session::{Creates, Extract, Extracted, Kind, Route},
 };
 
 /// Sends a player's request that makes a session, and keeps it if it does.
@@ -85,6 +85,9 @@ where
 fn named<Q>(request: Request<Q>, extract: &impl Extract) -> Request<Q> {
     let (mut head, body) = request.into_parts();
     let extracted = Extracted::by(extract, &head);
+    if let Some(stream) = extract.creates(&head) {
+        head.extensions.insert(Creates(stream));
+    }
     head.extensions.insert(extracted);
     Request::from_parts(head, body)
 }

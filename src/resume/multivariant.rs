@@ -6,7 +6,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, hea
 use crate::{
     rescue::{ALLOCATION, Head},
     serialize::Body,
-    upstream::{Judgement, Verdict},
 };
 
 /// The headers of a request that its answer depends on: another player may take another coding, or stand on another page.
@@ -50,8 +49,7 @@ impl Multivariant {
         *response.headers_mut() = self.head.headers();
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(self.body.len()));
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // Without what was read of it: the upstream has not confirmed it.
-        response.extensions_mut().insert(Judgement::from(Verdict::Playlist));
+        // Without a judgement: the upstream has said nothing, be it of the playlist or of the session.
         Some(response)
     }
 

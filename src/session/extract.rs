@@ -128,7 +128,7 @@ impl Extract for MediaTailor {
     fn creates(&self, parts: &Parts) -> Option<SessionKey> {
         let route = Route::of(parts.uri.path(), parts.uri.query());
         let creates = match route.kind {
-            Kind::Multivariant => route.session.is_none() && parts.method == Method::GET,
+            Kind::Multivariant | Kind::Dash => route.session.is_none() && parts.method == Method::GET,
             Kind::SessionCreation => matches!(parts.method, Method::GET | Method::POST),
             _ => false,
         };
@@ -232,8 +232,10 @@ mod tests {
         let session = key(&format!("/v1/manifest/acct/Cfg/{SID}/0.m3u8")).expect("a session");
         assert_eq!(one.scope_id(), session.scope_id());
         assert!(creates(Method::POST, "/v1/session/acct/Cfg/a.m3u8").is_some());
+        assert!(get("/v1/dash/acct/Cfg/a.mpd").is_some());
         for (method, uri) in [
             (Method::HEAD, "/v1/master/acct/Cfg/a.m3u8"),
+            (Method::GET, "/v1/dash/acct/Cfg/a.mpd?aws.sessionId=x"),
             (Method::POST, "/v1/master/acct/Cfg/a.m3u8"),
             (Method::GET, "/v1/master/acct/Cfg/a.m3u8?aws.sessionId=x"),
             (Method::OPTIONS, "/v1/session/acct/Cfg/a.m3u8"),

@@ -104,7 +104,9 @@ where
             ask_for_the_whole(&mut head.headers);
         }
         let creates = match (extracted.kind, &extracted.session) {
-            (Kind::Multivariant | Kind::SessionCreation, Ok(None)) => self.extract.creates(&head),
+            (Kind::Multivariant | Kind::SessionCreation | Kind::Dash, Ok(None)) => {
+                self.extract.creates(&head)
+            }
             _ => None,
         };
         if let Some(key) = creates {

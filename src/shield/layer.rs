@@ -15,7 +15,7 @@ use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Allowance, Answer, Check, Probe, hearing::Hearing, quota::Place};
+use super::{Allowance, Answer, Cause, Check, Probe, hearing::Hearing, quota::Place};
 use crate::{
     observe::record::Note,
     session::{Creates, Extracted, Kind, MediaTailor, SessionKey},
@@ -113,10 +113,11 @@ impl<S> Shield<S> {
         if matches!(kind, Kind::Segment | Kind::Other) {
             return Way::Pass(None);
         }
-        let now = Instant::now();
-        let lessons = &self.lessons;
-        let known = match kind {
-            Kind::Media | Kind::Multivariant => match lessons.marks.check(&key, now) {
+        let (lessons, now) = (&self.lessons, Instant::now());
+        // Who is not answered by what is known goes on anyway, and finds out nothing that the others wait for.
+        let known = lessons.marks.known(&key, now).filter(|known| lessons.answers(known, &key, head, now));
+        let known = match (known, kind) {
+            (Some(_), Kind::Media | Kind::Multivariant) => match lessons.marks.check(&key, now) {
                 Check::Answer(known) => Some(known),
                 Check::Pass => None,
                 Check::Probe => {
@@ -124,16 +125,13 @@ impl<S> Shield<S> {
                     None
                 }
             },
-            // Nothing is learned from these: as a probe one would keep the playlists waiting for word of it.
-            _ => lessons.marks.known(&key, now),
+            // Nothing is learned from others: as a probe one would keep the playlists waiting for word of it.
+            (known, _) => known,
         };
-        match known {
-            Some(known) if lessons.answers(&known, &key, head, now) => {
-                let answer = Answer::of(&known);
-                note(head, &key, kind, answer.verdict());
-                return Way::Answered(answer);
-            }
-            _ => {}
+        if let Some(known) = known {
+            let answer = Answer::of(&known);
+            note(head, &key, kind, answer.verdict());
+            return Way::Answered(answer);
         }
         // What one playlist has spent is not the others' fault.
         if lessons.quota.is_spent(&key, now) && !lessons.store.has(&key, &head.uri) {
@@ -148,18 +146,25 @@ impl<S> Shield<S> {
     }
 
     /// The way of a request that creates a session. One that others of its stream had less than a minute ago it may have as well, since
-    /// some are refused for what they ask alone; and when many sessions are lost at once, those that take their place must not
-    /// pay for them. So it is a stream's own 4xx that count against it.
-    fn create(&self, head: &Parts, stream: SessionKey, kind: Kind) -> Way {
+    /// some are refused for what they ask alone. Where there is none left, one now and then finds out whether the stream has begun.
+    fn create(&self, head: &mut Parts, stream: SessionKey, kind: Kind) -> Way {
         let (lessons, now) = (&self.lessons, Instant::now());
         let is_spent = matches!(lessons.quota.allows(&stream, now), Allowance::Spent(_));
-        let (was_served, has_spent) =
-            (lessons.was_served(&stream, now), lessons.quota.has_spent(&stream, now));
-        match is_spent {
-            false if !was_served => self.admit(head, stream, kind),
-            true if !was_served && has_spent => Way::Answered(refuse(head, &stream, kind)),
-            _ => Way::Pass(Some(Hearing::new(lessons, stream, false))),
+        if lessons.was_served(&stream, now) || is_spent && is_first(head, lessons, &stream) {
+            return Way::Pass(Some(Hearing::new(lessons, stream, false)));
         }
+        if !is_spent {
+            return self.admit(head, stream, kind);
+        }
+        match lessons.marks.check(&stream, now) {
+            Check::Probe => {
+                head.extensions.insert(Probe::new(lessons, &stream));
+                return Way::Pass(Some(Hearing::new(lessons, stream, false)));
+            }
+            Check::Pass => drop(lessons.marks.mark(&stream, Cause::Failing, None, None, now)),
+            Check::Answer(_) => {}
+        }
+        Way::Answered(refuse(head, &stream, kind))
     }
 
     /// Whether there may be a 4xx to a request of which nothing good is known.
@@ -171,9 +176,18 @@ impl<S> Shield<S> {
         match lessons.quota.reserve(&key, now) {
             Place::Taken => Way::Pass(Some(Hearing::new(lessons, key, true))),
             Place::Later => Way::Wait(key, kind),
+            Place::None if is_first(head, lessons, &key) => {
+                Way::Pass(Some(Hearing::new(lessons, key, false)))
+            }
             Place::None => Way::Answered(refuse(head, &key, kind)),
         }
     }
+}
+
+/// Whether it creates a session of a stream that had no 4xx: when many sessions are lost at once, those that take their place must
+/// not pay for them.
+fn is_first(head: &Parts, lessons: &Lessons, stream: &SessionKey) -> bool {
+    head.extensions.get::<Creates>().is_some() && !lessons.quota.has_spent(stream, Instant::now())
 }
 
 impl<S, Q, B> Service<Request<Q>> for Shield<S>
@@ -230,12 +244,13 @@ where
     B: From<Bytes>,
 {
     telemetry::waits_for_quota(&key);
-    if !lessons.quota.wait(&key).await {
-        let (head, _) = request.into_parts();
+    let has_place = lessons.quota.wait(&key).await;
+    let (head, body) = request.into_parts();
+    if !has_place && !is_first(&head, &lessons, &key) {
         return Ok(refuse(&head, &key, kind).into_response());
     }
-    let mut hearing = Hearing::new(&lessons, key, true);
-    let answer = inner.call(request).await.map_err(Into::into)?;
+    let mut hearing = Hearing::new(&lessons, key, has_place);
+    let answer = inner.call(Request::from_parts(head, body)).await.map_err(Into::into)?;
     hearing.hear(answer.status());
     Ok(answer)
 }

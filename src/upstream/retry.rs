@@ -29,12 +29,15 @@ use crate::{
 
 /// Decides on a [`tower::retry::Retry`] around a [`Judge`](super::Judge): after which verdicts a request is sent again.
 ///
-/// One budget is shared by all clones, so that an outage does not double the load. Requests that create a session or
+/// One budget is shared by all clones, so that an outage does not double the load, and another of the same size by what is
+/// [patient](RetryConfig::patient). Requests that create a session or
 /// are not safe are never sent again. A 400 on a request with low-latency directives is tried once without them.
 #[derive(Clone)]
 pub struct Again {
     config: Arc<RetryConfig>,
     budget: Arc<TpsBudget>,
+    /// Of its own: what is broken for good must not take from those that meet a conflict.
+    patience: Arc<TpsBudget>,
     /// Where is kept what could bridge a failure.
     lessons: Option<Arc<Lessons>>,
     /// Where others wait meanwhile.
@@ -69,9 +72,16 @@ impl Again {
     /// With these limits; what makes no sense is taken for the nearest that does.
     pub fn new(config: RetryConfig) -> Self {
         let part = if config.budget_part.is_finite() { config.budget_part.clamp(0.0, 1_000.0) } else { 0.2 };
-        let budget =
-            TpsBudget::new(Duration::from_secs(10), config.budget_per_second.clamp(1, MOST_PER_SECOND), part);
-        Self { config: Arc::new(config), budget: Arc::new(budget), lessons: None, lanes: None, course: None }
+        let per_second = config.budget_per_second.clamp(1, MOST_PER_SECOND);
+        let budget = || Arc::new(TpsBudget::new(Duration::from_secs(10), per_second, part));
+        Self {
+            config: Arc::new(config),
+            budget: budget(),
+            patience: budget(),
+            lessons: None,
+            lanes: None,
+            course: None,
+        }
     }
 
     /// Goes by what is kept there whether to be [patient](RetryConfig::patient).
@@ -175,6 +185,7 @@ impl Again {
         if is_late && !(may_get_better && self.is_patient(request, &course, verdict)) {
             if times == 0 && status.is_some() {
                 self.budget.deposit();
+                self.patience.deposit();
             }
             return None;
         }
@@ -193,7 +204,8 @@ impl Again {
         };
         // What a request without directives costs is paid for by the one that never does any good: left at the refusal, a session that
         // is well would be taken for lost.
-        let may = undirected.is_some() || self.budget.withdraw();
+        let budget = if is_late { &self.patience } else { &self.budget };
+        let may = undirected.is_some() || budget.withdraw();
         if course.first.elapsed() + pause > self.config.within || !may {
             telemetry::not_again(course.named.0.as_ref(), course.named.1, verdict.as_str());
             return None;

@@ -196,6 +196,27 @@ async fn the_budget_bounds_the_tries_of_all_sessions() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_is_patient_leaves_the_others_their_budget() {
+    let (players, mut far) =
+        stack(Config::default().retry(RetryConfig::default().budget_per_second(1).budget_part(0.0)));
+    for number in 0..8 {
+        let player = players.getting(&media(number, 0));
+        let mut player = std::pin::pin!(got(player));
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut player => break answer.is_problem(502, "origin_broken"),
+                asked = far.asked() => asked.bad_gateway(),
+            }
+        }
+    }
+    let player = players.getting(&media(100, 0));
+    far.asked().await.status(409);
+    far.asked().await.playlist(7);
+    got(player).await.is_playlist(7);
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_try_begins_when_the_players_time_is_as_good_as_up() {
     let serialize = serialize::Config::default().answer_within(secs(1)).max_hold(secs(30));
     let (players, mut far) = stack(Config::default().serialize(serialize));

@@ -209,6 +209,30 @@ async fn one_probe_finds_out_whether_a_failing_session_is_well() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rendition_that_fails_from_the_start_on_is_nobodys_probe() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    let player = players.getting(&media(1, 0));
+    far.asked().await.status(503);
+    far.asked().await.status(503);
+    got(player).await.is_rescue(7, "overloaded", 0);
+    advance(secs(3)).await;
+    let subtitles = players.getting(&media(1, 3));
+    let asked = far.asked().await;
+    assert_eq!(asked.target, media(1, 3));
+    // What plays finds out for itself, and is not waited with.
+    let video = players.getting(&media(1, 0));
+    far.quiet().await;
+    asked.status(503);
+    far.asked().await.status(503);
+    got(subtitles).await.is_problem(502, "overloaded");
+    let asked = far.asked().await;
+    assert_eq!(asked.target, media(1, 0));
+    asked.playlist(8);
+    got(video).await.is_playlist(8);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_probe_that_says_nothing_of_its_session_is_no_reason_to_wait_longer() {
     let (players, mut far) = stack(Config::default());
     players.learn(&mut far, &media(1, 0), 7).await;
@@ -420,6 +444,53 @@ async fn a_stream_of_which_no_session_can_be_made_is_asked_for_no_more_often_tha
     }
     advance(secs(71)).await;
     good(&mut far, "/v1/master/acct/Demo/3.m3u8", 40).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_has_begun_is_found_out_within_seconds() {
+    let shield = shield::Config::default().session_4xx_per_minute(5);
+    let (players, mut far) = stack(Config::default().shield(shield));
+    for _ in 0..5 {
+        let player = players.getting(MASTER);
+        far.asked().await.status(404);
+        got(player).await.is_problem(404, "not_found");
+    }
+    // Its encoder is still off, and thousands reload.
+    for _ in 0..3 {
+        players.get(MASTER).await.is_problem(502, "throttled");
+        far.quiet().await;
+        advance(secs(3)).await;
+        let one = players.getting(MASTER);
+        far.asked().await.status(404);
+        got(one).await.is_problem(404, "not_found");
+    }
+    advance(secs(3)).await;
+    let one = players.getting(MASTER);
+    let asked = far.asked().await;
+    players.get(MASTER).await.is_problem(502, "throttled");
+    asked.answer(200, &[], of_its_own(1));
+    assert_eq!(got(one).await.status, 200);
+    for number in 2..20 {
+        let player = players.getting(MASTER);
+        far.asked().await.answer(200, &[], of_its_own(number));
+        assert_eq!(got(player).await.status, 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_begins_does_not_pay_for_those_it_waited_for() {
+    let shield = shield::Config::default().configuration_4xx_per_minute(2);
+    let (players, mut far) = stack(Config::default().shield(shield));
+    let lost = [1, 2].map(|number| players.getting(&media(number, 0)));
+    let asked = [far.asked().await, far.asked().await];
+    let player = players.getting(MASTER);
+    far.quiet().await;
+    asked.into_iter().for_each(|asked| asked.status(404));
+    for player in lost {
+        got(player).await.is_problem(404, "session_lost");
+    }
+    far.asked().await.answer(200, &[], of_its_own(11));
+    assert_eq!(got(player).await.status, 200);
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,7 +24,8 @@ pub struct RetryConfig {
     /// No attempt begins later than this after the first. Default: 5 s, which leaves some of the 6 s of
     /// [`answer_within`](crate::serialize::Config::answer_within).
     pub within: Duration,
-    /// The retries per second that may always be made, over all sessions; at least 1. Default: 10.
+    /// The retries per second that may always be made, over all sessions; at least 1. What is [patient](Self::patient) has
+    /// as many of its own. Default: 10.
     pub budget_per_second: u32,
     /// The retries that may be made on top, as a part of all requests. Default: 0.2.
     pub budget_part: f32,

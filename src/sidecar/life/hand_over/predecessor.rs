@@ -97,7 +97,11 @@ impl Predecessor {
                 }
                 // Another that was started as well was there first, and is who hands over now.
                 Ok(Err(error)) if has_gone(&error) && times < TRIES => times += 1,
-                Ok(_) => return Err(wrong("what listens there is no onelane: name another place")),
+                Ok(_) => {
+                    return Err(wrong(
+                        "what listens there is no onelane, or one whose hand-over is another: stop it first, or name another place",
+                    ));
+                }
                 Err(_) => return Err(wrong(SILENT)),
             }
         }
