@@ -100,6 +100,11 @@ impl<K: Eq + Hash + Clone> Lanes<K> {
         all.truncate(n);
         all
     }
+
+    /// How many wait behind the one whose turn it is, for this key.
+    pub fn waiting_for(&self, key: &K) -> u32 {
+        self.inner.slots.get(key).map_or(0, |slot| slot.value().users.saturating_sub(1))
+    }
 }
 
 impl<K: Eq + Hash> Lanes<K> {
@@ -111,11 +116,6 @@ impl<K: Eq + Hash> Lanes<K> {
     /// Whether every lane is idle.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// How many wait behind the one whose turn it is, for this key.
-    pub fn waiting_for(&self, key: &K) -> u32 {
-        self.inner.slots.get(key).map_or(0, |slot| slot.value().users.saturating_sub(1))
     }
 
     /// How many tickets wait for their turn, over all keys.
