@@ -19,7 +19,7 @@ use crate::{
         Body,
         collect::{Collected, collect},
     },
-    session::{Creates, Extract, Extracted, Kind, Route},
+    session::{Extract, Kind, Route, name},
 };
 
 /// Sends a player's request that makes a session, and keeps it if it does.
@@ -84,11 +84,7 @@ where
 /// What is made here has not passed the layer that names the session.
 fn named<Q>(request: Request<Q>, extract: &impl Extract) -> Request<Q> {
     let (mut head, body) = request.into_parts();
-    let extracted = Extracted::by(extract, &head);
-    if let Some(stream) = extract.creates(&head) {
-        head.extensions.insert(Creates(stream));
-    }
-    head.extensions.insert(extracted);
+    name(&mut head, extract);
     Request::from_parts(head, body)
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{HeaderName, Method, Request, Response};
+use http::{HeaderName, Request, Response};
 use http_body::Body as HttpBody;
 use tower::BoxError;
 use tower_layer::Layer;
@@ -138,17 +138,15 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let Extracted { kind, session } = Extracted::of(&head, &*self.shared.extract);
+        let extracted = Extracted::of(&head, &*self.shared.extract);
         // The clone is for later; it is the other that was made ready.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
+        if extracted.makes_session(&head.method) {
+            return Box::pin(create::watch(Arc::clone(&self.shared), inner, head, body));
+        }
+        let Extracted { kind, session } = extracted;
         match (kind, session) {
-            (Kind::SessionCreation, _) if matches!(head.method, Method::GET | Method::POST) => {
-                Box::pin(create::watch(Arc::clone(&self.shared), inner, head, body))
-            }
-            (Kind::Multivariant, Ok(None)) if head.method == Method::GET => {
-                Box::pin(create::watch(Arc::clone(&self.shared), inner, head, body))
-            }
             (Kind::Media | Kind::Multivariant | Kind::Tracking, Ok(Some(key))) => {
                 let Some(record) = self.shared.store.get(&key) else {
                     return Box::pin(inner.call(Request::from_parts(head, body)));
@@ -178,7 +176,7 @@ mod tests {
         time::Duration,
     };
 
-    use http::{StatusCode, header};
+    use http::{Method, StatusCode, header};
     use http_body_util::{BodyExt as _, Full};
     use serde_json::json;
     use tokio::time::{advance, sleep};

@@ -74,6 +74,15 @@ impl Extracted {
         }
     }
 
+    /// Whether such a request makes a session of HLS.
+    pub(crate) fn makes_session(&self, method: &Method) -> bool {
+        match (self.kind, &self.session) {
+            (Kind::SessionCreation, _) => matches!(*method, Method::GET | Method::POST),
+            (Kind::Multivariant, Ok(None)) => *method == Method::GET,
+            _ => false,
+        }
+    }
+
     /// The session's key, if one is named as it should be.
     pub fn key(&self) -> Option<&SessionKey> {
         self.session.as_ref().ok().and_then(Option::as_ref)

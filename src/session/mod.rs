@@ -35,6 +35,7 @@ pub(crate) use self::shown::ShownPath;
 pub(crate) use self::{
     extract::Creates,
     hashed::{Hashed, HashedKey},
+    name::name,
 };
 pub use self::{
     extract::{Extract, Extracted, MediaTailor},

@@ -3,7 +3,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, HeaderName, Request};
+use http::{HeaderMap, HeaderName, Request, request::Parts};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -27,6 +27,21 @@ pub struct NameLayer<E = MediaTailor> {
 pub struct Name<S, E = MediaTailor> {
     inner: S,
     extract: Arc<E>,
+}
+
+/// Puts into a request's extensions whose it is and what it creates a session of.
+pub(crate) fn name(head: &mut Parts, extract: &impl Extract) -> Kind {
+    let extracted = Extracted::by(extract, head);
+    let kind = extracted.kind;
+    let creates = match (kind, &extracted.session) {
+        (Kind::Multivariant | Kind::SessionCreation | Kind::Dash, Ok(None)) => extract.creates(head),
+        _ => None,
+    };
+    if let Some(key) = creates {
+        head.extensions.insert(Creates(key));
+    }
+    head.extensions.insert(extracted);
+    kind
 }
 
 /// Players probe a playlist with `Range: bytes=0-`, and some ask for Icecast titles.
@@ -99,20 +114,9 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let extracted = Extracted::by(&*self.extract, &head);
-        if matches!(extracted.kind, Kind::Media | Kind::Multivariant) {
+        if matches!(name(&mut head, &*self.extract), Kind::Media | Kind::Multivariant) {
             ask_for_the_whole(&mut head.headers);
         }
-        let creates = match (extracted.kind, &extracted.session) {
-            (Kind::Multivariant | Kind::SessionCreation | Kind::Dash, Ok(None)) => {
-                self.extract.creates(&head)
-            }
-            _ => None,
-        };
-        if let Some(key) = creates {
-            head.extensions.insert(Creates(key));
-        }
-        head.extensions.insert(extracted);
         self.inner.call(Request::from_parts(head, body))
     }
 }

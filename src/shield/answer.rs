@@ -4,7 +4,12 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 
 use super::{Cause, Known};
-use crate::upstream::{Judgement, Verdict};
+use crate::{
+    observe::record::Note,
+    session::{Kind, SessionKey},
+    telemetry,
+    upstream::{Judgement, Verdict},
+};
 
 /// What a player gets without the upstream.
 #[derive(Debug)]
@@ -42,8 +47,13 @@ impl Answer {
         Self { verdict: Verdict::Throttled, status: None, again: LATER }
     }
 
-    pub(crate) fn verdict(&self) -> Verdict {
-        self.verdict
+    /// Tells the log, the metrics and, where one is kept, the request's record that it is given.
+    pub(crate) fn told(self, key: &SessionKey, kind: Kind, note: Option<&Note>) -> Self {
+        telemetry::shielded(key, kind, self.verdict.as_str());
+        if let Some(note) = note {
+            note.shielded(self.verdict);
+        }
+        self
     }
 
     /// With an empty body: the stages around make of it what players get.

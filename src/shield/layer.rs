@@ -17,10 +17,9 @@ use tower_service::Service;
 
 use super::{Allowance, Answer, Cause, Check, Probe, hearing::Hearing, quota::Place};
 use crate::{
-    observe::record::Note,
     session::{Creates, Extracted, Kind, MediaTailor, SessionKey},
     telemetry,
-    upstream::{Lessons, Verdict},
+    upstream::Lessons,
 };
 
 /// Answers for sessions that are known to be lost, blocked or failing; see [`Shield`].
@@ -129,18 +128,22 @@ impl<S> Shield<S> {
             (known, _) => known,
         };
         if let Some(known) = known {
-            let answer = Answer::of(&known);
-            note(head, &key, kind, answer.verdict());
-            return Way::Answered(answer);
+            return Way::Answered(Answer::of(&known).told(&key, kind, head.extensions.get()));
         }
         // What one playlist has spent is not the others' fault.
         if lessons.quota.is_spent(&key, now) && !lessons.store.has(&key, &head.uri) {
             return Way::Answered(refuse(head, &key, kind));
         }
         // What was good before may well be good again.
+        if lessons.store.knows(&key) {
+            return Way::Pass(None);
+        }
         if lessons.was_good(&key, now) {
-            let is_heard = !lessons.store.is_off() && !lessons.store.knows(&key);
+            let is_heard = !lessons.store.is_off();
             return Way::Pass(is_heard.then(|| Hearing::new(lessons, key, false)));
+        }
+        if matches!(lessons.quota.allows(&key, now), Allowance::Spent(_)) {
+            return Way::Answered(refuse(head, &key, kind));
         }
         self.admit(head, key, kind)
     }
@@ -169,11 +172,8 @@ impl<S> Shield<S> {
 
     /// Whether there may be a 4xx to a request of which nothing good is known.
     fn admit(&self, head: &Parts, key: SessionKey, kind: Kind) -> Way {
-        let (lessons, now) = (&self.lessons, Instant::now());
-        if matches!(lessons.quota.allows(&key, now), Allowance::Spent(_)) {
-            return Way::Answered(refuse(head, &key, kind));
-        }
-        match lessons.quota.reserve(&key, now) {
+        let lessons = &self.lessons;
+        match lessons.quota.reserve(&key, Instant::now()) {
             Place::Taken => Way::Pass(Some(Hearing::new(lessons, key, true))),
             Place::Later => Way::Wait(key, kind),
             Place::None if is_first(head, lessons, &key) => {
@@ -257,16 +257,7 @@ where
 
 /// The answer to what would likely be one 4xx too many.
 fn refuse(head: &Parts, key: &SessionKey, kind: Kind) -> Answer {
-    let answer = Answer::throttled();
-    note(head, key, kind, answer.verdict());
-    answer
-}
-
-fn note(head: &Parts, key: &SessionKey, kind: Kind, verdict: Verdict) {
-    telemetry::shielded(key, kind, verdict.as_str());
-    if let Some(note) = head.extensions.get::<Note>() {
-        note.shielded(verdict);
-    }
+    Answer::throttled().told(key, kind, head.extensions.get())
 }
 
 // === impl ShieldFuture ===

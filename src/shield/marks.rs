@@ -35,7 +35,8 @@ impl Marks {
     ///
     /// Of all requests that ask, one alone gets [`Check::Probe`] before the gap has passed again, and none while
     /// the last one has not been heard of (within [`Config::lease`]): that is by [`mark`](Self::mark),
-    /// [`clear`](Self::clear) or, where it says nothing of the session, [`over`](Self::over). A session that nobody asked for in [`Config::idle`] has no mark any more.
+    /// [`clear`](Self::clear) or, where it says nothing of the session, [`over`](Self::over). A session that nobody asked
+    /// for in [`Config::idle`] has no mark any more.
     pub fn check(&self, session: &SessionKey, now: Instant) -> Check {
         match self.marks.look(session, now, |mark| mark.look(now)) {
             None => Check::Pass,

@@ -56,7 +56,7 @@ struct Pupil {
     /// Whether it has been sent and not been heard of yet.
     is_out: bool,
     /// Held until all is learned: only then the next may be let out.
-    _probe: Option<Probe>,
+    probe: Option<Probe>,
 }
 
 // === impl LearnLayer ===
@@ -129,13 +129,8 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (head, body) = request.into_parts();
-        let Extracted { kind, session } = Extracted::of(&head, &MediaTailor::new());
-        let makes = match kind {
-            Kind::SessionCreation => matches!(head.method, Method::GET | Method::POST),
-            Kind::Multivariant => head.method == Method::GET && matches!(session, Ok(None)),
-            _ => false,
-        };
-        if makes {
+        let extracted = Extracted::of(&head, &MediaTailor::new());
+        if extracted.makes_session(&head.method) {
             let uri = head.uri.clone();
             let (lessons, extract) = (Arc::clone(&self.lessons), Arc::clone(&self.extract));
             let answer = self.inner.call(Request::from_parts(head, body));
@@ -147,6 +142,7 @@ where
                 Ok(response)
             });
         }
+        let Extracted { kind, session } = extracted;
         let pupil = match session {
             Ok(Some(key)) if matches!(kind, Kind::Media | Kind::Multivariant) => Some(Pupil {
                 lessons: Arc::clone(&self.lessons),
@@ -156,7 +152,7 @@ where
                 uri: head.uri.clone(),
                 note: head.extensions.get().cloned(),
                 is_out: false,
-                _probe: head.extensions.get().cloned(),
+                probe: head.extensions.get().cloned(),
             }),
             _ => None,
         };
@@ -181,18 +177,13 @@ impl Pupil {
     /// What there is to say without the upstream: the session may have been lost, or have failed, while this request waited for
     /// its turn.
     fn known(&self, head: &Parts) -> Option<Answer> {
-        let Self { lessons, key, .. } = self;
-        if lessons.marks.is_empty() || head.extensions.get::<Probe>().is_some() {
+        let Self { lessons, key, probe, .. } = self;
+        if lessons.marks.is_empty() || probe.is_some() {
             return None;
         }
         let now = Instant::now();
         let known = lessons.marks.known(key, now).filter(|known| lessons.answers(known, key, head, now))?;
-        let answer = Answer::of(&known);
-        telemetry::shielded(key, self.kind, answer.verdict().as_str());
-        if let Some(note) = &self.note {
-            note.shielded(answer.verdict());
-        }
-        Some(answer)
+        Some(Answer::of(&known).told(key, self.kind, self.note.as_ref()))
     }
 
     fn learn<B>(&self, answer: &mut Result<Response<Body<B>>, BoxError>) {

@@ -126,13 +126,12 @@ impl Lessons {
         self.served.has(key, now)
     }
 
-    /// Whether a session is hardly one of those that spend their configuration's quota: it has a playlist, or it had no
-    /// 4xx and was just made through here, was just served or, where no playlists are kept, is anybody's. When many sessions are lost
-    /// at once, those that are made in their place must not pay for them, nor those of which nothing is kept.
+    /// Whether a session of which nothing is kept is hardly one of those that spend their configuration's quota: it had no 4xx and
+    /// was just made through here, was just served or, where no playlists are kept, is anybody's. When many sessions are lost at
+    /// once, those that are made in their place must not pay for them, nor those of which nothing is kept.
     pub(crate) fn was_good(&self, key: &SessionKey, now: Instant) -> bool {
-        self.store.knows(key)
-            || (self.store.is_off() || self.is_new(key, now) || self.was_served(key, now))
-                && !self.quota.has_spent(key, now)
+        (self.store.is_off() || self.is_new(key, now) || self.was_served(key, now))
+            && !self.quota.has_spent(key, now)
     }
 
     /// An attempt that began at `sent` met a conflict.
