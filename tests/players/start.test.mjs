@@ -10,7 +10,7 @@ import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openBrowser } from './lib/browser.mjs';
+import { closeTheBrowser, theBrowser } from './lib/browser.mjs';
 import { BROWSER_PLAYERS, OTHERS, PROGRAMS, chosen, open } from './lib/players.mjs';
 import { asset, binary, openStage } from './lib/stage.mjs';
 import { STARTS } from './lib/starts.mjs';
@@ -41,7 +41,6 @@ const PATHS = chosen('PATHS', ['direct', 'onelane']).filter((path) => path === '
 const WRITES = Boolean(process.env.WRITE_RESULTS);
 
 const runs = [];
-let browser;
 
 before(() => {
   const all = CHOSEN.length === STARTS.length && PLAYERS.length === ALL.length;
@@ -58,7 +57,7 @@ after(async () => {
     console.log(`\n${path}, from the start\n\n${table}`);
     if (WRITES) await writeMatrix(`${path}, from the start`, table, await theBrowser());
   }
-  await (await browser)?.close();
+  await closeTheBrowser();
 });
 
 for (const path of PATHS) {
@@ -135,13 +134,4 @@ function check(run, { fault, playlists, lost = [] }) {
   assert.equal(run.conflicts, 0, `the emulator gave ${run.player} a conflict: ${all}`);
   assert.equal(run.mostInFlight, 1, `the emulator saw several requests of one session of ${run.player} at once: ${all}`);
   if (!lost.includes(run.player)) assert.ok(lives(run), `${run.player} does not start: ${all}`);
-}
-
-/** The browser that all pages share, opened with the first of them, and again should it have crashed. */
-async function theBrowser() {
-  browser ??= openBrowser();
-  const known = browser;
-  if ((await known).isConnected()) return known;
-  if (browser === known) browser = openBrowser();
-  return browser;
 }

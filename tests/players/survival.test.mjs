@@ -11,7 +11,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { openBrowser } from './lib/browser.mjs';
+import { closeTheBrowser, theBrowser } from './lib/browser.mjs';
 import { FAULTS, LASTS } from './lib/faults.mjs';
 import { BROWSER_PLAYERS, OTHERS, PROGRAMS, chosen, open } from './lib/players.mjs';
 import { asset, binary, openStage } from './lib/stage.mjs';
@@ -46,7 +46,6 @@ const WRITES = Boolean(process.env.WRITE_RESULTS);
 
 const runs = [];
 let records;
-let browser;
 
 before(async () => {
   const all = CHOSEN.length === FAULTS.length && PLAYERS.length === CURRENT.length + OTHERS.length;
@@ -69,7 +68,7 @@ after(async () => {
     }
   }
   console.log(`\nwhat was seen of each run: ${records}`);
-  await (await browser)?.close();
+  await closeTheBrowser();
 });
 
 for (const path of PATHS) {
@@ -168,13 +167,4 @@ function tally(values) {
   const counts = {};
   for (const value of values) counts[value] = (counts[value] ?? 0) + 1;
   return counts;
-}
-
-/** The browser that all pages share, opened with the first of them, and again should it have crashed. */
-async function theBrowser() {
-  browser ??= openBrowser();
-  const known = browser;
-  if ((await known).isConnected()) return known;
-  if (browser === known) browser = openBrowser();
-  return browser;
 }

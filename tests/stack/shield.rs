@@ -183,15 +183,20 @@ async fn a_failing_session_is_answered_here_with_its_last_good_playlist() {
     }
 }
 
+/// The first session, which has a playlist of number 7, fails from now on.
+async fn fails(players: &Players, far: &mut Far) {
+    let player = players.getting(&media(1, 0));
+    far.asked().await.status(503);
+    far.asked().await.status(503);
+    got(player).await.is_rescue(7, "overloaded", 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_probe_finds_out_whether_a_failing_session_is_well() {
     let (players, mut far) = stack(Config::default());
     players.learn(&mut far, &media(1, 0), 7).await;
     players.learn(&mut far, &media(1, 1), 7).await;
-    let player = players.getting(&media(1, 0));
-    far.asked().await.status(503);
-    far.asked().await.status(503);
-    got(player).await.is_rescue(7, "overloaded", 0);
+    fails(&players, &mut far).await;
     let tracking = format!("/v1/tracking/acct/Demo/{}", session(1));
     advance(secs(3)).await;
 
@@ -212,10 +217,7 @@ async fn one_probe_finds_out_whether_a_failing_session_is_well() {
 async fn a_rendition_that_fails_from_the_start_on_is_nobodys_probe() {
     let (players, mut far) = stack(Config::default());
     players.learn(&mut far, &media(1, 0), 7).await;
-    let player = players.getting(&media(1, 0));
-    far.asked().await.status(503);
-    far.asked().await.status(503);
-    got(player).await.is_rescue(7, "overloaded", 0);
+    fails(&players, &mut far).await;
     advance(secs(3)).await;
     let subtitles = players.getting(&media(1, 3));
     let asked = far.asked().await;
@@ -236,10 +238,7 @@ async fn a_rendition_that_fails_from_the_start_on_is_nobodys_probe() {
 async fn a_probe_that_says_nothing_of_its_session_is_no_reason_to_wait_longer() {
     let (players, mut far) = stack(Config::default());
     players.learn(&mut far, &media(1, 0), 7).await;
-    let player = players.getting(&media(1, 0));
-    far.asked().await.status(503);
-    far.asked().await.status(503);
-    got(player).await.is_rescue(7, "overloaded", 0);
+    fails(&players, &mut far).await;
     for _ in 0..3 {
         advance(secs(3)).await;
         let probe = players.getting(&media(1, 0));

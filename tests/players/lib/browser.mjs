@@ -25,6 +25,22 @@ const OLDER = {
   'Shaka 4': { player: 'Shaka', script: 'shaka-4.js' },
 };
 
+let shared;
+
+/** The browser that all pages of a run share, opened with the first of them, and again should it have crashed. */
+export async function theBrowser() {
+  shared ??= openBrowser();
+  const known = shared;
+  if ((await known).isConnected()) return known;
+  if (shared === known) shared = openBrowser();
+  return shared;
+}
+
+/** Closes it, if there is one. */
+export async function closeTheBrowser() {
+  await (await shared)?.close();
+}
+
 /** A browser and the server of its pages, for the players of one run. */
 export async function openBrowser() {
   const server = createServer(async (request, response) => {
