@@ -162,7 +162,7 @@ pub fn describe() {
     for verdict in [Verdict::SessionLost, Verdict::Blocked, Verdict::Throttled] {
         counter!(SHIELDED, "verdict" => verdict.as_str()).absolute(0);
     }
-    for verdict in Verdict::ALL.into_iter().filter(|verdict| verdict.survivable()) {
+    for verdict in Verdict::ALL.iter().filter(|verdict| verdict.survivable()) {
         counter!(RESCUES, "reason" => verdict.as_str()).absolute(0);
         counter!(RETRIES, "verdict" => verdict.as_str()).absolute(0);
         counter!(RETRIES_DENIED, "verdict" => verdict.as_str()).absolute(0);

@@ -1,6 +1,7 @@
 //! Every log line of the library, by name, and every [metric](metrics). A session is shown by the first characters of its id, and the lines
 //! join with AWS's own by time, that beginning and the request id.
 
+mod bridged;
 mod exchange;
 mod flights;
 mod lease;
@@ -29,6 +30,7 @@ pub(crate) use self::traces::{Trace, TraceId, Traces};
 #[cfg(not(feature = "otlp"))]
 pub(crate) use self::untraced::{Trace, TraceId, Traces};
 pub(crate) use self::{
+    bridged::bridged,
     exchange::Exchange,
     flights::Flights,
     lease::{lease_bypassed, lease_down, lease_failed, lease_granted, lease_lost, lease_up},
@@ -124,6 +126,9 @@ pub(crate) fn left(key: &SessionKey, kind: Kind, waited: Duration) {
 
 /// A player's time ran out; what it asked for may go on without it.
 pub(crate) fn timed_out(key: &SessionKey, kind: Kind, waited: Duration, trace: Option<TraceId>) {
+    if bridged::is_here() {
+        return;
+    }
     counter!(metrics::TIMED_OUT, "kind" => kind.as_str()).increment(1);
     let trace_id = trace.map(tracing::field::display);
     warn!(target: LANE, session = %key, kind = kind.as_str(), wait_ms = ms(waited), trace_id, "no answer in time");

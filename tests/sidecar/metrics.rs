@@ -89,6 +89,29 @@ async fn requests_are_counted_by_what_their_players_got() {
     }
 }
 
+/// Whose time runs out after a rescue has its playlist, and nobody is to be called for it.
+#[tokio::test]
+async fn a_player_that_was_rescued_is_not_one_without_an_answer() {
+    let mut far = Far::listen().await;
+    let times = ["--rescue-after", "50ms", "--answer-within", "150ms"];
+    let mut serve = Serve::start(&far.url(), &times).await;
+    let (rescued, new) = (session(1), session(2).replacen("6f1b7c52", "2f1b7c52", 1));
+    let mut player = serve.player().await;
+    player.ask(&media(&rescued, 0)).await;
+    far.asked().await.say(ok(&playlist("1")));
+    assert_eq!(player.answer().await.status(), 200);
+
+    player.ask(&media(&rescued, 0)).await;
+    let _slow = far.asked().await;
+    assert_eq!(player.answer().await.header("x-onelane-rescue"), Some("slow"));
+    // Asked for later: its time runs out later.
+    player.ask(&media(&new, 0)).await;
+    let _slower = far.asked().await;
+    player.answer().await.is_problem(504);
+    assert_eq!(serve.line_with("no answer in time").await["session"], "2f1b7c52…");
+    assert_eq!(scrape(&serve).await[r#"onelane_timed_out_total{kind="media"}"#], 1.0);
+}
+
 /// What an answer means beside the session's other playlists is what is counted, logged and noted of it.
 #[tokio::test]
 async fn a_verdict_is_told_as_it_is_in_the_end() {
