@@ -42,7 +42,11 @@ impl Error {
     }
 
     pub(super) fn upstream(source: impl Into<BoxError>) -> Self {
-        Self { kind: ErrorKind::Upstream, source: Some(Arc::from(source.into())) }
+        match source.into().downcast::<Self>() {
+            // Said once already, by what read the body under a layer in between.
+            Ok(own) => *own,
+            Err(source) => Self { kind: ErrorKind::Upstream, source: Some(Arc::from(source)) },
+        }
     }
 
     /// What kind of error it is.
@@ -105,5 +109,21 @@ impl ErrorKind {
             Self::Upstream => "upstream failed",
             Self::Panicked => "exchange ended without an answer",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_below_is_said_once() {
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let error = Error::upstream(BoxError::from(Error::upstream(reset)));
+        assert_eq!(error.kind(), ErrorKind::Upstream);
+        let cause = error.source().expect("a cause");
+        assert!(cause.is::<std::io::Error>(), "{cause:?}");
+        let late = Error::upstream(Error::new(ErrorKind::TimedOut));
+        assert_eq!(late.kind(), ErrorKind::TimedOut, "what a layer in between found out is kept");
     }
 }
