@@ -104,9 +104,9 @@ mod tests {
 
     #[test]
     fn texts_are_clauses_of_one_line() {
-        let verdicts = Verdict::ALL.map(|verdict| [verdict.meaning(), verdict.remedy()]);
-        let exceptions = Exception::ALL.map(|exception| [exception.meaning(), exception.remedy()]);
-        for text in verdicts.into_iter().chain(exceptions).flatten() {
+        let verdicts = Verdict::ALL.iter().map(|verdict| [verdict.meaning(), verdict.remedy()]);
+        let exceptions = Exception::ALL.iter().map(|exception| [exception.meaning(), exception.remedy()]);
+        for text in verdicts.chain(exceptions).flatten() {
             let length = text.chars().count();
             assert!((10..=160).contains(&length), "{length}: {text}");
             assert!(

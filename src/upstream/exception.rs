@@ -40,7 +40,7 @@ pub enum Exception {
 
 impl Exception {
     /// All of them, in the order of their statuses.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: &[Self] = &[
         Self::BadRequest,
         Self::AccessDenied,
         Self::NotFound,
@@ -104,7 +104,7 @@ impl Exception {
     fn of_name(text: &str) -> Option<Self> {
         let text = text.split(':').next().unwrap_or(text);
         let name = bare(text.rsplit('#').next().unwrap_or(text).trim());
-        Self::ALL.into_iter().find(|exception| bare(exception.name()).eq_ignore_ascii_case(name))
+        Self::ALL.iter().copied().find(|exception| bare(exception.name()).eq_ignore_ascii_case(name))
     }
 
     /// The name as MediaTailor writes it.
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn the_name_in_the_header_comes_first() {
-        for exception in Exception::ALL {
+        for &exception in Exception::ALL {
             for shape in ["{}:http://internal.amazon.com/coral/com.amazon.mediatailor/", "{}", "a.b#{}:x:y"] {
                 let headers = named(&shape.replace("{}", exception.name()));
                 assert_eq!(Exception::read(status(418), &headers, b"{}"), Some(exception), "{shape}");

@@ -464,8 +464,6 @@ mod tests {
             let judged = judge(kind, has_session, code, &HeaderMap::new(), &body);
             prop_assert!((200..300).contains(&code) || !judged.verdict.is_playlist());
             prop_assert_eq!(judged.summary.is_some(), judged.verdict.is_playlist());
-            let verdict = Verdict::of_response(kind, has_session, status(code), &HeaderMap::new(), [&body[..]], &Limits::default());
-            prop_assert_eq!(verdict, judged.verdict);
         }
     }
 }

@@ -1,12 +1,6 @@
 use std::{error::Error as StdError, fmt, str::FromStr};
 
-use http::{HeaderMap, StatusCode};
-
-use super::{Judgement, playlist::Limits};
-use crate::{
-    serialize::{self, ErrorKind},
-    session::Kind,
-};
+use crate::serialize::{self, ErrorKind};
 
 /// What an answer means, or the lack of one: the word that configuration, metrics, `x-onelane-reason` and
 /// `docs/errors.md` have for it.
@@ -61,7 +55,7 @@ pub struct UnknownVerdict(String);
 
 impl Verdict {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: &[Self] = &[
         Self::Playlist,
         Self::Conflict,
         Self::SessionLost,
@@ -82,18 +76,6 @@ impl Verdict {
         Self::ShuttingDown,
         Self::MalformedSession,
     ];
-
-    /// The verdict on an answer; [`Judgement::of`] tells the grounds as well.
-    pub fn of_response<'a>(
-        kind: Kind,
-        has_session: bool,
-        status: StatusCode,
-        headers: &HeaderMap,
-        body: impl IntoIterator<Item = &'a [u8]>,
-        limits: &Limits,
-    ) -> Self {
-        Judgement::of(kind, has_session, status, headers, body, limits).verdict
-    }
 
     /// The verdict on a request that got no answer.
     pub fn of_error(error: &(dyn StdError + 'static)) -> Self {
@@ -170,7 +152,7 @@ impl FromStr for Verdict {
 
     /// Reads a name as [`as_str`](Self::as_str) writes it.
     fn from_str(name: &str) -> Result<Self, UnknownVerdict> {
-        let known = Self::ALL.into_iter().find(|verdict| verdict.as_str() == name);
+        let known = Self::ALL.iter().copied().find(|verdict| verdict.as_str() == name);
         known.ok_or_else(|| UnknownVerdict(name.chars().take(64).collect()))
     }
 }
@@ -179,7 +161,7 @@ impl FromStr for Verdict {
 
 impl fmt::Display for UnknownVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = Verdict::ALL.map(Verdict::as_str).join(", ");
+        let names = Verdict::ALL.iter().map(|verdict| verdict.as_str()).collect::<Vec<_>>().join(", ");
         write!(f, "unknown verdict {:?}: it is one of {names}", self.0)
     }
 }
@@ -193,13 +175,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn all_are_listed_as_they_are_declared() {
+        // What is kept by verdict goes by its place in either.
+        for (place, verdict) in Verdict::ALL.iter().enumerate() {
+            assert_eq!(*verdict as usize, place, "{verdict:?}");
+        }
+        assert_eq!(Verdict::ALL.last(), Some(&Verdict::MalformedSession));
+    }
+
+    #[test]
     fn names_are_read_as_they_are_written() {
-        for verdict in Verdict::ALL {
+        for &verdict in Verdict::ALL {
             let name = verdict.as_str();
             assert_eq!(name.parse(), Ok(verdict));
             assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
         }
-        let names: HashSet<_> = Verdict::ALL.map(Verdict::as_str).into();
+        let names: HashSet<_> = Verdict::ALL.iter().map(|verdict| verdict.as_str()).collect();
         assert_eq!(names.len(), Verdict::ALL.len());
     }
 
@@ -213,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_lasts_is_not_bridged() {
-        let lasting: Vec<_> = Verdict::ALL.into_iter().filter(|verdict| !verdict.survivable()).collect();
+        let lasting: Vec<_> = Verdict::ALL.iter().copied().filter(|verdict| !verdict.survivable()).collect();
         use Verdict::*;
         assert_eq!(
             lasting,

@@ -192,7 +192,7 @@ mod tests {
     }
 
     fn remap_of(config: &Config) -> Vec<Option<crate::remap::Rule>> {
-        Verdict::ALL.map(|verdict| config.remap.of(verdict)).into()
+        Verdict::ALL.iter().map(|verdict| config.remap.of(*verdict)).collect()
     }
 
     /// The defaults of the library, and the lanes as the sidecar has them.

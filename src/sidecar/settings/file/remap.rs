@@ -56,8 +56,8 @@ struct Status;
 
 /// All keys of the section.
 static KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-    let ruled = Verdict::ALL.into_iter().filter(|verdict| ruled(*verdict).is_ok());
-    ["profile"].into_iter().chain(ruled.map(Verdict::as_str)).collect()
+    let ruled = Verdict::ALL.iter().filter(|verdict| ruled(**verdict).is_ok());
+    ["profile"].into_iter().chain(ruled.map(|verdict| verdict.as_str())).collect()
 });
 
 /// Whether a verdict can have a rule.
