@@ -50,6 +50,22 @@ async fn an_upstream_that_refuses_is_a_502() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_never_agrees_on_tls_has_no_more_than_the_time_to_connect() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", silent.local_addr().unwrap());
+    let far = Far::listen().await;
+    let sidecar = Running::with(&far, |config| {
+        config.upstream = url.parse().unwrap();
+        config.connect_within = Duration::from_millis(100);
+        config.retry.patient = false;
+    })
+    .await;
+    // Held for the whole turn it would be a 504.
+    sidecar.get(&media(&session(1), 0)).await.is_problem(502);
+    sidecar.is_idle().await;
+}
+
+#[tokio::test]
 async fn answers_that_break_off_are_a_502() {
     let mut far = Far::listen().await;
     let sidecar = Running::impatient(&far).await;

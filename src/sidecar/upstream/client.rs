@@ -47,7 +47,7 @@ pub(in crate::sidecar) fn client(config: &Config) -> Result<Upstreams, Error> {
     // Over HTTP/2 the viewer's host would have to be the connection's own name.
     let http1_only = config.upstream_http == UpstreamHttp::Http1 || config.host == HostHeader::Preserve;
     let connector = connector(config.connect_within, config.upstream_idle, http1_only)?;
-    Ok(Upstreams::over(Counting::new(connector), config.upstream_idle))
+    Ok(Upstreams::over(Counting::new(connector, config.connect_within), config.upstream_idle))
 }
 
 /// Asks the upstream for anything at all.

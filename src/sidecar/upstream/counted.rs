@@ -6,17 +6,22 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
+use tokio::time::timeout;
+use tower::BoxError;
 use tower_service::Service;
 
 /// Makes connections that are counted for as long as they are open. A clone counts to the same.
 #[derive(Debug, Clone)]
 pub(in crate::sidecar) struct Counting<C> {
     connector: C,
+    /// How long one may take to come about, its name looked up and its TLS agreed.
+    within: Duration,
     open: Arc<AtomicUsize>,
 }
 
@@ -34,8 +39,8 @@ pub(in crate::sidecar) struct Place(Arc<AtomicUsize>);
 // === impl Counting ===
 
 impl<C> Counting<C> {
-    pub(in crate::sidecar) fn new(connector: C) -> Self {
-        Self { connector, open: Arc::default() }
+    pub(in crate::sidecar) fn new(connector: C, within: Duration) -> Self {
+        Self { connector, within, open: Arc::default() }
     }
 
     /// How many are open.
@@ -47,20 +52,25 @@ impl<C> Counting<C> {
 impl<C> Service<Uri> for Counting<C>
 where
     C: Service<Uri>,
+    C::Error: Into<BoxError>,
     C::Future: Send + 'static,
 {
     type Response = Counted<C::Response>;
-    type Error = C::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, C::Error>> + Send>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
-        self.connector.poll_ready(cx)
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.connector.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let (connecting, open) = (self.connector.call(uri), Arc::clone(&self.open));
+        // The connector's own limit is for TCP alone: who takes a connection and never agrees on TLS would have the whole turn.
+        let (connecting, open) = (timeout(self.within, self.connector.call(uri)), Arc::clone(&self.open));
         Box::pin(async move {
-            let connection = connecting.await?;
+            let connection = match connecting.await {
+                Ok(connected) => connected.map_err(Into::into)?,
+                Err(_) => return Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+            };
             Ok(Counted { connection, _place: Place::new(open) })
         })
     }
