@@ -261,6 +261,7 @@ async fn wrong_tables_are_told_in_one_line() {
         ),
         ("[[upstream]]\nname = \"one\"\nurl = \"a.example\"\n".to_owned(), "write https://a.example"),
         (two("", "name = \"two\""), "\"two\" is never asked"),
+        (two("path_prefix = \"/\"", "name = \"two\"\npath_prefix = \"/a\""), "\"two\" is never asked"),
         (
             two("path_prefix = \"/a\"", "name = \"two\"\npath_prefix = \"/a/b\"\nhosts = [\"a\"]"),
             "which stands before it",

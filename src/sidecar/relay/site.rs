@@ -26,14 +26,25 @@ struct Rule {
     segments: Vec<String>,
 }
 
+// === impl Site ===
+
+impl Site {
+    /// The segments that paths of requests for it begin with: none where any path will do, as `/` says, too.
+    pub(in crate::sidecar) fn segments(&self) -> Vec<&str> {
+        match self.path_prefix.as_deref().unwrap_or_default().trim_matches('/') {
+            "" => Vec::new(),
+            prefix => prefix.split('/').collect(),
+        }
+    }
+}
+
 // === impl Sites ===
 
 impl Sites {
     pub(in crate::sidecar) fn new(sites: &[Site]) -> Self {
-        let segments = |prefix: &str| prefix.trim_matches('/').split('/').map(str::to_owned).collect();
         let rule = |site: &Site| Rule {
             hosts: site.hosts.iter().map(|host| without_dot(host).to_owned()).collect(),
-            segments: site.path_prefix.as_deref().map(segments).unwrap_or_default(),
+            segments: site.segments().into_iter().map(str::to_owned).collect(),
         };
         Self(sites.iter().map(rule).collect())
     }
@@ -97,6 +108,7 @@ mod tests {
             site(&["a.example"], None),
             site(&[], Some("/eu")),
             site(&["C.example."], None),
+            site(&["d.example"], Some("/")),
         ]);
         for (uri, host, place) in [
             ("/v1/manifest/acct/Demo/s/0.m3u8", "a.example", Some(0)),
@@ -115,6 +127,8 @@ mod tests {
             ("/v1/x", "c.example", Some(3)),
             ("/v1/x", "c.example.:80", Some(3)),
             ("/v1/x", "c.example..", None),
+            ("/v1/x", "d.example", Some(4)),
+            ("/", "d.example", Some(4)),
             ("/v1/x", ".", None),
         ] {
             let mut headers = HeaderMap::new();

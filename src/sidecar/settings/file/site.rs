@@ -170,13 +170,6 @@ impl site::Site {
     fn hides(&self, other: &Self) -> bool {
         let hosts = self.hosts.is_empty()
             || !other.hosts.is_empty() && other.hosts.iter().all(|host| self.hosts.contains(host));
-        let trimmed =
-            |site: &Self| site.path_prefix.clone().map(|prefix| prefix.trim_matches('/').to_owned());
-        let path = match (trimmed(self), trimmed(other)) {
-            (None, _) => true,
-            (Some(own), Some(other)) => own == other || other.starts_with(&format!("{own}/")),
-            (Some(_), None) => false,
-        };
-        hosts && path
+        hosts && other.segments().starts_with(&self.segments())
     }
 }
