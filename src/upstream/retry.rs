@@ -202,11 +202,13 @@ impl Again {
                 }
             }
         };
-        // What a request without directives costs is paid for by the one that never does any good: left at the refusal, a session that
-        // is well would be taken for lost.
+        // What a request without directives costs is paid for by the one that never does any good: left at the refusal, however late
+        // that came, a session that is well would be taken for lost.
         let budget = if is_late { &self.patience } else { &self.budget };
-        let may = undirected.is_some() || budget.withdraw();
-        if course.first.elapsed() + pause > self.config.within || !may {
+        let is_in_time = course.first.elapsed() + pause <= self.config.within;
+        // What is too late to be sent again takes nothing from what is not.
+        let may = undirected.is_some() || is_in_time && budget.withdraw();
+        if !may {
             telemetry::not_again(course.named.0.as_ref(), course.named.1, verdict.as_str());
             return None;
         }

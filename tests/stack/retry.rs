@@ -267,6 +267,40 @@ async fn whoever_may_not_have_directives_is_asked_without_whatever_is_left_of_th
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_may_not_have_directives_is_asked_without_however_late_that_is_said() {
+    let (players, mut far) = stack(Config::default());
+    let player = players.getting(&format!("{}?_HLS_msn=8", media(1, 0)));
+    let asked = far.asked().await;
+    tokio::time::sleep(ms(5_500)).await;
+    asked.status(400);
+    far.asked().await.playlist(7);
+    got(player).await.is_playlist(7);
+    assert!(players.stack.lessons().marks.is_empty(), "the session is not lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_late_to_be_tried_again_leaves_the_budget_to_the_others() {
+    let retry = RetryConfig::default().budget_per_second(1).budget_part(0.0).patient(false);
+    let (players, mut far) = stack(Config::default().retry(retry));
+    let late: Vec<_> = (0..50).map(|number| players.getting(&media(number, 0))).collect();
+    let mut asked = Vec::new();
+    for _ in &late {
+        asked.push(far.asked().await);
+    }
+    tokio::time::sleep(ms(5_500)).await;
+    for asked in asked {
+        asked.status(504);
+    }
+    for player in late {
+        got(player).await.is_problem(504, "timed_out");
+    }
+    let player = players.getting(&media(100, 0));
+    far.asked().await.status(409);
+    far.asked().await.playlist(7);
+    got(player).await.is_playlist(7);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_conflict_right_after_an_answer_teaches_a_gap_between_turns() {
     let (players, mut far) = stack(Config::default());
     // Long after the last answer it is somebody else who loads the session's playlists.
