@@ -101,6 +101,7 @@ async fn it_finds_what_was_planted_and_nothing_else() {
         ("session", 2, healthy(), media(r#""status": 404"#)),
         ("cors", 1, but(|args| args.cors_on_errors = false), None),
         ("cache", 2, healthy(), media(r#""kind": "cached""#)),
+        ("cache", 2, healthy(), Some(r#"{"kind": "cached", "playlists": "multivariant"}"#.to_owned())),
         ("blocked", 2, healthy(), media(r#""status": 410"#)),
         ("throttled", 1, healthy(), media(r#""kind": "throttle", "above": 0"#)),
         ("slow", 1, healthy(), Some(r#"{"kind": "delay", "delay": "2500ms", "playlists": [1]}"#.to_owned())),

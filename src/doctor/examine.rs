@@ -8,7 +8,6 @@ use super::{
     clock,
     deep::{Answers, Setting},
     finding::{Finding, Report, Severity},
-    looks::REPACK,
     pairs::Pairs,
     shown::Shown,
     visits::Visits,
@@ -155,6 +154,10 @@ impl Examination {
             self.is_for_pages(first, "error");
             return Err(Over);
         }
+        self.is_for_pages(first, "success");
+        if !self.is_bridged(first) {
+            self.is_personal(first);
+        }
         let playlists = match first.summary().is_some_and(|summary| summary.variants > 0) {
             true => first.links(),
             false => vec![first.url.clone()],
@@ -203,15 +206,12 @@ impl Examination {
     async fn compressed(&mut self, playlist: &Uri) {
         let answer = self.visits.get(playlist).await;
         let Ok(answer) = self.came(playlist, answer) else { return };
-        if self.is_bridged(&answer) {
+        // As browsers ask, and a cache may have something else for those.
+        if self.is_bridged(&answer) || !self.judge(&answer) {
             return;
         }
         let encoding = answer.header(header::CONTENT_ENCODING).map(str::to_owned);
         match encoding {
-            Some(encoding) if answer.status().is_success() && answer.summary().is_none() => {
-                let saw = format!("Content-Encoding: {encoding}, but the body is none");
-                self.tell(Finding::error("gzip", saw).remedy(REPACK));
-            }
             Some(encoding) => self.tell(Finding::ok("gzip", format!("{encoding} on request"))),
             None => self.tell(Finding::note("gzip", "never compressed, which costs viewers bandwidth")),
         }

@@ -101,7 +101,8 @@ impl Report {
 
     /// Whether not even a connection came about.
     pub fn is_unreachable(&self) -> bool {
-        self.findings.iter().any(|finding| finding.check == "reach" && finding.severity == Severity::Error)
+        let mut reached = self.findings.iter().filter(|finding| finding.check == "reach").peekable();
+        reached.peek().is_some() && reached.all(|finding| finding.severity == Severity::Error)
     }
 
     /// For programs.

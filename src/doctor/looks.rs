@@ -11,7 +11,7 @@ use super::{
 use crate::{rescue::RESCUE, session::ShownPath, upstream::Verdict};
 
 /// What to do about a body that cannot be unpacked.
-pub(super) const REPACK: &str = "compress in one place only, and let Content-Length be that of what is sent";
+const REPACK: &str = "compress in one place only, and let Content-Length be that of what is sent";
 
 /// What to do about a certificate that is refused, by what is said against it.
 fn certificate(refused: &str) -> &'static str {
@@ -93,7 +93,7 @@ impl Examination {
             Verdict::Misaddressed => ("host", true),
             Verdict::Denied => ("denied", true),
             Verdict::Throttled => ("throttled", false),
-            Verdict::NotPlaylist if packed => ("gzip", true),
+            Verdict::NotPlaylist | Verdict::Passed if packed => ("gzip", true),
             Verdict::NotPlaylist => ("playlist", true),
             Verdict::BadRequest | Verdict::NotFound => ("url", true),
             // The page is the finding.
@@ -163,14 +163,14 @@ fn may_be_kept(control: &str, age: Option<&str>) -> Option<bool> {
     if ["no-store", "private", "no-cache"].into_iter().any(has) {
         return Some(false);
     }
-    let mut lives = control.split(',').map(str::trim).filter_map(|directive| {
-        let seconds = directive.strip_prefix("max-age=").or_else(|| directive.strip_prefix("s-maxage="));
-        seconds.and_then(|seconds| seconds.parse::<u32>().ok())
-    });
-    match lives.clone().next() {
-        _ if has("public") => Some(true),
-        Some(_) => Some(lives.any(|seconds| seconds > 0)),
-        None => None,
+    let lives = |name: &str| {
+        let mut directives = control.split(',').map(str::trim);
+        directives.find_map(|directive| directive.strip_prefix(name)?.parse::<u32>().ok())
+    };
+    // Of a shared cache, s-maxage is what counts (RFC 9111 section 5.2.2.10).
+    match lives("s-maxage=").or_else(|| lives("max-age=")) {
+        Some(seconds) => Some(seconds > 0),
+        None => has("public").then_some(true),
     }
 }
 
@@ -190,6 +190,9 @@ mod tests {
             ("private, max-age=60", None, Some(false)),
             ("max-age=0", None, Some(false)),
             ("max-age=0, s-maxage=5", None, Some(true)),
+            ("max-age=5, s-maxage=0", None, Some(false)),
+            ("public, max-age=0, must-revalidate", None, Some(false)),
+            ("public, max-age=30", None, Some(true)),
             ("max-age=1", None, Some(true)),
             ("public", None, Some(true)),
         ] {
