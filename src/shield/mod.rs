@@ -29,6 +29,7 @@
 
 mod answer;
 mod config;
+mod counts;
 mod doubt;
 mod hearing;
 mod lately;

@@ -4,10 +4,10 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     Config,
+    counts::{Counts, Level},
     doubt::{Doubts, MOST_WAIT, Outcome, Room},
-    ledger::Ledger,
     shared::Shared,
-    window::{MINUTE, Window},
+    window::Window,
 };
 use crate::{lease::Leases, session::SessionKey};
 
@@ -16,10 +16,15 @@ use crate::{lease::Leases, session::SessionKey};
 /// AWS blocks a session or a whole configuration with 410 after a very high volume of 4xx from it (page
 /// "playback-errors" of MediaTailor's user guide). Only what had a 4xx is held, a minute long. Put it in an
 /// [`Arc`](std::sync::Arc) to share it. Nothing here waits.
+///
+/// A [conflict](Self::conflict) is a 4xx as well, to AWS, to its session and to the operator. But it says that the session is there:
+/// nobody else of the configuration is [refused](Self::allows) for it, and other instances are not told.
 pub struct Quota {
     sessions: Counts<SessionKey>,
     /// By [`SessionKey::scope_id`].
     configurations: Counts<u64>,
+    /// The conflicts, which are not among those.
+    conflicts: Counts<u64>,
     /// What is in flight of sessions that were not good before.
     doubts: Arc<Doubts>,
     /// What other instances have spent of it, where they are asked.
@@ -57,20 +62,6 @@ pub enum Scope {
     Configuration,
 }
 
-/// The windows of one scope.
-struct Counts<K: Eq + std::hash::Hash> {
-    windows: Arc<Ledger<K, Window>>,
-    limit: u32,
-    near: u32,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
-    Low,
-    Near,
-    Spent,
-}
-
 // === impl Quota ===
 
 impl Quota {
@@ -79,6 +70,7 @@ impl Quota {
         Self {
             sessions: Counts::new(config, config.session_4xx_per_minute),
             configurations: Counts::new(config, config.configuration_4xx_per_minute),
+            conflicts: Counts::new(config, config.configuration_4xx_per_minute),
             doubts: Arc::default(),
             shared: Arc::default(),
         }
@@ -87,14 +79,12 @@ impl Quota {
     /// What was counted, under other limits; [`Config::capacity`] stays what it was.
     #[must_use]
     pub fn reconfigured(&self, config: &Config) -> Self {
-        let Self { sessions, configurations, doubts, shared } = self;
+        let Self { sessions, configurations, conflicts, doubts, shared } = self;
+        let limit = config.configuration_4xx_per_minute;
         Self {
             sessions: Counts::over(&sessions.windows, config, config.session_4xx_per_minute),
-            configurations: Counts::over(
-                &configurations.windows,
-                config,
-                config.configuration_4xx_per_minute,
-            ),
+            configurations: Counts::over(&configurations.windows, config, limit),
+            conflicts: Counts::over(&conflicts.windows, config, limit),
             doubts: Arc::clone(doubts),
             shared: Arc::clone(shared),
         }
@@ -127,13 +117,30 @@ impl Quota {
         }
     }
 
-    /// Whether this session and its configuration may have one more 4xx. Where both are at the same level, the
+    /// Counts a conflict that the upstream gave this session, each attempt by itself.
+    pub fn conflict(&self, session: &SessionKey, now: Instant) {
+        self.sessions.spend(session, now);
+        self.conflicts.spend(&session.scope_id(), now);
+    }
+
+    /// Whether this session and its configuration may have one more 4xx, conflicts of others aside. Where both are at the same level, the
     /// configuration is named. Costs two atomic loads while there are no 4xx.
     ///
     /// It takes nothing: those in flight at the same time may spend more than there is.
     pub fn allows(&self, session: &SessionKey, now: Instant) -> Allowance {
+        self.allowance(session, self.spent(session.scope_id(), now), now)
+    }
+
+    /// The same with the conflicts of others, as AWS counts.
+    pub fn allows_with_conflicts(&self, session: &SessionKey, now: Instant) -> Allowance {
+        let scope = session.scope_id();
+        let spent = self.spent(scope, now).saturating_add(self.conflicts.count(&scope, now));
+        self.allowance(session, spent, now)
+    }
+
+    fn allowance(&self, session: &SessionKey, spent: u32, now: Instant) -> Allowance {
         let of_session = self.sessions.level(self.sessions.count(session, now));
-        let of_configuration = self.configurations.level(self.spent(session.scope_id(), now));
+        let of_configuration = self.configurations.level(spent);
         let scope = if of_session > of_configuration { Scope::Session } else { Scope::Configuration };
         match of_session.max(of_configuration) {
             Level::Low => Allowance::Allow,
@@ -206,11 +213,13 @@ impl Quota {
         self.sessions.level(self.sessions.count(session, now)) == Level::Spent
     }
 
-    /// The most that any playback configuration has used of its quota, as a part of it.
+    /// The most that any playback configuration has used of its quota, conflicts included, as a part of it.
     pub fn used(&self, now: Instant) -> f64 {
         let spent =
             |scope: &u64, window: &Window| window.count(now).saturating_add(self.shared.others(*scope, now));
-        let most = self.configurations.windows.most(now, spent).unwrap_or_default();
+        let met = |scope: &u64, window: &Window| window.count(now).saturating_add(self.spent(*scope, now));
+        let of_all = self.configurations.windows.most(now, spent);
+        let most = of_all.max(self.conflicts.windows.most(now, met)).unwrap_or_default();
         f64::from(most) / f64::from(self.configurations.limit.max(1))
     }
 
@@ -227,7 +236,7 @@ impl Quota {
         self.sessions.windows.len()
     }
 
-    /// How many playback configurations had a 4xx of late.
+    /// How many playback configurations had a 4xx of late; those of conflicts alone are not among them.
     pub fn configurations(&self) -> usize {
         self.configurations.windows.len()
     }
@@ -249,39 +258,6 @@ impl fmt::Debug for Quota {
     }
 }
 
-// === impl Counts ===
-
-impl<K: Eq + std::hash::Hash + Clone> Counts<K> {
-    fn new(config: &Config, limit: u32) -> Self {
-        Self::over(&Arc::new(Ledger::new(config.capacity, MINUTE / 2)), config, limit)
-    }
-
-    fn over(windows: &Arc<Ledger<K, Window>>, config: &Config, limit: u32) -> Self {
-        let limit = limit.max(1);
-        // A cast of what is no number is 0, and then nothing would ever be enough.
-        let part = if config.warn_at.is_nan() { 1.0 } else { config.warn_at.clamp(0.0, 1.0) };
-        let near = ((f64::from(limit) * part).ceil() as u32).clamp(1, limit);
-        Self { windows: Arc::clone(windows), limit, near }
-    }
-
-    /// `false` if there was no room to count it.
-    fn spend(&self, key: &K, now: Instant) -> bool {
-        self.windows.put(key, now, Window::new(now), |window, _| window.add(now))
-    }
-
-    fn count(&self, key: &K, now: Instant) -> u32 {
-        self.windows.look(key, now, |window| window.count(now)).unwrap_or_default()
-    }
-
-    fn level(&self, count: u32) -> Level {
-        match count {
-            count if count >= self.limit => Level::Spent,
-            count if count >= self.near => Level::Near,
-            _ => Level::Low,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -290,7 +266,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::session::SessionId;
+    use crate::{session::SessionId, shield::window::MINUTE};
 
     fn session(configuration: &str, n: usize) -> SessionKey {
         let id = SessionId::parse(&format!("session-{n}")).expect("an id");
@@ -326,6 +302,23 @@ mod tests {
         assert_eq!(allows(&one), Allowance::Spent(Scope::Configuration));
         advance(Duration::from_secs(11)).await;
         assert_eq!((allows(&one), allows(&two)), (Allowance::Allow, Allowance::Allow));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_conflict_is_its_sessions_and_refuses_nobody_else() {
+        let quota = quota(5, 8);
+        let [one, two, other] = [session("a", 1), session("a", 2), session("b", 1)];
+        let now = Instant::now();
+        (0..4).for_each(|_| quota.conflict(&one, now));
+        (0..4).for_each(|n| quota.conflict(&session("a", 10 + n), now));
+        assert_eq!(quota.allows(&one, now), Allowance::NearLimit(Scope::Session));
+        assert_eq!(quota.allows(&two, now), Allowance::Allow);
+        assert_eq!(quota.allows_with_conflicts(&two, now), Allowance::Spent(Scope::Configuration));
+        assert_eq!(quota.allows_with_conflicts(&other, now), Allowance::Allow);
+        assert!((quota.used(now) - 1.0).abs() < f64::EPSILON);
+        (0..4).for_each(|_| quota.spend(&two, now));
+        assert!((quota.used(now) - 1.5).abs() < f64::EPSILON, "together");
+        assert_eq!(quota.reserve(&session("a", 3), now), Place::Taken);
     }
 
     #[tokio::test(start_paused = true)]

@@ -121,7 +121,7 @@ metrics! {
     MARKED = Gauge "onelane_marked_sessions" []
         "Sessions that are known to be lost, blocked or failing.";
     QUOTA_CONFIGURATIONS = Gauge "onelane_4xx_configurations" ["upstream"]
-        "Playback configurations with a 4xx in the last minute.";
+        "Playback configurations with a 4xx other than conflicts in the last minute.";
     QUOTA_USED = Gauge "onelane_4xx_quota_used_ratio" ["upstream"]
         "The most that any playback configuration has used of its 4xx per minute, 0 to 1.";
     SETTLE_SECONDS = Gauge "onelane_settle_gap_seconds" ["upstream"]

@@ -244,7 +244,7 @@ impl Case {
         if head.status.is_client_error()
             && let Some(key) = key.or(self.creates.as_ref().map(|Creates(key)| key))
         {
-            lessons.spend(key, now);
+            lessons.spend(key, judgement.verdict, now);
         }
     }
 }

@@ -145,10 +145,13 @@ impl Lessons {
         }
     }
 
-    /// An attempt was answered with a 4xx.
-    pub(super) fn spend(&self, key: &SessionKey, now: Instant) {
-        self.quota.spend(key, now);
-        let (scope, spent) = match self.quota.allows(key, now) {
+    /// An attempt was answered with a 4xx. A conflict is one of a session that is there.
+    pub(super) fn spend(&self, key: &SessionKey, verdict: Verdict, now: Instant) {
+        match verdict {
+            Verdict::Conflict => self.quota.conflict(key, now),
+            _ => self.quota.spend(key, now),
+        }
+        let (scope, spent) = match self.quota.allows_with_conflicts(key, now) {
             Allowance::Allow => return,
             Allowance::NearLimit(scope) => (scope, false),
             Allowance::Spent(scope) => (scope, true),

@@ -145,7 +145,7 @@ impl Again {
         let affords = match verdict {
             Verdict::Throttled => false,
             // The player would ask again as well, and each time more often.
-            Verdict::Conflict => quota.allows(key, Instant::now()) == Allowance::Allow,
+            Verdict::Conflict => quota.allows_with_conflicts(key, Instant::now()) == Allowance::Allow,
             _ => true,
         };
         // What plays is not to stand still for a rendition that does not, nor to grow old with a player that loads one after the other.

@@ -311,12 +311,12 @@ async fn what_would_be_one_4xx_too_many_is_answered_here() {
         assert_eq!(answer.header("retry-after"), Some("10"));
         far.quiet().await;
     }
-    // Two more of another session, and the whole configuration has had its share: every attempt counts.
-    let player = players.getting(&media(3, 0));
-    far.asked().await.status(409);
-    far.asked().await.status(409);
-    far.asked().await.playlist(7);
-    got(player).await.is_playlist(7);
+    // Two more of another session, and the whole configuration has had its share.
+    for _ in 0..2 {
+        let player = players.getting(&media(3, 0));
+        far.asked().await.status(403);
+        got(player).await.is_problem(403, "denied");
+    }
     players.get(&media(4, 0)).await.is_problem(502, "throttled");
     far.quiet().await;
     // Sessions that were good before go on, those of other configurations as well, and new ones are made.
@@ -329,6 +329,25 @@ async fn what_would_be_one_4xx_too_many_is_answered_here() {
     // A minute later it is over.
     advance(secs(71)).await;
     players.learn(&mut far, &media(1, 0), 8).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn conflicts_of_sessions_that_play_refuse_no_session_that_is_new_here() {
+    let shield = shield::Config::default().configuration_4xx_per_minute(12);
+    let (players, mut far) = stack(Config::default().shield(shield));
+    for number in 1..=10 {
+        players.learn(&mut far, &media(number, 0), 7).await;
+        advance(secs(1)).await;
+        let player = players.getting(&media(number, 0));
+        for _ in 0..3 {
+            far.asked().await.status(409);
+        }
+        far.asked().await.playlist(7);
+        got(player).await.is_playlist(7);
+    }
+    assert!(players.stack.lessons().quota.used(Instant::now()) > 2.0, "the operator sees them");
+    // It was made through another instance.
+    players.learn(&mut far, &media(11, 0), 7).await;
 }
 
 #[tokio::test(start_paused = true)]
