@@ -27,6 +27,9 @@ const USER: [&str; 11] = [
     "+@keyspace",
 ];
 
+/// And with sentinels.
+const FOR_SENTINELS: [&str; 2] = ["+role", "+info"];
+
 /// Viewers of a fleet have their answers, and none meets another at the upstream.
 async fn nobody_meets(fleet: &Fleet) {
     fleet.agrees(true).await;
@@ -63,7 +66,8 @@ async fn a_cluster() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_sentinels_point_at_before_and_after_it_is_lost() {
-    let secret = ["--requirepass", "s3cret", "--masterauth", "s3cret"];
+    let secret = ["--requirepass", "s3cret", "--masterauth", "s3cret", "--user"];
+    let secret = [&secret[..], &USER, &FOR_SENTINELS].concat();
     let mut primary = Redis::start(&secret).await;
     let port = primary.address.port().to_string();
     let _replica = Redis::start(&[&secret[..], &["--replicaof", "127.0.0.1", &port]].concat()).await;
@@ -79,7 +83,10 @@ async fn what_sentinels_point_at_before_and_after_it_is_lost() {
         sentinel.ask(&["sentinel", "replicas", "mine"]).await.contains("master-link-status\nok").then_some(())
     })
     .await;
-    let url = format!("redis-sentinel://:s3cret@{}/mine", sentinel.address);
+    // The first that is listed takes connections and never answers.
+    let dark = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let dark = (dark.local_addr().expect("an address"), dark);
+    let url = format!("redis-sentinel://onelane:s3cret@{},{}/mine", dark.0, sentinel.address);
     let fleet = Fleet::start(&[&["--lease", &url, "--lease-required"][..], &BUDGET].concat()).await;
     nobody_meets(&fleet).await;
     let viewers = fleet.watch(20);
@@ -120,5 +127,5 @@ async fn behind_tls_with_a_user_that_may_do_what_the_papers_say() {
 #[test]
 fn the_papers_name_what_such_a_user_may_do() {
     let papers = include_str!("../../docs/lease.md");
-    assert!(USER[3..].iter().all(|may| papers.contains(may)));
+    assert!(USER[3..].iter().chain(&FOR_SENTINELS).all(|may| papers.contains(may)));
 }

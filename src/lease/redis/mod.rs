@@ -4,9 +4,10 @@
 //! wait for it, and two for each playback configuration that has 4xx, `onelane:{4xx-<hash>}` with how many and `onelane:{4xx-<hash>}slice`; all
 //! end by themselves. An instance is told on a channel of its own, `onelane:next:<instance>`, that it is next. An ACL
 //! user needs the keys `~onelane:*`, the channels `&onelane:*`, and of commands `+@connection +@scripting +@pubsub +@string +@list
-//! +@keyspace` (`-@dangerous` may follow).
+//! +@keyspace` (`-@dangerous` may follow); with a cluster `+cluster`, with sentinels `+role +info`.
 
 mod script;
+mod sentinel;
 mod url;
 
 use std::{
@@ -20,11 +21,8 @@ use std::{
 
 use redis::{
     AsyncConnectionConfig, Client, FromRedisValue, ProtocolVersion, PushInfo, PushKind, RedisError,
-    ScriptInvocation, Value,
-    aio::MultiplexedConnection,
-    cluster::ClusterClient,
+    ScriptInvocation, Value, aio::MultiplexedConnection, cluster::ClusterClient,
     cluster_async::ClusterConnection,
-    sentinel::{SentinelClientBuilder, SentinelServerType},
 };
 
 pub use self::url::{BadUrl, LeaseUrl};
@@ -81,25 +79,10 @@ impl Redis {
                     .build()?;
                 Connection::Cluster(client.get_async_connection().await?)
             }
-            Place::Sentinel { sentinels, master, user, password, database, tls } => {
-                let addresses = sentinels.iter().map(|sentinel| sentinel.addr().clone());
-                let mut builder =
-                    SentinelClientBuilder::new(addresses, master.clone(), SentinelServerType::Master)?
-                        .set_client_to_redis_protocol(ProtocolVersion::RESP3)
-                        .set_client_to_redis_db(*database);
-                if let Some(user) = user {
-                    builder = builder.set_client_to_redis_username(user);
-                }
-                if let Some(password) = password {
-                    builder = builder.set_client_to_redis_password(password);
-                }
-                if *tls {
-                    let mode = redis::TlsMode::Secure;
-                    builder =
-                        builder.set_client_to_redis_tls_mode(mode).set_client_to_sentinel_tls_mode(mode);
-                }
+            Place::Sentinel { sentinels, master, settings, tls } => {
+                let client = sentinel::primary(sentinels, master, settings, *tls).await?;
                 let config = config.set_push_sender(told);
-                Connection::One(builder.build()?.get_async_connection_with_config(&config).await?)
+                Connection::One(client.get_multiplexed_async_connection_with_config(&config).await?)
             }
         })
     }

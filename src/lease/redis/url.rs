@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use redis::{ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion};
+use redis::{ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo};
 
 /// Where the engine is: `redis://` for one server, `redis-cluster://` for a cluster, `redis-sentinel://` for what sentinels point at; with
 /// `rediss` for TLS, and `valkey` for `redis` wherever one likes.
@@ -19,9 +19,8 @@ pub(super) enum Place {
     Sentinel {
         sentinels: Vec<ConnectionInfo>,
         master: String,
-        user: Option<String>,
-        password: Option<String>,
-        database: i64,
+        /// The primary's: user, password and database.
+        settings: RedisConnectionInfo,
         tls: bool,
     },
 }
@@ -87,15 +86,9 @@ impl FromStr for LeaseUrl {
                     return Err(bad("it does not say which master the sentinels are asked for"));
                 }
                 let sentinels = each()?;
-                let own = sentinels[0].redis_settings();
-                Place::Sentinel {
-                    user: own.username().map(str::to_owned),
-                    password: own.password().map(str::to_owned),
-                    master: master.to_owned(),
-                    database: database.parse().map_err(|_| bad("its database is no number"))?,
-                    tls,
-                    sentinels,
-                }
+                let database = database.parse().map_err(|_| bad("its database is no number"))?;
+                let settings = sentinels[0].redis_settings().clone().set_db(database);
+                Place::Sentinel { sentinels, master: master.to_owned(), settings, tls }
             }
             _ => return Err(bad("its scheme is none of those that it may be")),
         };
