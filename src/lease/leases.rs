@@ -17,8 +17,12 @@ use tokio::{
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{
-    Answer, BUDGET, Grant, Lease, LeaseId, LeaseStore, StoreError, TTL, Token, health::Health, held::Held,
-    owed::Owed, upkeep::keep_up, waiting::Waiting,
+    Answer, BUDGET, Grant, Lease, LeaseId, LeaseStore, StoreError, TTL, Token,
+    health::{Health, MANY},
+    held::Held,
+    owed::Owed,
+    upkeep::keep_up,
+    waiting::Waiting,
 };
 use crate::{session::SessionKey, telemetry};
 
@@ -227,6 +231,21 @@ impl Inner {
                 None
             }
         }
+    }
+
+    /// Whether a revived engine is fast enough: otherwise turns would wait for it until it is given up, again and again.
+    pub(super) async fn answers_in_time(&self) -> Result<(), StoreError> {
+        let (nobodys, token) = (LeaseId::of_nobody(&self.instance), self.token());
+        let mut slow = StoreError::slow(self.budget);
+        // One that is late may be an accident.
+        for _ in 0..MANY {
+            match timeout(self.budget, self.store.release(&nobodys, &token)).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(why)) => slow = why,
+                Err(_) => {}
+            }
+        }
+        Err(slow)
     }
 
     /// The engine is there. Resolves once it is not any more.

@@ -90,9 +90,17 @@ impl StoreError {
 impl LeaseId {
     /// Of a session's id.
     pub fn of(id: &SessionId) -> Self {
-        let hash = id.whole(|id| Sha256::digest(id));
+        id.whole(Self::hash)
+    }
+
+    /// Of no session: what an instance tries the engine with. It has a space, as no session's id does.
+    pub(super) fn of_nobody(instance: &str) -> Self {
+        Self::hash(&format!("try {instance}"))
+    }
+
+    fn hash(text: &str) -> Self {
         let mut own = [0; 12];
-        own.copy_from_slice(&hash[..12]);
+        own.copy_from_slice(&Sha256::digest(text)[..12]);
         Self(own)
     }
 

@@ -16,8 +16,12 @@ pub(super) async fn keep_up(leases: Arc<Inner>) {
     loop {
         let wakes = Wakes(Arc::downgrade(&leases));
         let came = timeout(REVIVE_WITHIN, leases.store().revive(wakes)).await;
+        let came = match came.unwrap_or_else(|_| Err(StoreError::slow(REVIVE_WITHIN))) {
+            Ok(()) => leases.answers_in_time().await,
+            failed => failed,
+        };
         let risen = Instant::now();
-        match came.unwrap_or_else(|_| Err(StoreError::slow(REVIVE_WITHIN))) {
+        match came {
             Ok(()) => leases.up().await,
             Err(why) => leases.still_down(&why),
         }

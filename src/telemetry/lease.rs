@@ -21,6 +21,9 @@ const SAID_EVERY: Duration = Duration::from_secs(10);
 /// Turns without a lease since that was last said.
 static BYPASSED: AtomicU64 = AtomicU64::new(0);
 
+/// When it was said last that the engine is bypassed, and whether that is what was said last.
+static SAID: Mutex<(Option<Instant>, bool)> = Mutex::new((None, true));
+
 /// A turn has its lease.
 pub(crate) fn lease_granted(waited: Duration) {
     counter!(metrics::LEASES, "result" => "granted").increment(1);
@@ -45,9 +48,14 @@ pub(crate) fn lease_lost(lease: &dyn Display) {
     warn!(target: LEASE, %lease, "lost while its turn goes on: it may conflict");
 }
 
-/// The engine is asked from now on.
+/// The engine is asked from now on. It is said after each time that the contrary was, and so no more often.
 pub(crate) fn lease_up() {
     gauge!(metrics::LEASE_UP).set(1.0);
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if !std::mem::take(&mut said.1) {
+        return;
+    }
+    drop(said);
     let bypassed = BYPASSED.swap(0, Ordering::Relaxed);
     info!(target: LEASE, bypassed, "turns are agreed among instances");
 }
@@ -55,12 +63,11 @@ pub(crate) fn lease_up() {
 /// The engine is not asked until it answers again.
 pub(crate) fn lease_down(why: &dyn Display) {
     gauge!(metrics::LEASE_UP).set(0.0);
-    static SAID: Mutex<Option<Instant>> = Mutex::new(None);
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-    if said.is_some_and(|said| said.elapsed() < SAID_EVERY) {
+    if said.0.is_some_and(|said| said.elapsed() < SAID_EVERY) {
         return;
     }
-    *said = Some(Instant::now());
+    *said = (Some(Instant::now()), true);
     drop(said);
     let bypassed = BYPASSED.swap(0, Ordering::Relaxed);
     warn!(

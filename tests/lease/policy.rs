@@ -272,6 +272,25 @@ async fn an_engine_that_never_was_there_is_tried_now_and_then() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_engine_that_is_there_and_beyond_the_budget_is_asked_by_no_turn() {
+    let engine = Engine::default();
+    engine.is(BUDGET * 2, false);
+    let leases = Leases::start(engine.clone());
+    assert_eq!(leases.tried().await, Err(StoreError::new("no answer within 50 ms")));
+    for _ in 0..600 {
+        let began = Instant::now();
+        assert!(!leases.acquire(&key(), HOLD).await.is_held());
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        sleep(Duration::from_millis(100)).await;
+    }
+    let tries = engine.0.revived.load(Ordering::Relaxed);
+    assert!((40..80).contains(&tries), "{tries}");
+    engine.is(BUDGET / 2, false);
+    sleep(Duration::from_secs(2)).await;
+    assert!(leases.acquire(&key(), HOLD).await.is_held());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_quota_is_that_of_all_instances_for_as_long_as_they_hear_of_each_other() {
     let engine = Engine::default();
     let (a, b) = (start(&engine).await, start(&engine).await);
