@@ -32,6 +32,10 @@ pub use self::{
     store::{Answer, Grant, LeaseId, LeaseStore, StoreError, Token, Wakes},
 };
 
+/// A request has it in its extensions whose turn was to be agreed with other instances, and is not: a conflict is then theirs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NotAgreed;
+
 /// How long one call to the engine may take, unless [`Leases::within`] says otherwise. Far above what an engine next door takes, some 0.5 ms.
 pub const BUDGET: Duration = Duration::from_millis(50);
 

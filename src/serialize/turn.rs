@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     lane::{Ticket, Turn},
-    lease::{Lease, Leases},
+    lease::{Lease, Leases, NotAgreed},
     session::SessionKey,
 };
 
@@ -91,7 +91,7 @@ where
 /// The story of one exchange, from its place in line to its answer.
 async fn one_exchange<S, ReqBody, ResBody>(
     inner: S,
-    request: Request<ReqBody>,
+    mut request: Request<ReqBody>,
     ticket: Ticket<SessionKey>,
     mut players: Players,
     Terms { max_hold, collect_up_to, leases }: Terms,
@@ -121,6 +121,9 @@ async fn one_exchange<S, ReqBody, ResBody>(
             lease = Box::pin(leases.acquire(players.session(), max_hold)) => lease,
         },
     };
+    if leases.is_some() && !lease.is_held() {
+        request.extensions_mut().insert(NotAgreed);
+    }
     let renewal = lease.renewal(max_hold).map(Box::pin);
     let mut hold = Some(Hold { _lease: lease, _turn: turn });
     if !players.send() {

@@ -19,6 +19,7 @@ use super::{
     playlist::{Limits, Summary},
 };
 use crate::{
+    lease::NotAgreed,
     observe::record::Note,
     rescue::Good,
     serialize::{
@@ -69,6 +70,8 @@ struct Case {
     trace: Option<TraceId>,
     /// Where it creates a session, what its 4xx count for.
     creates: Option<Creates>,
+    /// Whether no other instance had a turn of the session's meanwhile, as far as is known.
+    agreed: bool,
 }
 
 // === impl JudgeLayer ===
@@ -142,8 +145,9 @@ where
         let in_place_of = head.extensions.get().map(|InPlaceOf(uri)| uri.clone());
         let trace = Note::trace_of(&head.extensions);
         let creates = head.extensions.get().cloned();
+        let agreed = head.extensions.get::<NotAgreed>().is_none();
         let (judge, sent) = (self.judge.clone(), Instant::now());
-        let case = Case { judge, named, method, uri, in_place_of, conditional, sent, trace, creates };
+        let case = Case { judge, named, method, uri, in_place_of, conditional, sent, trace, creates, agreed };
         let answer = self.inner.call(Request::from_parts(head, body));
         Box::pin(async move { case.hear(answer.await.map_err(Into::into)?).await })
     }
@@ -238,7 +242,7 @@ impl Case {
             telemetry::judged(key, self.named.kind, told, (head.status, &head.headers), self.trace);
         }
         let Some(lessons) = &self.judge.lessons else { return };
-        if let Some(key) = key.filter(|_| judgement.verdict == Verdict::Conflict) {
+        if let Some(key) = key.filter(|_| judgement.verdict == Verdict::Conflict && self.agreed) {
             lessons.conflict(key, self.sent, now);
         }
         if head.status.is_client_error()

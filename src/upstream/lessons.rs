@@ -134,7 +134,7 @@ impl Lessons {
             && !self.quota.has_spent(key, now)
     }
 
-    /// An attempt that began at `sent` met a conflict.
+    /// An attempt that began at `sent` met a conflict, and not for want of a lease.
     ///
     /// Long after the session's last answer it is not for want of a gap: somebody else loads its playlists. Where nothing is
     /// kept, that cannot be told.

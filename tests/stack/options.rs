@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty, Full};
 use onelane::{
+    lease::{Answer, Grant, LeaseId, LeaseStore, Leases, StoreError, Token, Wakes},
     rescue, shield,
     stack::{Config, Stack},
 };
@@ -193,6 +194,45 @@ async fn without_rescues_a_conflict_still_teaches_a_gap() {
         scene.asked().await.1.send_response(told(200, &live(8)));
         assert_eq!(player.await.expect("no panic"), (200, live(8)));
         assert_eq!(scene.stack.lessons().settle.longest(Instant::now()).1, 1);
+    }
+}
+
+/// An engine that never was there.
+#[derive(Debug)]
+struct Gone;
+
+impl LeaseStore for Gone {
+    fn revive(&self, _: Wakes) -> Answer<'_, ()> {
+        Box::pin(std::future::ready(Err(StoreError::new("it is gone"))))
+    }
+
+    fn acquire(&self, _: &LeaseId, _: &Token, _: Duration) -> Answer<'_, Grant> {
+        unreachable!("it never was there")
+    }
+
+    fn renew(&self, _: &LeaseId, _: &Token, _: Duration) -> Answer<'_, bool> {
+        unreachable!("it never was there")
+    }
+
+    fn release(&self, _: &LeaseId, _: &Token) -> Answer<'_, ()> {
+        unreachable!("it never was there")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_of_a_turn_that_is_not_agreed_teaches_no_gap() {
+    for leased in [false, true] {
+        let mut scene = Scene::new(Config::default());
+        let leases = leased.then(|| Leases::start(Gone));
+        scene.stack = scene.stack.leased(leases);
+        assert_eq!(scene.exchange(A, 200, &live(7)).await, 200);
+        let player = scene.asks(A, "0.m3u8");
+        for _ in 0..2 {
+            scene.asked().await.1.send_response(told(409, ""));
+        }
+        scene.asked().await.1.send_response(told(200, &live(8)));
+        assert_eq!(player.await.expect("no panic"), (200, live(8)));
+        assert_eq!(scene.stack.lessons().settle.longest(Instant::now()).1, usize::from(!leased));
     }
 }
 
