@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use onelane::upstream::{RetryConfig, Settle};
+use onelane::{
+    session::{SessionId, SessionKey},
+    upstream::{RetryConfig, Settle},
+};
 use tokio::time::Instant;
 
 use crate::retries::Budget;
@@ -15,9 +18,6 @@ pub(crate) struct Instance {
     born: Instant,
 }
 
-/// All sessions are of one playback configuration.
-const SCOPE: u64 = 0;
-
 // === impl Instance ===
 
 impl Instance {
@@ -25,21 +25,27 @@ impl Instance {
         Self { alive: true, budget: Budget::new(retry), settle: Settle::default(), born: Instant::now() }
     }
 
-    /// How long a turn is kept after its answer, in microseconds.
-    pub(crate) fn gap(&self, now: u64) -> u64 {
-        self.settle.gap(SCOPE, self.instant(now)).as_micros() as u64
+    /// How long a session's turn is kept after its answer, in microseconds.
+    pub(crate) fn gap(&self, session: u32, now: u64) -> u64 {
+        self.settle.gap(&key(session), self.instant(now)).as_micros() as u64
     }
 
-    /// A conflict of what was sent at `sent`, `last` after the last playlist of the session that this process saw: as
+    /// A conflict of what was sent for a session at `sent`, `last` after the last playlist of it that this process saw: as
     /// `onelane::upstream::Lessons` has it, long after that it is somebody else and teaches nothing.
-    pub(crate) fn conflict(&self, sent: u64, last: Option<u64>, now: u64) {
+    pub(crate) fn conflict(&self, session: u32, sent: u64, last: Option<u64>, now: u64) {
         let most = self.settle.most().as_micros() as u64;
         if last.is_some_and(|last| sent.saturating_sub(last) <= most) {
-            self.settle.conflict(SCOPE, self.instant(sent), self.instant(now));
+            self.settle.conflict(&key(session), self.instant(sent), self.instant(now));
         }
     }
 
     fn instant(&self, at: u64) -> Instant {
         self.born + Duration::from_micros(at)
     }
+}
+
+/// All sessions are of one playback configuration.
+fn key(session: u32) -> SessionKey {
+    let id = format!("00000000-0000-4000-8000-{session:012x}");
+    SessionKey::new(None, None, SessionId::parse(&id).expect("a UUID"))
 }

@@ -141,7 +141,7 @@ impl Lessons {
     pub(super) fn conflict(&self, key: &SessionKey, sent: Instant, now: Instant) {
         let since = self.store.confirmed(key).map(|last| sent.saturating_duration_since(last));
         if self.store.is_off() || since.is_some_and(|since| since <= self.settle.most()) {
-            self.settle.conflict(key.scope_id(), sent, now);
+            self.settle.conflict(key, sent, now);
         }
     }
 

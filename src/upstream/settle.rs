@@ -9,6 +9,8 @@ use std::{
 use dashmap::DashMap;
 use tokio::time::Instant;
 
+use crate::session::SessionKey;
+
 /// The gap that the first conflict makes.
 const FIRST: Duration = Duration::from_millis(4);
 
@@ -32,6 +34,8 @@ const MOST: usize = 10_000;
 /// An upstream may be busy with a session for a moment after its answer. A conflict that is met within one's own turn
 /// says so: the gap grows from nothing, twice as long with each conflict, until they stop. When they have stayed away
 /// for 40 s it shrinks, and is gone within the minute. Should they come back, it is at once what was enough before.
+/// As long as one session alone meets them, it alone has the gap: somebody else may load its playlists, which is no reason to
+/// keep all the others waiting.
 /// Where there are no conflicts it costs one atomic load.
 #[derive(Debug)]
 pub struct Settle {
@@ -45,8 +49,10 @@ struct Learned {
     known: AtomicUsize,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Gap {
+    /// The only session that met a conflict.
+    only: Option<SessionKey>,
     enough: Duration,
     /// When it grew last.
     grown: Instant,
@@ -72,14 +78,15 @@ impl Settle {
         self.most
     }
 
-    /// Notes a conflict that an attempt met which began at `sent`. Conflicts of attempts that were on their way when the
-    /// gap grew last say nothing of the gap that is now.
-    pub fn conflict(&self, scope: u64, sent: Instant, now: Instant) {
+    /// Notes a conflict that an attempt of this session met which began at `sent`. Conflicts of attempts that were on their way
+    /// when the gap grew last say nothing of the gap that is now.
+    pub fn conflict(&self, session: &SessionKey, sent: Instant, now: Instant) {
         if self.most.is_zero() {
             return;
         }
+        let scope = session.scope_id();
         if let Some(mut gap) = self.learned.gaps.get_mut(&scope) {
-            gap.conflict(sent, now, self.most);
+            gap.conflict(session, sent, now, self.most);
             return;
         }
         if self.learned.gaps.len() >= MOST {
@@ -87,7 +94,8 @@ impl Settle {
             self.learned.known.store(self.learned.gaps.len(), Ordering::Relaxed);
         }
         if self.learned.gaps.len() < MOST {
-            let first = Gap { enough: FIRST.min(self.most), grown: now, conflict: now };
+            let only = Some(session.clone());
+            let first = Gap { only, enough: FIRST.min(self.most), grown: now, conflict: now };
             if self.learned.gaps.insert(scope, first).is_none() {
                 self.learned.known.fetch_add(1, Ordering::Relaxed);
             }
@@ -95,17 +103,18 @@ impl Settle {
     }
 
     /// How long to wait after an answer before the session's next request is sent.
-    pub fn gap(&self, scope: u64, now: Instant) -> Duration {
+    pub fn gap(&self, session: &SessionKey, now: Instant) -> Duration {
         if self.learned.known.load(Ordering::Relaxed) == 0 {
             return Duration::ZERO;
         }
-        let Some(gap) = self.learned.gaps.get(&scope).map(|gap| *gap) else { return Duration::ZERO };
+        let scope = session.scope_id();
+        let Some(gap) = self.learned.gaps.get(&scope).map(|gap| gap.clone()) else { return Duration::ZERO };
         if now.saturating_duration_since(gap.conflict) > REMEMBERED
             && self.learned.gaps.remove_if(&scope, |_, now| now.conflict == gap.conflict).is_some()
         {
             self.learned.known.fetch_sub(1, Ordering::Relaxed);
         }
-        gap.at(now).min(self.most)
+        if gap.is_for(session) { gap.at(now).min(self.most) } else { Duration::ZERO }
     }
 
     /// The longest gap in force, and how many playback configurations have one; for metrics.
@@ -133,9 +142,18 @@ impl Gap {
         if gap < LEAST { Duration::ZERO } else { gap }
     }
 
-    fn conflict(&mut self, sent: Instant, now: Instant, most: Duration) {
+    fn is_for(&self, session: &SessionKey) -> bool {
+        self.only.as_ref().is_none_or(|only| only == session)
+    }
+
+    fn conflict(&mut self, session: &SessionKey, sent: Instant, now: Instant, most: Duration) {
         let in_force = self.at(now);
         self.conflict = now;
+        if !self.is_for(session) {
+            // The other one may have been somebody else's doing, and is long over: this one is the only one now.
+            self.only = in_force.is_zero().then(|| session.clone());
+            return;
+        }
         if in_force < self.enough || sent.saturating_duration_since(self.grown) <= in_force / 2 {
             return;
         }
@@ -149,9 +167,15 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
+    use crate::session::SessionId;
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
+    }
+
+    fn session(configuration: usize, n: usize) -> SessionKey {
+        let id = SessionId::parse(&format!("session-{n}")).expect("an id");
+        SessionKey::new(None, Some(&configuration.to_string()), id)
     }
 
     /// A session that stays busy for `busy` after its answer, asked every second: how many conflicts there are.
@@ -159,8 +183,8 @@ mod tests {
         let mut conflicts = 0;
         for _ in 0..seconds {
             let now = Instant::now();
-            if settle.gap(7, now) < busy {
-                settle.conflict(7, now, now);
+            if settle.gap(&session(7, 0), now) < busy {
+                settle.conflict(&session(7, 0), now, now);
                 conflicts += 1;
             }
             advance(Duration::from_secs(1)).await;
@@ -173,7 +197,7 @@ mod tests {
         let settle = Settle::default();
         assert_eq!(conflicts(&settle, ms(40), 10).await, 5);
         let now = Instant::now();
-        let of = |most| settle.reconfigured(ms(most)).gap(7, now);
+        let of = |most| settle.reconfigured(ms(most)).gap(&session(7, 0), now);
         assert_eq!((of(250), of(10), of(0)), (ms(64), ms(10), Duration::ZERO));
     }
 
@@ -181,10 +205,10 @@ mod tests {
     async fn it_grows_until_conflicts_stop_and_no_further() {
         for (busy, few, gap) in [(5, 2, 8), (40, 5, 64), (200, 7, 250)] {
             let settle = Settle::default();
-            assert_eq!(settle.gap(7, Instant::now()), Duration::ZERO);
+            assert_eq!(settle.gap(&session(7, 0), Instant::now()), Duration::ZERO);
             assert_eq!(conflicts(&settle, ms(busy), 40).await, few);
-            assert_eq!(settle.gap(7, Instant::now()), ms(gap));
-            assert_eq!(settle.gap(8, Instant::now()), Duration::ZERO, "another configuration");
+            assert_eq!(settle.gap(&session(7, 0), Instant::now()), ms(gap));
+            assert_eq!(settle.gap(&session(8, 0), Instant::now()), Duration::ZERO, "another configuration");
         }
     }
 
@@ -203,7 +227,27 @@ mod tests {
         conflicts(&settle, ms(40), 10).await;
         advance(Duration::from_secs(60)).await;
         assert_eq!(conflicts(&settle, ms(40), 30).await, 1);
-        assert_eq!(settle.gap(7, Instant::now()), ms(64));
+        assert_eq!(settle.gap(&session(7, 0), Instant::now()), ms(64));
+    }
+
+    /// A second tab, or a client that goes past here, makes conflicts for its session alone.
+    #[tokio::test(start_paused = true)]
+    async fn one_session_keeps_no_other_waiting_and_a_second_speaks_for_all() {
+        let settle = Settle::default();
+        let gap = |n| settle.gap(&session(7, n), Instant::now());
+        conflicts(&settle, ms(1_000), 20).await;
+        assert_eq!((gap(0), gap(1), gap(2)), (ms(250), Duration::ZERO, Duration::ZERO));
+        let now = Instant::now();
+        settle.conflict(&session(7, 1), now, now);
+        assert_eq!((gap(0), gap(1), gap(2)), (ms(250), ms(250), ms(250)));
+        // Long after that one, it is one alone again.
+        let settle = Settle::default();
+        conflicts(&settle, ms(5), 3).await;
+        advance(Duration::from_secs(60)).await;
+        let now = Instant::now();
+        settle.conflict(&session(7, 1), now, now);
+        assert_eq!(settle.gap(&session(7, 0), now), Duration::ZERO);
+        assert_eq!(settle.gap(&session(7, 1), now), ms(8), "what was enough");
     }
 
     #[tokio::test(start_paused = true)]
@@ -211,20 +255,20 @@ mod tests {
         let settle = Settle::default();
         let sent = Instant::now();
         advance(ms(30)).await;
-        (0..100).for_each(|_| settle.conflict(7, sent, Instant::now()));
-        assert_eq!(settle.gap(7, Instant::now()), FIRST);
+        (0..100).for_each(|_| settle.conflict(&session(7, 0), sent, Instant::now()));
+        assert_eq!(settle.gap(&session(7, 0), Instant::now()), FIRST);
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_takes_no_more_memory_than_it_may() {
         let settle = Settle::default();
         for scope in 0..20_000 {
-            settle.conflict(scope, Instant::now(), Instant::now());
+            settle.conflict(&session(scope, 0), Instant::now(), Instant::now());
         }
         assert_eq!(settle.learned.gaps.len(), MOST);
         advance(REMEMBERED * 2).await;
         for scope in 0..20_000 {
-            assert_eq!(settle.gap(scope, Instant::now()), Duration::ZERO);
+            assert_eq!(settle.gap(&session(scope, 0), Instant::now()), Duration::ZERO);
         }
         assert_eq!((settle.learned.gaps.len(), settle.learned.known.load(Ordering::Relaxed)), (0, 0));
     }

@@ -55,7 +55,7 @@ impl World<'_> {
         let request = self.requests.get_mut(at);
         let last = self.sessions[request.session as usize].last_playlist(request.instance);
         let instance = &mut self.instances[request.instance as usize];
-        instance.conflict(request.sent, last, self.now);
+        instance.conflict(request.session, request.sent, last, self.now);
         let retry = &self.run.retry;
         let (least, longest) = (retry.least_pause.as_micros() as u64, retry.longest_pause.as_micros() as u64);
         let pause = (least << request.conflicts.min(20)).min(longest);
@@ -81,7 +81,8 @@ impl World<'_> {
 
     /// The turn is kept for as long as the process has learned to.
     pub(super) fn keep(&mut self, at: u32) {
-        let gap = self.instances[self.requests.get(at).instance as usize].gap(self.now);
+        let request = self.requests.get(at);
+        let gap = self.instances[request.instance as usize].gap(request.session, self.now);
         match gap {
             0 => self.hand_on(at),
             _ => self.next(at, Phase::Keeping, What::HandOn, self.now + gap),
