@@ -144,6 +144,16 @@ where
         }
         let Extracted { kind, session } = extracted;
         let pupil = match session {
+            // Nothing is to be learned from those, and the session may be as busy after them.
+            Ok(Some(key)) if matches!(kind, Kind::Tracking | Kind::Dash) => {
+                let lessons = Arc::clone(&self.lessons);
+                let answer = self.inner.call(Request::from_parts(head, body));
+                return Box::pin(async move {
+                    let mut answer = answer.await?;
+                    keep_turn(&lessons, &key, &mut answer);
+                    Ok(answer)
+                });
+            }
             Ok(Some(key)) if matches!(kind, Kind::Media | Kind::Multivariant) => Some(Pupil {
                 lessons: Arc::clone(&self.lessons),
                 key,
@@ -168,6 +178,14 @@ where
             pupil.learn(&mut answer);
             answer
         })
+    }
+}
+
+/// Has the turn kept for as long as the session may still be busy after its answer.
+fn keep_turn<B>(lessons: &Lessons, key: &SessionKey, response: &mut Response<B>) {
+    let gap = lessons.settle.gap(key, Instant::now());
+    if !gap.is_zero() {
+        response.extensions_mut().insert(KeepTurn(gap));
     }
 }
 
@@ -204,10 +222,7 @@ impl Pupil {
             }
             response.extensions_mut().insert(other);
         }
-        let gap = self.lessons.settle.gap(self.key.scope_id(), Instant::now());
-        if !gap.is_zero() {
-            response.extensions_mut().insert(KeepTurn(gap));
-        }
+        keep_turn(&self.lessons, &self.key, response);
     }
 }
 
