@@ -174,6 +174,10 @@ impl Quota {
         let scope = session.scope_id();
         let waiter = self.doubts.wait(scope);
         let called = timeout(MOST_WAIT, async {
+            // What was given back before this one stood in line has called nobody.
+            if waiter.take_alone(self.room(scope, Instant::now())) {
+                return true;
+            }
             loop {
                 waiter.called().await;
                 let room = self.room(scope, Instant::now());
@@ -319,6 +323,23 @@ mod tests {
         (0..4).for_each(|_| quota.spend(&two, now));
         assert!((quota.used(now) - 1.5).abs() < f64::EPSILON, "together");
         assert_eq!(quota.reserve(&session("a", 3), now), Place::Taken);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_given_back_before_the_wait_began_is_taken_at_once() {
+        let quota = quota(60, 10);
+        let flying: Vec<_> = (0..10).map(|n| session("a", n)).collect();
+        for session in &flying {
+            assert_eq!(quota.reserve(session, Instant::now()), Place::Taken);
+        }
+        let late = session("a", 10);
+        assert_eq!(quota.reserve(&late, Instant::now()), Place::Later);
+        for session in &flying {
+            quota.release(session, None, Instant::now());
+        }
+        let begun = Instant::now();
+        assert!(quota.wait(&late).await);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
