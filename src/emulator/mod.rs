@@ -36,7 +36,7 @@
 //! | A multivariant playlist with a session takes part | inferred | `--conflict-multivariant` |
 //! | Tracking takes no part | inferred | `--conflict-tracking` |
 //! | Segments, DASH and server-guided playlists take no part | inferred | |
-//! | Work goes on when its client goes away | unknown; the harder case | |
+//! | Work goes on when its client goes away | unknown; the harder case | `--ends-with-client` |
 //! | A session is free once its answer is sent | unknown | `--busy-after` |
 //! | Nothing of a conflict persists | inferred | |
 //! | URLs, the session's place in them, relative links | documented | |

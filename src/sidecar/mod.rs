@@ -1,7 +1,7 @@
 //! The proxy beside a CDN's origin or a player's edge: `onelane serve`.
 //!
-//! HTTP/1.1 and HTTP/2 without TLS come in, HTTP/1.1 or HTTP/2 goes out to one configured upstream, and every
-//! session of MediaTailor in between has one [lane](crate::lane).
+//! HTTP/1.1 and HTTP/2 come in, over TLS where there is a certificate, HTTP/1.1 or HTTP/2 goes out to what the settings name, and
+//! every session of MediaTailor in between has one [lane](crate::lane).
 //!
 //! ```no_run
 //! use onelane::sidecar::{Config, Sidecar};
