@@ -49,7 +49,7 @@ struct Learned {
     known: AtomicUsize,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Gap {
     /// The only session that met a conflict.
     only: Option<SessionKey>,
@@ -108,13 +108,14 @@ impl Settle {
             return Duration::ZERO;
         }
         let scope = session.scope_id();
-        let Some(gap) = self.learned.gaps.get(&scope).map(|gap| gap.clone()) else { return Duration::ZERO };
-        if now.saturating_duration_since(gap.conflict) > REMEMBERED
-            && self.learned.gaps.remove_if(&scope, |_, now| now.conflict == gap.conflict).is_some()
+        let known = self.learned.gaps.get(&scope).map(|gap| (gap.conflict, gap.of(session, now)));
+        let Some((conflict, gap)) = known else { return Duration::ZERO };
+        if now.saturating_duration_since(conflict) > REMEMBERED
+            && self.learned.gaps.remove_if(&scope, |_, gap| gap.conflict == conflict).is_some()
         {
             self.learned.known.fetch_sub(1, Ordering::Relaxed);
         }
-        if gap.is_for(session) { gap.at(now).min(self.most) } else { Duration::ZERO }
+        gap.min(self.most)
     }
 
     /// The longest gap in force, and how many playback configurations have one; for metrics.
@@ -140,6 +141,11 @@ impl Gap {
         let halvings = u32::try_from(shrinking.as_secs() / HALVE.as_secs()).unwrap_or(u32::MAX) + 1;
         let gap = self.enough / 2_u32.checked_pow(halvings).unwrap_or(u32::MAX);
         if gap < LEAST { Duration::ZERO } else { gap }
+    }
+
+    /// What there is of it for a session.
+    fn of(&self, session: &SessionKey, now: Instant) -> Duration {
+        if self.is_for(session) { self.at(now) } else { Duration::ZERO }
     }
 
     fn is_for(&self, session: &SessionKey) -> bool {
