@@ -32,7 +32,8 @@ pub struct ShieldLayer {
 /// the upstream said last: the verdict is in the answer's extensions.
 ///
 /// A session that is failing is answered here only where a last good playlist can take the answer's place: a player
-/// that has nothing yet may have its try. Once a session or its configuration has had as many 4xx in a minute as
+/// that has nothing yet may have its try. Where one of its playlists fails and others do not, the others go on as before: that
+/// one is asked for by itself, less and less often, as its failure takes time that they wait for. Once a session or its configuration has had as many 4xx in a minute as
 /// [`Config`](super::Config) allows, what was not good before is answered here as well. So is what creates sessions of a stream of
 /// which none was made in the last minute: that has the limits of a session, with all that create one of the same stream.
 ///
@@ -113,19 +114,17 @@ impl<S> Shield<S> {
             return Way::Pass(None);
         }
         let (lessons, now) = (&self.lessons, Instant::now());
-        // Who is not answered by what is known goes on anyway, and finds out nothing that the others wait for.
-        let known = lessons.marks.known(&key, now).filter(|known| lessons.answers(known, &key, head, now));
-        let known = match (known, kind) {
-            (Some(_), Kind::Media | Kind::Multivariant) => match lessons.marks.check(&key, now) {
-                Check::Answer(known) => Some(known),
-                Check::Pass => None,
-                Check::Probe => {
-                    head.extensions.insert(Probe::new(lessons, &key));
+        let known = match kind {
+            Kind::Media | Kind::Multivariant => match lessons.check(&key, head, now) {
+                (Check::Answer(known), _) => Some(known),
+                (Check::Pass, _) => None,
+                (Check::Probe, alone) => {
+                    head.extensions.insert(Probe::new(lessons, &key, alone));
                     None
                 }
             },
             // Nothing is learned from others: as a probe one would keep the playlists waiting for word of it.
-            (known, _) => known,
+            _ => lessons.known(&key, head, now),
         };
         if let Some(known) = known {
             return Way::Answered(Answer::of(&known).told(&key, kind, head.extensions.get()));
@@ -161,7 +160,7 @@ impl<S> Shield<S> {
         }
         match lessons.marks.check(&stream, now) {
             Check::Probe => {
-                head.extensions.insert(Probe::new(lessons, &stream));
+                head.extensions.insert(Probe::new(lessons, &stream, None));
                 return Way::Pass(Some(Hearing::new(lessons, stream, false)));
             }
             Check::Pass => drop(lessons.marks.mark(&stream, Cause::Failing, None, None, now)),

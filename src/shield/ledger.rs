@@ -50,10 +50,14 @@ impl<K: Eq + Hash + Clone, V: Passing> Ledger<K, V> {
         self.count.now()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Looks at an entry under a shared lock: `look` must not touch the ledger. Costs nothing while there are no
     /// entries.
     pub(super) fn look<T>(&self, key: &K, now: Instant, look: impl FnOnce(&V) -> T) -> Option<T> {
-        if self.len() == 0 {
+        if self.is_empty() {
             return None;
         }
         self.sweep_if_due(now);
@@ -87,12 +91,15 @@ impl<K: Eq + Hash + Clone, V: Passing> Ledger<K, V> {
     }
 
     /// Costs nothing while there are no entries, and no lock that excludes others while there is none of this key.
-    pub(super) fn remove(&self, key: &K) -> bool {
-        let removed = self.len() > 0 && self.entries.contains_key(key) && self.entries.remove(key).is_some();
-        if removed && self.count.went() {
+    pub(super) fn remove(&self, key: &K) -> Option<V> {
+        if self.is_empty() || !self.entries.contains_key(key) {
+            return None;
+        }
+        let (_, removed) = self.entries.remove(key)?;
+        if self.count.went() {
             self.entries.shrink_to_fit();
         }
-        removed
+        Some(removed)
     }
 
     fn sweep_if_due(&self, now: Instant) {

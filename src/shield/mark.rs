@@ -1,4 +1,8 @@
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use http::StatusCode;
 use tokio::time::Instant;
@@ -43,14 +47,25 @@ pub struct Known {
     pub next_probe: Duration,
 }
 
-/// A session's mark.
+/// Which of a session's playlists, whatever the query: a hash of its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Playlist(pub(super) u64);
+
+/// The mark of a session, or of one of its playlists.
 #[derive(Debug)]
 pub(super) struct Mark {
     cause: Cause,
     status: Option<StatusCode>,
     target_duration: Option<Duration>,
+    /// The playlist that failed last, and for how long that kept the others waiting.
+    failed: Option<Playlist>,
+    took: Duration,
+    /// Whether another was asked for since.
+    has_siblings: AtomicBool,
     /// When the upstream last said so.
     said: Instant,
+    /// The time between two probes.
+    gap: Duration,
     /// Before this no probe goes out.
     probe_at: Instant,
     /// Nor before this, unless the probe that is out was heard of.
@@ -88,10 +103,27 @@ impl Mark {
         now: Instant,
         config: &Config,
     ) -> Self {
-        let mut mark =
-            Self { cause, status, target_duration, said: now, probe_at: now, lease: None, idle_at: now };
+        let mut mark = Self {
+            cause,
+            status,
+            target_duration,
+            failed: None,
+            took: Duration::ZERO,
+            has_siblings: AtomicBool::new(false),
+            said: now,
+            gap: Duration::ZERO,
+            probe_at: now,
+            lease: None,
+            idle_at: now,
+        };
+        mark.measure(config);
         mark.wait(now, config);
         mark
+    }
+
+    /// For what happened to this playlist, which took so long.
+    pub(super) fn of(self, failed: Playlist, took: Duration) -> Self {
+        Self { failed: Some(failed), took, ..self }
     }
 
     /// Takes in what was said later. A failure on the way says nothing of a session that is lost or blocked.
@@ -104,13 +136,47 @@ impl Mark {
             *self = later;
         }
         self.target_duration = target_duration;
+        self.measure(config);
         self.wait(now, config);
+    }
+
+    /// Takes in that the playlist has failed once more, and its siblings have not. Each of its probes keeps them waiting: the next
+    /// one comes after twice the time.
+    pub(super) fn fail_again(&mut self, later: Self, config: &Config) {
+        let gap = self.gap.max(later.took).saturating_mul(2);
+        let now = later.said;
+        *self = Self { gap: gap.min(config.blocked_gap).max(config.least_gap), ..later };
+        self.wait(now, config);
+    }
+
+    /// What is left of it for the playlist that failed when a sibling of it did not. It may be over for it as well: where that was
+    /// found out soon, it is tried at once.
+    pub(super) fn remainder(
+        self,
+        good: Playlist,
+        now: Instant,
+        config: &Config,
+    ) -> Option<(Playlist, Self)> {
+        let failed = self.failed.filter(|failed| *failed != good)?;
+        let wait = if self.took < config.least_gap { Duration::ZERO } else { self.took };
+        Some((failed, Self { probe_at: later(now, wait), lease: None, ..self }))
     }
 
     /// What is known, unless it is time for a probe.
     pub(super) fn look(&self, now: Instant) -> Option<Known> {
         let due = now >= self.probe_at && self.lease.is_none_or(|lease| now >= lease);
         (!due).then(|| self.known(now))
+    }
+
+    /// What is known, unless it is time for a probe by this playlist. The one that has just failed lets those that ask as well go
+    /// first: else it would be every probe, and one that fails for good would keep its session marked.
+    pub(super) fn look_for(&self, playlist: Playlist, now: Instant) -> Option<Known> {
+        if self.failed != Some(playlist) {
+            self.has_siblings.store(true, Ordering::Relaxed);
+        } else if self.has_siblings.load(Ordering::Relaxed) && now < later(self.probe_at, self.gap) {
+            return Some(self.known(now));
+        }
+        self.look(now)
     }
 
     /// What is known, be it time for a probe or not.
@@ -123,9 +189,14 @@ impl Mark {
         }
     }
 
-    /// Lets a probe out if it is time; what is known otherwise.
-    pub(super) fn check(&mut self, now: Instant, config: &Config) -> Check {
-        if let Some(known) = self.look(now) {
+    /// Lets a probe out if it is time, by what `look` says; what is known otherwise.
+    pub(super) fn check(
+        &mut self,
+        look: impl FnOnce(&Self) -> Option<Known>,
+        now: Instant,
+        config: &Config,
+    ) -> Check {
+        if let Some(known) = look(self) {
             return Check::Answer(known);
         }
         self.wait(now, config);
@@ -138,17 +209,21 @@ impl Mark {
         self.lease = None;
     }
 
-    /// No probe for as long as the gap from now on.
-    fn wait(&mut self, now: Instant, config: &Config) {
+    /// The time between two probes, by what is known.
+    fn measure(&mut self, config: &Config) {
         let gap = match (self.cause, self.target_duration) {
             (Cause::Blocked, _) => config.blocked_gap,
             (_, Some(target)) => target / 2,
             (_, None) => config.gap,
         };
-        let gap = gap.min(config.blocked_gap).max(config.least_gap);
-        self.probe_at = later(now, gap);
+        self.gap = gap.min(config.blocked_gap).max(config.least_gap);
+    }
+
+    /// No probe for as long as the gap from now on.
+    fn wait(&mut self, now: Instant, config: &Config) {
+        self.probe_at = later(now, self.gap);
         // Not before somebody could have probed again.
-        let idle = config.idle.max(gap.saturating_add(config.lease));
+        let idle = config.idle.max(self.gap.saturating_add(config.lease));
         self.idle_at = later(now, idle);
     }
 }

@@ -1,9 +1,18 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    hash::{BuildHasher, Hash, RandomState},
+    sync::Arc,
+    time::Duration,
+};
 
-use http::StatusCode;
+use http::{StatusCode, Uri};
 use tokio::time::Instant;
 
-use super::{Cause, Check, Config, Known, ledger::Ledger, mark::Mark};
+use super::{
+    Cause, Check, Config, Known,
+    ledger::Ledger,
+    mark::{Mark, Playlist},
+};
 use crate::session::SessionKey;
 
 /// The sessions that are lost, blocked or just failed.
@@ -11,9 +20,14 @@ use crate::session::SessionKey;
 /// A session without a mark costs one atomic load while there are no marks, and a look-up under a shared lock while
 /// there are. One with a mark is answered at once, but for one probe in half a target duration (in 30 s where
 /// it is blocked). Put it in an [`Arc`](std::sync::Arc) to share it. Nothing here waits.
+///
+/// In a [stack](crate::stack) one playlist that fails while its siblings do not is marked by itself.
 pub struct Marks {
     config: Config,
-    marks: Arc<Ledger<SessionKey, Mark>>,
+    sessions: Arc<Ledger<SessionKey, Mark>>,
+    /// The playlists that fail while others of their session do not.
+    playlists: Arc<Ledger<(SessionKey, Playlist), Mark>>,
+    hasher: RandomState,
 }
 
 // === impl Marks ===
@@ -21,14 +35,23 @@ pub struct Marks {
 impl Marks {
     /// No marks yet.
     pub fn new(config: Config) -> Self {
-        let marks = Arc::new(Ledger::new(config.capacity, config.idle / 2));
-        Self { config, marks }
+        Self {
+            sessions: Arc::new(Ledger::new(config.capacity, config.idle / 2)),
+            playlists: Arc::new(Ledger::new(config.capacity, config.idle / 2)),
+            hasher: RandomState::new(),
+            config,
+        }
     }
 
     /// The same marks under another configuration; [`Config::capacity`] stays what it was.
     #[must_use]
     pub fn reconfigured(&self, config: Config) -> Self {
-        Self { config, marks: Arc::clone(&self.marks) }
+        Self {
+            sessions: Arc::clone(&self.sessions),
+            playlists: Arc::clone(&self.playlists),
+            hasher: self.hasher.clone(),
+            config,
+        }
     }
 
     /// What to do with a request of this session.
@@ -38,23 +61,48 @@ impl Marks {
     /// [`clear`](Self::clear) or, where it says nothing of the session, [`over`](Self::over). A session that nobody asked
     /// for in [`Config::idle`] has no mark any more.
     pub fn check(&self, session: &SessionKey, now: Instant) -> Check {
-        match self.marks.look(session, now, |mark| mark.look(now)) {
-            None => Check::Pass,
-            Some(Some(known)) => Check::Answer(known),
-            Some(None) => {
-                self.marks.change(session, |mark| mark.check(now, &self.config)).unwrap_or(Check::Pass)
-            }
+        self.check_by(&self.sessions, session, |mark| mark.look(now), now)
+    }
+
+    /// [`check`](Self::check) for one of the session's playlists.
+    pub(crate) fn check_for(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> Check {
+        self.check_by(&self.sessions, session, |mark| mark.look_for(playlist, now), now)
+    }
+
+    /// What to do with a request of a playlist, whatever its session's mark says.
+    pub(crate) fn check_alone(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> Check {
+        if self.playlists.is_empty() {
+            return Check::Pass;
         }
+        self.check_by(&self.playlists, &(session.clone(), playlist), |mark| mark.look(now), now)
     }
 
     /// What is known of a session, for a request that cannot probe it, since nobody hears what comes of it.
     pub fn known(&self, session: &SessionKey, now: Instant) -> Option<Known> {
-        self.marks.look(session, now, |mark| mark.known(now))
+        self.sessions.look(session, now, |mark| mark.known(now))
+    }
+
+    /// What is known of a playlist that fails by itself, unless it is time for its probe.
+    pub(crate) fn waits_alone(
+        &self,
+        session: &SessionKey,
+        playlist: Playlist,
+        now: Instant,
+    ) -> Option<Known> {
+        if self.playlists.is_empty() {
+            return None;
+        }
+        self.playlists.look(&(session.clone(), playlist), now, |mark| mark.look(now)).flatten()
     }
 
     /// A [probe](Check::Probe) is over, or was not sent after all: nobody need wait for word of it any more.
     pub fn over(&self, session: &SessionKey) {
-        self.marks.change(session, Mark::over);
+        self.sessions.change(session, Mark::over);
+    }
+
+    /// The same of one that was of a playlist by itself.
+    pub(crate) fn over_alone(&self, session: &SessionKey, playlist: Playlist) {
+        self.playlists.change(&(session.clone(), playlist), Mark::over);
     }
 
     /// Marks a session for what an exchange said of it, or renews its mark; the next probe is a gap away.
@@ -69,23 +117,86 @@ impl Marks {
         target_duration: Option<Duration>,
         now: Instant,
     ) -> bool {
-        let mark = Mark::new(cause, status, target_duration, now, &self.config);
-        self.marks.put(session, now, mark, |mark, later| mark.renew(later, &self.config))
+        self.put(session, Mark::new(cause, status, target_duration, now, &self.config), now)
+    }
+
+    /// Marks a session one of whose playlists has failed, which took so long. One of which it is known that it fails by itself is
+    /// no reason for that: it waits longer for its next probe.
+    pub(crate) fn fail(
+        &self,
+        session: &SessionKey,
+        (playlist, took): (Playlist, Duration),
+        status: Option<StatusCode>,
+        target_duration: Option<Duration>,
+        now: Instant,
+    ) {
+        let mark =
+            || Mark::new(Cause::Failing, status, target_duration, now, &self.config).of(playlist, took);
+        if !self.playlists.is_empty() {
+            let alone = (session.clone(), playlist);
+            let again = self.playlists.change(&alone, |known| known.fail_again(mark(), &self.config));
+            if again.is_some() {
+                return;
+            }
+        }
+        self.put(session, mark(), now);
     }
 
     /// Takes the mark off a session that had a good answer; `true` if it had one. As cheap as a check.
     pub fn clear(&self, session: &SessionKey) -> bool {
-        self.marks.remove(session)
+        self.sessions.remove(session).is_some()
+    }
+
+    /// Takes the marks off a session and its playlist that had a good answer. If it was another that failed, that one is marked by
+    /// itself from now on.
+    pub(crate) fn good(&self, session: &SessionKey, playlist: Playlist, now: Instant) {
+        if !self.playlists.is_empty() {
+            self.playlists.remove(&(session.clone(), playlist));
+        }
+        let mark = self.sessions.remove(session);
+        if let Some((failed, mark)) = mark.and_then(|mark| mark.remainder(playlist, now, &self.config)) {
+            self.playlists.put(&(session.clone(), failed), now, mark, |_, _| {});
+        }
     }
 
     /// How many sessions are marked.
     pub fn len(&self) -> usize {
-        self.marks.len()
+        self.sessions.len()
     }
 
     /// Whether no session is marked.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether nothing is: neither a session nor a playlist by itself.
+    pub(crate) fn has_none(&self) -> bool {
+        self.is_empty() && self.playlists.is_empty()
+    }
+
+    /// What tells a playlist from others of its session.
+    pub(crate) fn playlist(&self, uri: &Uri) -> Playlist {
+        Playlist(self.hasher.hash_one(uri.path()))
+    }
+
+    fn check_by<K: Eq + Hash + Clone>(
+        &self,
+        marks: &Ledger<K, Mark>,
+        key: &K,
+        look: impl Fn(&Mark) -> Option<Known>,
+        now: Instant,
+    ) -> Check {
+        match marks.look(key, now, &look) {
+            None => Check::Pass,
+            Some(Some(known)) => Check::Answer(known),
+            Some(None) => {
+                marks.change(key, |mark| mark.check(look, now, &self.config)).unwrap_or(Check::Pass)
+            }
+        }
+    }
+
+    fn put(&self, session: &SessionKey, mark: Mark, now: Instant) -> bool {
+        self.sessions.put(session, now, mark, |mark, later| mark.renew(later, &self.config))
     }
 }
 
@@ -293,14 +404,14 @@ mod tests {
         let crowd = || (0..100_000).map(session);
         crowd().for_each(|session| assert!(marks.mark(&session, Cause::Failing, None, None, Instant::now())));
         assert_eq!(marks.len(), 100_000);
-        assert!(marks.marks.room() >= 100_000);
+        assert!(marks.sessions.room() >= 100_000);
         crowd().for_each(|session| assert!(marks.clear(&session)));
-        assert!(marks.is_empty() && marks.marks.room() < 4_096, "{}", marks.marks.room());
+        assert!(marks.is_empty() && marks.sessions.room() < 4_096, "{}", marks.sessions.room());
 
         crowd().for_each(|session| assert!(marks.mark(&session, Cause::Failing, None, None, Instant::now())));
         advance(secs(100)).await;
         assert_eq!(marks.check(&session(0), Instant::now()), Check::Pass);
-        assert!(marks.is_empty() && marks.marks.room() < 4_096, "{}", marks.marks.room());
+        assert!(marks.is_empty() && marks.sessions.room() < 4_096, "{}", marks.sessions.room());
     }
 
     #[tokio::test(start_paused = true)]

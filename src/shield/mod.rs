@@ -45,6 +45,7 @@ mod window;
 pub(crate) use self::{
     answer::{Answer, AskAgainIn},
     lately::Lately,
+    mark::Playlist,
     probe::Probe,
 };
 pub use self::{

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
+use super::mark::Playlist;
 use crate::{session::SessionKey, upstream::Lessons};
 
-/// In the extensions of the one request that finds out whether its session still is what it was marked for.
+/// In the extensions of the one request that finds out whether its session, or its playlist, still is what it was marked for.
 ///
 /// The last clone to go ends the wait for word of it: whether its answer said nothing of the session, or its player went before it
 /// was sent, the next probe is a gap after this one and no later.
@@ -14,14 +15,15 @@ pub(crate) struct Probe(#[expect(dead_code, reason = "held for its drop")] Arc<O
 struct Out {
     lessons: Arc<Lessons>,
     key: SessionKey,
+    alone: Option<Playlist>,
 }
 
 // === impl Probe ===
 
 impl Probe {
-    /// For a session whose marks have just let one out.
-    pub(super) fn new(lessons: &Arc<Lessons>, key: &SessionKey) -> Self {
-        Self(Arc::new(Out { lessons: Arc::clone(lessons), key: key.clone() }))
+    /// For a session whose marks have just let one out, or for this playlist of it, whose own did.
+    pub(super) fn new(lessons: &Arc<Lessons>, key: &SessionKey, alone: Option<Playlist>) -> Self {
+        Self(Arc::new(Out { lessons: Arc::clone(lessons), key: key.clone(), alone }))
     }
 }
 
@@ -29,6 +31,9 @@ impl Probe {
 
 impl Drop for Out {
     fn drop(&mut self) {
-        self.lessons.marks.over(&self.key);
+        match self.alone {
+            None => self.lessons.marks.over(&self.key),
+            Some(playlist) => self.lessons.marks.over_alone(&self.key, playlist),
+        }
     }
 }

@@ -14,7 +14,7 @@ use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Judgement, Lessons};
+use super::{Judgement, Lessons, lessons::Exchange};
 use crate::{
     observe::record::Note,
     resume::hear,
@@ -53,7 +53,9 @@ struct Pupil {
     method: Method,
     uri: Uri,
     note: Option<Note>,
-    /// Whether it has been sent and not been heard of yet.
+    /// When it was sent.
+    sent: Instant,
+    /// Whether it was, and has not been heard of yet.
     is_out: bool,
     /// Held until all is learned: only then the next may be let out.
     probe: Option<Probe>,
@@ -161,6 +163,7 @@ where
                 method: head.method.clone(),
                 uri: head.uri.clone(),
                 note: head.extensions.get().cloned(),
+                sent: Instant::now(),
                 is_out: false,
                 probe: head.extensions.get().cloned(),
             }),
@@ -195,21 +198,19 @@ impl Pupil {
     /// What there is to say without the upstream: the session may have been lost, or have failed, while this request waited for
     /// its turn.
     fn known(&self, head: &Parts) -> Option<Answer> {
-        let Self { lessons, key, probe, .. } = self;
-        if lessons.marks.is_empty() || probe.is_some() {
+        if self.probe.is_some() {
             return None;
         }
-        let now = Instant::now();
-        let known = lessons.marks.known(key, now).filter(|known| lessons.answers(known, key, head, now))?;
-        Some(Answer::of(&known).told(key, self.kind, self.note.as_ref()))
+        let known = self.lessons.known_for(&self.key, head, Instant::now())?;
+        Some(Answer::of(&known).told(&self.key, self.kind, self.note.as_ref()))
     }
 
     fn learn<B>(&self, answer: &mut Result<Response<Body<B>>, BoxError>) {
         let Ok(response) = answer else {
-            return self.lessons.fail(&self.key, &self.uri, None);
+            return self.lessons.fail(&self.key, &self.uri, self.sent, None);
         };
         let Some(judgement) = response.extensions().get::<Judgement>() else { return };
-        let exchange = (&self.method, &self.uri);
+        let exchange = Exchange { method: &self.method, uri: &self.uri, sent: self.sent };
         let head = (response.status(), response.headers());
         if let Some(other) = self.lessons.take(&self.key, exchange, judgement, head, response.body()) {
             // All that is no playlist by itself was told when it was judged.
@@ -229,7 +230,7 @@ impl Pupil {
 impl Drop for Pupil {
     fn drop(&mut self) {
         if self.is_out {
-            self.lessons.fail(&self.key, &self.uri, None);
+            self.lessons.fail(&self.key, &self.uri, self.sent, None);
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     rescue::{self, Accept, Good, Learned, Store},
     serialize::Body,
     session::SessionKey,
-    shield::{self, Allowance, Cause, Known, Lately, Marks, Quota, Scope},
+    shield::{self, Allowance, Cause, Check, Known, Lately, Marks, Playlist, Quota, Scope},
     telemetry,
 };
 
@@ -42,6 +42,14 @@ pub struct Lessons {
     born: Instant,
     /// When the operator was last told of a quota, in milliseconds since `born`.
     told: AtomicU64,
+}
+
+/// What was asked, and when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Exchange<'a> {
+    pub(super) method: &'a Method,
+    pub(super) uri: &'a Uri,
+    pub(super) sent: Instant,
 }
 
 // === impl Lessons ===
@@ -99,11 +107,40 @@ impl Lessons {
         }
     }
 
-    /// Whether what is known of a session is answer enough for this request. Of one that just failed it is only where there
+    /// What is known of a request's session, where that is answer enough. Of one that just failed it is only where there
     /// is a last good playlist to give: another may have its try.
-    pub(crate) fn answers(&self, known: &Known, key: &SessionKey, head: &Parts, now: Instant) -> bool {
-        known.cause != Cause::Failing
-            || self.store.rescue(key, &head.uri, Accept::of(&head.headers), now).is_ok()
+    pub(crate) fn known(&self, key: &SessionKey, head: &Parts, now: Instant) -> Option<Known> {
+        self.marks.known(key, now).filter(|known| {
+            known.cause != Cause::Failing
+                || self.store.rescue(key, &head.uri, Accept::of(&head.headers), now).is_ok()
+        })
+    }
+
+    /// The same of a playlist. One that fails by itself has its siblings to wait for it: what is known of it is always enough.
+    pub(crate) fn known_for(&self, key: &SessionKey, head: &Parts, now: Instant) -> Option<Known> {
+        if self.marks.has_none() {
+            return None;
+        }
+        let alone = || self.marks.waits_alone(key, self.marks.playlist(&head.uri), now);
+        self.known(key, head, now).or_else(alone)
+    }
+
+    /// Whether a request of a playlist may be sent, is a probe, or is answered by what is known. Who is not answered by what
+    /// is known of the session goes on anyway, and finds out nothing that the others wait for. With the playlist, if that is
+    /// known to fail by itself.
+    pub(crate) fn check(&self, key: &SessionKey, head: &Parts, now: Instant) -> (Check, Option<Playlist>) {
+        if self.marks.has_none() {
+            return (Check::Pass, None);
+        }
+        let playlist = self.marks.playlist(&head.uri);
+        if let Some(known) = self.marks.waits_alone(key, playlist, now) {
+            return (Check::Answer(known), Some(playlist));
+        }
+        let check = self.known(key, head, now).map(|_| self.marks.check_for(key, playlist, now));
+        match check {
+            None | Some(Check::Pass) => (self.marks.check_alone(key, playlist, now), Some(playlist)),
+            Some(check) => (check, None),
+        }
     }
 
     /// The upstream has made a session for a player.
@@ -175,7 +212,7 @@ impl Lessons {
     pub(super) fn take<B>(
         &self,
         key: &SessionKey,
-        (method, uri): (&Method, &Uri),
+        Exchange { method, uri, sent }: Exchange<'_>,
         judgement: &Judgement,
         (status, headers): (StatusCode, &HeaderMap),
         body: &Body<B>,
@@ -196,20 +233,20 @@ impl Lessons {
                     Some(Learned::Renumbered) => telemetry::renumbered(key, uri),
                     _ => {}
                 }
-                self.marks.clear(key);
+                self.good(key, uri, now);
             }
             Verdict::Passed => {
                 if status == StatusCode::NOT_MODIFIED {
                     self.store.confirm(key, uri, headers, now);
                 }
-                self.marks.clear(key);
+                self.good(key, uri, now);
             }
             Verdict::SessionLost => match self.among_others(key, uri, judgement, now) {
                 None => self.end(key, Cause::Lost, status, now),
                 other => return other,
             },
             Verdict::Blocked => self.end(key, Cause::Blocked, status, now),
-            verdict if is_the_sessions(verdict) => self.fail(key, uri, Some(status)),
+            verdict if is_the_sessions(verdict) => self.fail(key, uri, sent, Some(status)),
             _ => {}
         }
         None
@@ -231,12 +268,20 @@ impl Lessons {
     }
 
     /// An exchange failed in a way that says more of the session, or of all, than of one playlist.
-    pub(super) fn fail(&self, key: &SessionKey, uri: &Uri, status: Option<StatusCode>) {
+    pub(super) fn fail(&self, key: &SessionKey, uri: &Uri, sent: Instant, status: Option<StatusCode>) {
         // Unless it is of a rendition that was never there: those that play are asked for as before.
         if self.store.knows(key) && !self.store.has(key, uri) {
             return;
         }
-        self.marks.mark(key, Cause::Failing, status, self.store.target_duration(key), Instant::now());
+        let now = Instant::now();
+        let failed = (self.marks.playlist(uri), now.saturating_duration_since(sent));
+        self.marks.fail(key, failed, status, self.store.target_duration(key), now);
+    }
+
+    fn good(&self, key: &SessionKey, uri: &Uri, now: Instant) {
+        if !self.marks.has_none() {
+            self.marks.good(key, self.marks.playlist(uri), now);
+        }
     }
 
     fn end(&self, key: &SessionKey, cause: Cause, status: StatusCode, now: Instant) {

@@ -1,6 +1,6 @@
 //! Sessions that are answered here.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use http::{Request, uri::Authority};
 use http_body_util::Empty;
@@ -9,7 +9,10 @@ use onelane::{
     shield,
     stack::{Config, Stack},
 };
-use tokio::time::{Instant, advance};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, advance},
+};
 
 use crate::support::{Asked, Far, Got, Players, got, media, ms, over, secs, session, stack};
 
@@ -211,6 +214,96 @@ async fn one_probe_finds_out_whether_a_failing_session_is_well() {
     asked.playlist(8);
     got(probe).await.is_playlist(8);
     players.learn(&mut far, &media(1, 1), 8).await;
+}
+
+/// Three renditions play for so long and ask once in three seconds, while the first gets this status or no answer: the longest
+/// time that each had nothing new for, and when the first was sent.
+async fn play(
+    (players, far): (&Players, &mut Far),
+    first: Option<u16>,
+    time: Duration,
+) -> ([Duration; 3], Vec<Duration>) {
+    let begun = Instant::now();
+    let mut polls = tokio::time::interval(secs(3));
+    polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut asking, mut fresh, mut longest) = (JoinSet::new(), [begun; 3], [Duration::ZERO; 3]);
+    let (mut sent, mut held) = (Vec::new(), Vec::new());
+    while begun.elapsed() < time {
+        tokio::select! {
+            biased;
+            Some(asked) = far.asked_within(Duration::MAX) => {
+                let is_first = asked.target == media(1, 0);
+                if is_first {
+                    sent.push(begun.elapsed());
+                }
+                match first {
+                    None if is_first => held.push(asked),
+                    Some(status) if is_first && status != 200 => asked.status(status),
+                    _ => asked.playlist(Instant::now().duration_since(players.born).as_secs()),
+                }
+            }
+            Some(answer) = asking.join_next() => {
+                let (nth, answer): (usize, Got) = answer.expect("no panic");
+                if answer.header("x-onelane-rescue").is_none() && answer.status == 200 {
+                    longest[nth] = longest[nth].max(answer.at - fresh[nth]);
+                    fresh[nth] = answer.at;
+                }
+            }
+            _ = polls.tick() => for nth in 0..3 {
+                let player = players.getting(&media(1, nth as u32));
+                asking.spawn(async move { (nth, got(player).await) });
+            }
+        }
+    }
+    for (longest, fresh) in longest.iter_mut().zip(fresh) {
+        *longest = (*longest).max(fresh.elapsed());
+    }
+    (longest, sent)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rendition_that_fails_for_good_leaves_its_siblings_alone() {
+    for (status, most, tries) in [(Some(504), secs(10), 16), (Some(503), secs(10), 24), (None, secs(24), 10)] {
+        let (players, mut far) = stack(Config::default());
+        play((&players, &mut far), Some(200), secs(6)).await;
+        let (longest, sent) = play((&players, &mut far), status, secs(180)).await;
+        assert!(longest[1..].iter().max() <= Some(&most), "{status:?}: {longest:?}; sent at {sent:?}");
+        assert!(sent.len() <= tries, "{status:?}: sent at {sent:?}");
+        // It is not given up either.
+        let again = sent.windows(2).map(|two| two[1] - two[0]).max();
+        assert!(again <= Some(secs(45)), "{status:?}: sent at {sent:?}");
+        let (longest, sent) = play((&players, &mut far), Some(200), secs(120)).await;
+        assert!(longest[0] <= secs(45) && sent.len() > 20, "{status:?}: {longest:?}; sent at {sent:?}");
+        players.are_done().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rendition_that_fails_for_good_is_answered_at_once_even_if_there_is_nothing_to_give() {
+    let (players, mut far) = stack(Config::default());
+    play((&players, &mut far), Some(200), secs(6)).await;
+    play((&players, &mut far), Some(504), secs(120)).await;
+    let asked_at = Instant::now();
+    let answer = players.get(&media(1, 0)).await;
+    answer.is_problem(504, "timed_out");
+    assert_eq!(answer.at, asked_at);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rendition_that_fails_for_good_is_nobodys_probe() {
+    let (players, mut far) = stack(Config::default());
+    for n in 0..2 {
+        players.learn(&mut far, &media(1, n), 7).await;
+    }
+    fails(&players, &mut far).await;
+    players.get(&media(1, 1)).await.is_rescue(7, "overloaded", 0);
+    advance(secs(3)).await;
+    // It has failed last, and another asks as well: that finds out.
+    players.get(&media(1, 0)).await.is_rescue(7, "overloaded", 3);
+    players.learn(&mut far, &media(1, 1), 8).await;
+    // Which says that it is worth a try, and that is over as well.
+    players.learn(&mut far, &media(1, 0), 8).await;
+    players.learn(&mut far, &media(1, 0), 9).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,6 +24,7 @@ pub(crate) const TARGET: Duration = Duration::from_secs(6);
 /// One stack, whose players share its lanes and lessons.
 pub(crate) struct Players {
     pub(crate) stack: Stack,
+    pub(crate) born: Instant,
     service: Stacked<Mock<Sent, Told>>,
 }
 
@@ -57,7 +58,7 @@ pub(crate) fn over(stack: Stack) -> (Players, Far) {
     let (upstream, mut handle) = mock::pair();
     handle.allow(u64::MAX);
     let service = stack.layer(upstream);
-    (Players { stack, service }, Far(handle))
+    (Players { stack, born: Instant::now(), service }, Far(handle))
 }
 
 /// A session that no other has.
