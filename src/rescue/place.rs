@@ -23,10 +23,21 @@ pub(super) struct Place {
     pub(super) highest: Option<u64>,
     /// When the upstream last gave something that was not lower.
     pub(super) confirmed: Instant,
+    pub(super) presence: Presence,
     /// What it has given since, if that was lower.
     behind: Option<Box<Behind>>,
     /// The playlist in each content coding that was asked for.
     pub(super) forms: Vec<Kept>,
+}
+
+/// Whether the upstream still has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    There,
+    /// It had none when it was last asked: nor may there be the session.
+    Missing,
+    /// And another of the session was good since.
+    Gone,
 }
 
 // === impl Place ===
@@ -38,6 +49,7 @@ impl Place {
             directed: url.directed(),
             highest: None,
             confirmed: now,
+            presence: Presence::There,
             behind: None,
             forms: Vec::new(),
         }
@@ -105,6 +117,16 @@ impl Place {
         self.confirmed = now;
         self.behind = None;
         true
+    }
+
+    /// Notes that there is none any more.
+    pub(super) fn miss(&mut self) {
+        self.presence = Presence::Missing;
+        self.forms.clear();
+    }
+
+    pub(super) fn path(&self) -> &str {
+        self.url.split('?').next().unwrap_or_default()
     }
 
     pub(super) fn weight(&self) -> usize {

@@ -7,12 +7,20 @@ use std::{
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use super::{Accept, Good, Learned, NoRescue, Rescue, place::Place, url::Url, validator::Validator};
+use super::{
+    Accept, Good, Learned, NoRescue, Rescue,
+    place::{Place, Presence},
+    url::Url,
+    validator::Validator,
+};
 use crate::upstream::{coding::Coding, playlist::Summary};
 
 /// The most URLs that are kept of a session. A player has two to four playlists open, and changes among as many
 /// variants as the stream has.
 const URLS: usize = 32;
+
+/// Where none is known.
+const USUAL_TARGET_DURATION: Duration = Duration::from_secs(6);
 
 /// All that is kept of one session: so many playlists at most that a walk is the fastest look-up.
 #[derive(Debug, Default)]
@@ -37,9 +45,28 @@ pub(super) struct Bounds {
 // === impl Shelf ===
 
 impl Shelf {
-    /// Whether something is kept of this path, whatever the query.
+    /// Whether there is a playlist of this path, whatever the query.
     pub(super) fn has(&self, path: &str) -> bool {
-        self.places.iter().any(|place| place.url.split('?').next() == Some(path))
+        self.places.iter().any(|place| place.path() == path && place.presence == Presence::There)
+    }
+
+    /// Whether there is none of this path while the session is there.
+    pub(super) fn lacks(&self, path: &str) -> bool {
+        self.places.iter().all(|place| place.path() != path || place.presence == Presence::Gone)
+    }
+
+    /// Notes that a playlist of this path is missing, if another speaks for the session: none is missing, and one was just good.
+    pub(super) fn miss(&mut self, path: &str, now: Instant) -> bool {
+        let within = self.target_duration().unwrap_or(USUAL_TARGET_DURATION).saturating_mul(3) / 2;
+        let others = || self.places.iter().filter(|place| place.path() != path);
+        let was_good = |other: &Place| {
+            other.presence == Presence::There && now.saturating_duration_since(other.confirmed) <= within
+        };
+        let speaks = others().any(was_good) && others().all(|other| other.presence != Presence::Missing);
+        if speaks {
+            self.places.iter_mut().filter(|place| place.path() == path).for_each(Place::miss);
+        }
+        speaks
     }
 
     /// What was read of a playlist before, if this is the very same, and since when it is.
@@ -94,6 +121,7 @@ impl Shelf {
         };
         // Blocking reloads move the plain URL on as well: they are the same playlist.
         self.places_of(url).for_each(|place| place.pass(sequence, now));
+        self.speak(url);
         match (self.make_room(url, bounds.room), learned) {
             (false, _) => Learned::NotKept,
             (true, Learned::New) if anew.is_some() => Learned::Renumbered,
@@ -105,7 +133,20 @@ impl Shelf {
     pub(super) fn confirm(&mut self, url: &Url<'_>, headers: &HeaderMap, now: Instant) -> bool {
         let validator = Validator::of(headers);
         let place = self.places.iter_mut().find(|place| *place.url == *url.whole);
-        place.zip(validator).is_some_and(|(place, validator)| place.confirm(validator, headers, now))
+        let confirmed =
+            place.zip(validator).is_some_and(|(place, validator)| place.confirm(validator, headers, now));
+        if confirmed {
+            self.speak(url);
+        }
+        confirmed
+    }
+
+    /// This playlist is there, and so is the session: others that are missing are gone by themselves.
+    fn speak(&mut self, url: &Url<'_>) {
+        let path = url.whole.split('?').next().unwrap_or_default();
+        for place in self.places.iter_mut().filter(|place| place.presence != Presence::There) {
+            place.presence = if place.path() == path { Presence::There } else { Presence::Gone };
+        }
     }
 
     /// # Errors

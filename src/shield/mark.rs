@@ -151,12 +151,7 @@ impl Mark {
 
     /// What is left of it for the playlist that failed when a sibling of it did not. It may be over for it as well: where that was
     /// found out soon, it is tried at once.
-    pub(super) fn remainder(
-        self,
-        good: Playlist,
-        now: Instant,
-        config: &Config,
-    ) -> Option<(Playlist, Self)> {
+    pub(super) fn remainder(self, good: Playlist, now: Instant, config: &Config) -> Option<(Playlist, Self)> {
         let failed = self.failed.filter(|failed| *failed != good)?;
         let wait = if self.took < config.least_gap { Duration::ZERO } else { self.took };
         Some((failed, Self { probe_at: later(now, wait), lease: None, ..self }))

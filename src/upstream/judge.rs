@@ -235,8 +235,7 @@ impl Case {
     fn teach(&self, judgement: &Judgement, head: &Parts) {
         let (now, key) = (Instant::now(), self.named.key());
         let lessons = self.judge.lessons.as_ref().zip(key);
-        let other =
-            lessons.and_then(|(lessons, key)| lessons.among_others(key, self.asked(), judgement, now));
+        let other = lessons.and_then(|(lessons, key)| lessons.among_others(key, self.asked(), judgement));
         if !matches!(judgement.verdict, Verdict::Playlist | Verdict::Passed) {
             let told = other.as_ref().unwrap_or(judgement);
             telemetry::judged(key, self.named.kind, told, (head.status, &head.headers), self.trace);

@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Uri, request::Parts};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use tokio::time::Instant;
 
 use super::{
@@ -13,10 +13,10 @@ use super::{
     playlist::{Kind, Summary},
 };
 use crate::{
-    rescue::{self, Accept, Good, Learned, Store},
+    rescue::{self, Good, Learned, Store},
     serialize::Body,
     session::SessionKey,
-    shield::{self, Allowance, Cause, Check, Known, Lately, Marks, Playlist, Quota, Scope},
+    shield::{self, Allowance, Cause, Lately, Marks, Quota, Scope},
     telemetry,
 };
 
@@ -36,9 +36,9 @@ pub struct Lessons {
     /// The gaps between turns.
     pub settle: Settle,
     /// Those that were made through here: until its first playlist, nothing else is known of one.
-    created: Lately,
+    pub(super) created: Lately,
     /// Those of which nothing is kept and that had a good answer all the same.
-    served: Lately,
+    pub(super) served: Lately,
     born: Instant,
     /// When the operator was last told of a quota, in milliseconds since `born`.
     told: AtomicU64,
@@ -105,70 +105,6 @@ impl Lessons {
             born: self.born,
             told: AtomicU64::new(0),
         }
-    }
-
-    /// What is known of a request's session, where that is answer enough. Of one that just failed it is only where there
-    /// is a last good playlist to give: another may have its try.
-    pub(crate) fn known(&self, key: &SessionKey, head: &Parts, now: Instant) -> Option<Known> {
-        self.marks.known(key, now).filter(|known| {
-            known.cause != Cause::Failing
-                || self.store.rescue(key, &head.uri, Accept::of(&head.headers), now).is_ok()
-        })
-    }
-
-    /// The same of a playlist. One that fails by itself has its siblings to wait for it: what is known of it is always enough.
-    pub(crate) fn known_for(&self, key: &SessionKey, head: &Parts, now: Instant) -> Option<Known> {
-        if self.marks.has_none() {
-            return None;
-        }
-        let alone = || self.marks.waits_alone(key, self.marks.playlist(&head.uri), now);
-        self.known(key, head, now).or_else(alone)
-    }
-
-    /// Whether a request of a playlist may be sent, is a probe, or is answered by what is known. Who is not answered by what
-    /// is known of the session goes on anyway, and finds out nothing that the others wait for. With the playlist, if that is
-    /// known to fail by itself.
-    pub(crate) fn check(&self, key: &SessionKey, head: &Parts, now: Instant) -> (Check, Option<Playlist>) {
-        if self.marks.has_none() {
-            return (Check::Pass, None);
-        }
-        let playlist = self.marks.playlist(&head.uri);
-        if let Some(known) = self.marks.waits_alone(key, playlist, now) {
-            return (Check::Answer(known), Some(playlist));
-        }
-        let check = self.known(key, head, now).map(|_| self.marks.check_for(key, playlist, now));
-        match check {
-            None | Some(Check::Pass) => (self.marks.check_alone(key, playlist, now), Some(playlist)),
-            Some(check) => (check, None),
-        }
-    }
-
-    /// The upstream has made a session for a player.
-    pub(crate) fn made(&self, key: &SessionKey) {
-        self.created.remember(key, Instant::now());
-    }
-
-    /// Whether the upstream has made a session less than a minute ago: it is there, whatever one of its playlists says.
-    pub(crate) fn is_new(&self, key: &SessionKey, now: Instant) -> bool {
-        self.created.has(key, now)
-    }
-
-    /// The upstream has answered a request of a session, and not with a 4xx.
-    pub(crate) fn served(&self, key: &SessionKey, now: Instant) {
-        self.served.remember(key, now);
-    }
-
-    /// Whether that was less than a minute ago.
-    pub(crate) fn was_served(&self, key: &SessionKey, now: Instant) -> bool {
-        self.served.has(key, now)
-    }
-
-    /// Whether a session of which nothing is kept is hardly one of those that spend their configuration's quota: it had no 4xx and
-    /// was just made through here, was just served or, where no playlists are kept, is anybody's. When many sessions are lost at
-    /// once, those that are made in their place must not pay for them, nor those of which nothing is kept.
-    pub(crate) fn was_good(&self, key: &SessionKey, now: Instant) -> bool {
-        (self.store.is_off() || self.is_new(key, now) || self.was_served(key, now))
-            && !self.quota.has_spent(key, now)
     }
 
     /// An attempt that began at `sent` met a conflict, and not for want of a lease.
@@ -241,30 +177,21 @@ impl Lessons {
                 }
                 self.good(key, uri, now);
             }
-            Verdict::SessionLost => match self.among_others(key, uri, judgement, now) {
-                None => self.end(key, Cause::Lost, status, now),
-                other => return other,
-            },
+            Verdict::SessionLost => {
+                let other = self.among_others(key, uri, judgement);
+                if other.is_some() {
+                    return other;
+                }
+                // Until a sibling that was just good says so as well, it may be this one alone.
+                if status != StatusCode::NOT_FOUND || !self.store.miss(key, uri, now) {
+                    self.end(key, Cause::Lost, status, now);
+                }
+            }
             Verdict::Blocked => self.end(key, Cause::Blocked, status, now),
             verdict if is_the_sessions(verdict) => self.fail(key, uri, sent, Some(status)),
             _ => {}
         }
         None
-    }
-
-    /// What an answer means that would be another of a session of which nothing else is known. A rendition that was never there takes
-    /// no sibling with it that was just good, or that nobody has asked for yet.
-    pub(super) fn among_others(
-        &self,
-        key: &SessionKey,
-        uri: &Uri,
-        judgement: &Judgement,
-        now: Instant,
-    ) -> Option<Judgement> {
-        let missing = judgement.verdict == Verdict::SessionLost
-            && (self.store.knows(key) || self.is_new(key, now))
-            && !self.store.has(key, uri);
-        missing.then(|| Judgement { verdict: Verdict::NotFound, ..judgement.clone() })
     }
 
     /// An exchange failed in a way that says more of the session, or of all, than of one playlist.

@@ -31,6 +31,7 @@ mod flaw;
 mod glance;
 mod judge;
 mod judgement;
+mod known;
 mod learn;
 mod lessons;
 mod message;
