@@ -38,6 +38,7 @@
 //!   reloads;
 //! - to a blocking reload only if it satisfies it;
 //! - only in a content coding that the player takes;
+//! - not while the upstream denies it or has it no more;
 //! - never once the session was [forgotten](Store::forget).
 //!
 //! A lower media sequence than before is [not taken](Learned::Older) from the upstream either. But where nothing else comes of a

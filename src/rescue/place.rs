@@ -34,6 +34,8 @@ pub(super) struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Presence {
     There,
+    /// It did not give it when it was last asked.
+    Denied,
     /// It had none when it was last asked: nor may there be the session.
     Missing,
     /// And another of the session was good since.

@@ -47,7 +47,24 @@ pub(super) struct Bounds {
 impl Shelf {
     /// Whether there is a playlist of this path, whatever the query.
     pub(super) fn has(&self, path: &str) -> bool {
-        self.places.iter().any(|place| place.path() == path && place.presence == Presence::There)
+        self.was_good(path).is_some()
+    }
+
+    /// When the playlist of this path was last good, if it was when it was last asked for.
+    pub(super) fn was_good(&self, path: &str) -> Option<Instant> {
+        let is_there = |place: &&Place| place.path() == path && place.presence == Presence::There;
+        self.places.iter().filter(is_there).map(|place| place.confirmed).max()
+    }
+
+    /// Notes that a playlist of this path is not given.
+    pub(super) fn deny(&mut self, path: &str) {
+        let is_there = |place: &&mut Place| place.path() == path && place.presence == Presence::There;
+        self.places.iter_mut().filter(is_there).for_each(|place| place.presence = Presence::Denied);
+    }
+
+    /// Whether a playlist of this path was not given when it was last asked for.
+    pub(super) fn denies(&self, path: &str) -> bool {
+        self.places.iter().any(|place| place.path() == path && place.presence != Presence::There)
     }
 
     /// Whether there is none of this path while the session is there.
@@ -145,7 +162,11 @@ impl Shelf {
     fn speak(&mut self, url: &Url<'_>) {
         let path = url.whole.split('?').next().unwrap_or_default();
         for place in self.places.iter_mut().filter(|place| place.presence != Presence::There) {
-            place.presence = if place.path() == path { Presence::There } else { Presence::Gone };
+            if place.path() == path {
+                place.presence = Presence::There;
+            } else if place.presence == Presence::Missing {
+                place.presence = Presence::Gone;
+            }
         }
     }
 
@@ -166,7 +187,7 @@ impl Shelf {
         let mut forms: Vec<_> = self
             .places
             .iter()
-            .filter(of_url)
+            .filter(|place| of_url(place) && place.presence == Presence::There)
             .flat_map(|place| place.forms.iter().map(move |kept| (place, kept)))
             .filter(|(_, kept)| Some(kept.since) >= bounds.since)
             .collect();

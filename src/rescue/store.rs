@@ -181,9 +181,27 @@ impl Store {
         self.look(session)?.state().shelf.confirmed()
     }
 
-    /// Whether something is kept of a session's playlist, whatever its query and content coding.
+    /// Whether something is kept of a session's playlist, whatever its query and content coding, and the upstream still gave it
+    /// when it was last asked.
     pub fn has(&self, session: &SessionKey, uri: &Uri) -> bool {
         self.look(session).is_some_and(|session| session.state().shelf.has(uri.path()))
+    }
+
+    /// When a session's playlist was last good, if it was when it was last asked for.
+    pub(crate) fn was_good(&self, session: &SessionKey, uri: &Uri) -> Option<Instant> {
+        self.look(session)?.state().shelf.was_good(uri.path())
+    }
+
+    /// Notes that the upstream does not give a playlist that it gave before.
+    pub(crate) fn deny(&self, session: &SessionKey, uri: &Uri) {
+        if let Some(session) = self.look(session) {
+            session.state().shelf.deny(uri.path());
+        }
+    }
+
+    /// Whether the upstream did not give a playlist, which it gave before, when it was last asked.
+    pub(crate) fn denies(&self, session: &SessionKey, uri: &Uri) -> bool {
+        self.look(session).is_some_and(|session| session.state().shelf.denies(uri.path()))
     }
 
     /// Whether a session of which something is kept lacks this playlist alone: it never had it, or another was good since it is

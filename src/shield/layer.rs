@@ -129,12 +129,10 @@ impl<S> Shield<S> {
         if let Some(known) = known {
             return Way::Answered(Answer::of(&known).told(&key, kind, head.extensions.get()));
         }
-        // What one playlist has spent is not the others' fault.
-        if lessons.quota.is_spent(&key, now) && !lessons.store.has(&key, &head.uri) {
+        if lessons.quota.is_spent(&key, now) && !lessons.is_exempt(&key, &head.uri, now) {
             return Way::Answered(refuse(head, &key, kind));
         }
-        // What was good before may well be good again.
-        if lessons.store.knows(&key) {
+        if lessons.is_good(&key, &head.uri, now) {
             return Way::Pass(None);
         }
         if lessons.was_good(&key, now) {

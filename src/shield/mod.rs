@@ -47,6 +47,7 @@ pub(crate) use self::{
     lately::Lately,
     mark::Playlist,
     probe::Probe,
+    window::MINUTE,
 };
 pub use self::{
     config::Config,

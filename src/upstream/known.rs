@@ -5,7 +5,7 @@ use super::{Judgement, Lessons, Verdict};
 use crate::{
     rescue::Accept,
     session::SessionKey,
-    shield::{Cause, Check, Known, Playlist},
+    shield::{Cause, Check, Known, MINUTE, Playlist},
 };
 
 /// What is known of a session, asked before an exchange and when its answer is there.
@@ -66,6 +66,21 @@ impl Lessons {
         self.served.has(key, now)
     }
 
+    /// Whether a request of a session that has spent its own 4xx may be sent nevertheless: what one playlist has spent is not the
+    /// others' fault.
+    pub(crate) fn is_exempt(&self, key: &SessionKey, uri: &Uri, now: Instant) -> bool {
+        self.store.was_good(key, uri).is_some_and(|at| is_recent(at, now))
+    }
+
+    /// Whether a request is hardly one that spends a 4xx, since something good is kept of its session: that was just good or has
+    /// had no 4xx, and the playlist was given when it was last asked for.
+    pub(crate) fn is_good(&self, key: &SessionKey, uri: &Uri, now: Instant) -> bool {
+        let is_well = || self.store.confirmed(key).is_some_and(|at| is_recent(at, now));
+        self.store.knows(key)
+            && !self.store.denies(key, uri)
+            && (is_well() || !self.quota.has_spent(key, now))
+    }
+
     /// Whether a session of which nothing is kept is hardly one of those that spend their configuration's quota: it had no 4xx and
     /// was just made through here, was just served or, where no playlists are kept, is anybody's. When many sessions are lost at
     /// once, those that are made in their place must not pay for them, nor those of which nothing is kept.
@@ -89,4 +104,9 @@ impl Lessons {
             };
         missing.then(|| Judgement { verdict: Verdict::NotFound, ..judgement.clone() })
     }
+}
+
+/// Whether the window of 4xx has it still.
+fn is_recent(at: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(at) <= MINUTE
 }

@@ -189,6 +189,7 @@ impl Lessons {
             }
             Verdict::Blocked => self.end(key, Cause::Blocked, status, now),
             verdict if is_the_sessions(verdict) => self.fail(key, uri, sent, Some(status)),
+            _ if status.is_client_error() && !judgement.survivable() => self.store.deny(key, uri),
             _ => {}
         }
         None

@@ -503,6 +503,53 @@ async fn conflicts_of_sessions_that_play_refuse_no_session_that_is_new_here() {
     players.learn(&mut far, &media(11, 0), 7).await;
 }
 
+/// A whole playlist, which is never too old.
+const ENDED: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6.0,\n0.ts\n#EXT-X-ENDLIST\n";
+
+#[tokio::test(start_paused = true)]
+async fn what_was_good_and_is_given_no_more_has_the_same_limits() {
+    for (status, reason) in [(403, "denied"), (401, "failed")] {
+        let shield = shield::Config::default().session_4xx_per_minute(5).configuration_4xx_per_minute(12);
+        let (players, mut far) = stack(Config::default().shield(shield));
+        for number in 0..20 {
+            let player = players.getting(&media(number, 0));
+            far.asked().await.answer(200, &[], ENDED);
+            assert_eq!(got(player).await.status, 200);
+        }
+        // Five of the first and one of each that had none; then as many as all may have.
+        for (after, most) in [(secs(0), 5 + 9), (secs(100), 12)] {
+            advance(after).await;
+            let mut sent = 0;
+            for number in [0; 10].into_iter().chain(1..10).chain(1..10) {
+                let mut player = players.getting(&media(number, 0));
+                tokio::select! {
+                    biased;
+                    answer = &mut player => answer.expect("no panic").is_problem(502, "throttled"),
+                    asked = far.asked() => {
+                        sent += 1;
+                        asked.status(status);
+                        got(player).await.is_problem(status, reason);
+                    }
+                }
+            }
+            assert_eq!(sent, most, "{status} after {after:?}");
+        }
+        // A session that had none is sent for whatever the others do, and so are other playlists of one that is well.
+        for target in [media(15, 0), media(15, 1)] {
+            let player = players.getting(&target);
+            far.asked().await.answer(200, &[], ENDED);
+            assert_eq!(got(player).await.status, 200);
+        }
+        // One that is given again is as good as before.
+        advance(secs(100)).await;
+        for _ in 0..3 {
+            let player = players.getting(&media(0, 0));
+            far.asked().await.answer(200, &[], ENDED);
+            assert_eq!(got(player).await.status, 200);
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_session_has_its_own_limit_when_its_configuration_has_none_left_as_well() {
     let shield = shield::Config::default().session_4xx_per_minute(5).configuration_4xx_per_minute(8);
