@@ -129,12 +129,10 @@ impl Shelf {
                 let place = place.unwrap_or_else(|| self.add(Place::new(url, now)));
                 self.places[place].learn(coding, good, now, bounds)
             }
-            (None, Some(place)) => {
-                // What the player has is newer than what is kept.
-                self.places[place].forms.clear();
+            (None, _) => {
+                self.outdate(url);
                 Learned::NotKept
             }
-            (None, None) => Learned::NotKept,
         };
         // Blocking reloads move the plain URL on as well: they are the same playlist.
         self.places_of(url).for_each(|place| place.pass(sequence, now));
@@ -156,6 +154,12 @@ impl Shelf {
             self.speak(url);
         }
         confirmed
+    }
+
+    /// Drops what is kept of a URL and of the plain one: what the player has is newer.
+    pub(super) fn outdate(&mut self, url: &Url<'_>) {
+        self.places_of(url).for_each(|place| place.forms.clear());
+        self.speak(url);
     }
 
     /// This playlist is there, and so is the session: others that are missing are gone by themselves.

@@ -187,6 +187,13 @@ impl Store {
         self.look(session).is_some_and(|session| session.state().shelf.has(uri.path()))
     }
 
+    /// Drops what is kept of a playlist: its player was given something else, which is not.
+    pub(crate) fn outdate(&self, session: &SessionKey, uri: &Uri) {
+        if let Some(session) = self.look(session) {
+            session.state().shelf.outdate(&Url::of(uri));
+        }
+    }
+
     /// When a session's playlist was last good, if it was when it was last asked for.
     pub(crate) fn was_good(&self, session: &SessionKey, uri: &Uri) -> Option<Instant> {
         self.look(session)?.state().shelf.was_good(uri.path())

@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri, header};
 use tokio::time::Instant;
 
 use super::{
@@ -167,13 +167,21 @@ impl Lessons {
                         return Some(Judgement { flaw: Some(Flaw::Older), ..Verdict::NotPlaylist.into() });
                     }
                     Some(Learned::Renumbered) => telemetry::renumbered(key, uri),
+                    // Its player has something newer than what is kept.
+                    None if method == Method::GET => self.store.outdate(key, uri),
                     _ => {}
                 }
                 self.good(key, uri, now);
             }
             Verdict::Passed => {
-                if status == StatusCode::NOT_MODIFIED {
-                    self.store.confirm(key, uri, headers, now);
+                let names =
+                    || headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED);
+                let is_kept = match status {
+                    StatusCode::NOT_MODIFIED => self.store.confirm(key, uri, headers, now) || !names(),
+                    _ => !status.is_success(),
+                };
+                if !is_kept && method == Method::GET {
+                    self.store.outdate(key, uri);
                 }
                 self.good(key, uri, now);
             }

@@ -265,6 +265,40 @@ async fn what_the_upstream_says_has_not_changed_is_as_young_as_if_it_had_come_ag
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_player_has_that_is_not_kept_is_newer_than_what_is() {
+    let large = playlist(8) + &"#".repeat(3 * 1024 * 1024);
+    for (nth, (method, suffix, (status, headers, body), stays)) in [
+        (Method::GET, "", (203, vec![], playlist(8)), false),
+        (Method::GET, "", (200, vec![("content-encoding", "compress")], playlist(8)), false),
+        (Method::GET, "", (200, vec![], large.clone()), false),
+        (Method::GET, "?_HLS_msn=7", (200, vec![], large), false),
+        (Method::GET, "?_HLS_msn=7", (203, vec![], playlist(7)), false),
+        (Method::GET, "", (304, vec![("etag", "\"y\"")], String::new()), false),
+        (Method::GET, "", (304, vec![], String::new()), true),
+        (Method::HEAD, "", (200, vec![], playlist(8)), true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
+        let target = media(nth as u32, 0);
+        players.learn(&mut far, &target, 7).await;
+        let request = Request::builder().method(method).uri(format!("{target}{suffix}"));
+        let player =
+            players.ask(request.header("if-none-match", "\"y\"").body(Empty::new()).expect("a request"));
+        far.asked().await.answer(status, &headers, body);
+        assert_eq!(got(player).await.status, status);
+        let player = players.getting(&target);
+        far.asked().await.bad_gateway();
+        let answer = got(player).await;
+        match stays {
+            true => answer.is_rescue(7, "origin_broken", 0),
+            false => answer.is_problem(502, "origin_broken"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lane_that_moves_is_waited_for() {
     let (players, mut far) = stack(Config::default());
     for n in 0..4 {
