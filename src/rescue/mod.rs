@@ -36,7 +36,7 @@
 //!   ended;
 //! - never with a lower media sequence than the session was given of it, over all content codings and blocking
 //!   reloads;
-//! - to a blocking reload only if it satisfies it;
+//! - to a blocking reload only if it satisfies it, and to a plain request what a reload got last, if that was asked for in full;
 //! - only in a content coding that the player takes;
 //! - not while the upstream denies it or has it no more;
 //! - never once the session was [forgotten](Store::forget).

@@ -184,10 +184,16 @@ impl Shelf {
         now: Instant,
         bounds: &Bounds,
     ) -> Result<Rescue, NoRescue> {
-        let of_url = |place: &&Place| *place.url == *url.whole || *place.url == *url.plain;
+        // What a blocking reload got is the same playlist, if it was given in full.
+        let of_url = |place: &&Place| {
+            *place.url == *url.whole || *place.url == *url.plain || {
+                let other = Url::parse(&place.url);
+                place.directed && other.in_full && other.plain == url.plain
+            }
+        };
         let highest = self.places.iter().filter(of_url).filter_map(|place| place.highest).max();
         let mut reason = NoRescue::Unknown;
-        // The very URL first.
+        // The latest first: the player may have had it.
         let mut forms: Vec<_> = self
             .places
             .iter()
@@ -195,7 +201,7 @@ impl Shelf {
             .flat_map(|place| place.forms.iter().map(move |kept| (place, kept)))
             .filter(|(_, kept)| Some(kept.since) >= bounds.since)
             .collect();
-        forms.sort_by_key(|(place, kept)| (*place.url != *url.whole, Reverse(kept.since)));
+        forms.sort_by_key(|(place, kept)| (Reverse(kept.since), *place.url != *url.whole));
         for (_, kept) in forms {
             let numbers = kept.numbers;
             let forbidden = if !accept.takes(kept.coding) {

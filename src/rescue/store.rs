@@ -132,7 +132,7 @@ impl Store {
 
     /// Gives the last good playlist of `uri` to a player that takes what `accept` says.
     ///
-    /// It is of the very URL, or of the one without delivery directives where that satisfies them.
+    /// It is of the very URL, or of one that differs in delivery directives alone, where it satisfies those of `uri`.
     ///
     /// # Errors
     ///
@@ -572,7 +572,7 @@ mod tests {
         scene.learn(URL, &Answer::live(7));
         assert_eq!(scene.learn(&reload, &Answer::live(8)), Learned::New);
         assert_eq!(scene.rescue(&reload), Ok(Answer::live(8).bytes()));
-        assert!(scene.rescue(URL).is_err(), "the player was given 8");
+        assert_eq!(scene.rescue(URL), Ok(Answer::live(8).bytes()), "the player was given 8");
         assert_eq!(scene.learn(URL, &Answer::live(7)), Learned::Older);
         scene.learn(URL, &Answer::live(9));
         assert_eq!(
@@ -580,6 +580,23 @@ mod tests {
             Ok(Answer::live(9).bytes()),
             "8 is behind 9, which satisfies as well"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plain_request_gets_what_the_last_reload_got_in_full() {
+        let scene = Scene::new(Config::default());
+        scene.learn(URL, &Answer::live(7));
+        for sequence in 8..20 {
+            advance(Duration::from_secs(2)).await;
+            scene.learn(&format!("{URL}?_HLS_msn={}", sequence + 2), &Answer::live(sequence));
+            assert_eq!(scene.rescue(URL), Ok(Answer::live(sequence).bytes()));
+        }
+        let (other, asked) = (format!("{URL}?_HLS_msn=22&a=1"), format!("{URL}?_HLS_msn=22"));
+        scene.learn(&other, &Answer::live(20));
+        assert_eq!(scene.rescue(&asked), Err(NoRescue::Blocking), "the query is another");
+        // What may be a delta is of use to nobody else.
+        scene.learn(&format!("{URL}?_HLS_msn=22&_HLS_skip=YES"), &Answer::live(20));
+        assert!(scene.rescue(URL).is_err() && scene.rescue(&asked).is_err());
     }
 
     #[tokio::test(start_paused = true)]

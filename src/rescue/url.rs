@@ -12,6 +12,8 @@ pub(super) struct Url<'a> {
     /// The same without the directives.
     pub(super) plain: Cow<'a, str>,
     pub(super) wanted: Wanted,
+    /// Whether its answer may skip nothing (RFC 8216bis section 6.2.5.1).
+    pub(super) in_full: bool,
 }
 
 /// What a playlist must hold to answer a blocking reload (RFC 8216bis section 6.2.5.2).
@@ -31,22 +33,26 @@ pub(super) enum Wanted {
 
 impl<'a> Url<'a> {
     pub(super) fn of(uri: &'a Uri) -> Self {
-        let whole = uri.path_and_query().map_or("/", |url| url.as_str());
+        Self::parse(uri.path_and_query().map_or("/", |url| url.as_str()))
+    }
+
+    pub(super) fn parse(whole: &'a str) -> Self {
         match whole.split_once('?') {
             Some((path, query)) if directives::may_be_in(query) => Self::with(whole, path, query),
-            _ => Self { whole, plain: Cow::Borrowed(whole), wanted: Wanted::Any },
+            _ => Self { whole, plain: Cow::Borrowed(whole), wanted: Wanted::Any, in_full: true },
         }
     }
 
     fn with(whole: &'a str, path: &str, query: &str) -> Self {
-        let (mut msn, mut part) = (Vec::new(), Vec::new());
+        let (mut msn, mut part, mut in_full) = (Vec::new(), Vec::new(), true);
         let mut plain = String::with_capacity(whole.len());
         plain.push_str(path);
         for pair in query.split('&') {
             match Directive::of(pair) {
                 Some(Directive::Msn(number)) => msn.push(number),
                 Some(Directive::Part(number)) => part.push(number),
-                Some(Directive::Skip | Directive::Other) => {}
+                Some(Directive::Skip) => in_full = false,
+                Some(Directive::Other) => {}
                 None => {
                     plain.push(if plain.len() == path.len() { '?' } else { '&' });
                     plain.push_str(pair);
@@ -61,7 +67,7 @@ impl<'a> Url<'a> {
         };
         // Nothing was left out of a query without directives.
         let plain = if plain == whole { Cow::Borrowed(whole) } else { Cow::Owned(plain) };
-        Self { whole, plain, wanted }
+        Self { whole, plain, wanted, in_full }
     }
 
     /// Whether it has directives.
