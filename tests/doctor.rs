@@ -458,3 +458,47 @@ async fn many_redirects_are_no_loop() {
     assert!(saw.contains("more than 5 times") && !saw.contains("comes back"), "{report:#}");
     assert_eq!((code, &report["requests"]), (Some(2), &6.into()), "{report:#}");
 }
+
+#[tokio::test]
+async fn playlists_that_are_redirected_are_examined_where_they_are() {
+    const SESSION: &str = "6f1b7c52-30aa-4c1e-9d0f-000000000001";
+    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let at = port.local_addr().expect("an address");
+    let answer = async |uri: http::Uri| {
+        let (status, headers, body) = match uri.path() {
+            path if path.contains("/master/") => (
+                StatusCode::OK,
+                vec![],
+                format!(
+                    "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n../../../manifest/acct/Demo/{SESSION}/0.m3u8\n"
+                ),
+            ),
+            path if path.ends_with("/0.m3u8") => (
+                StatusCode::FOUND,
+                vec![
+                    (http::header::LOCATION, "1.m3u8?to=http://elsewhere.example/"),
+                    (http::header::CONTENT_ENCODING, "gzip"),
+                ],
+                String::new(),
+            ),
+            path if path.ends_with("/1.m3u8") => (
+                StatusCode::OK,
+                vec![],
+                "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6.0,\n0.ts\n#EXT-X-ENDLIST\n".to_owned(),
+            ),
+            _ => (StatusCode::NOT_FOUND, vec![], String::new()),
+        };
+        let mut headers: http::HeaderMap =
+            headers.into_iter().map(|(name, value)| (name, http::HeaderValue::from_static(value))).collect();
+        headers.insert(http::header::ACCESS_CONTROL_ALLOW_ORIGIN, http::HeaderValue::from_static("*"));
+        headers.insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+        (status, headers, body)
+    };
+    tokio::spawn(axum::serve(port, axum::Router::new().fallback(answer)).into_future());
+    let (code, told, _) = doctor(&[&format!("http://{at}/v1/master/acct/Demo/index.m3u8"), "--json"]).await;
+    let report: Value = serde_json::from_str(&told).expect("JSON");
+    let findings = report["findings"].as_array().expect("findings");
+    assert!(findings.iter().all(|finding| finding["severity"] != "error"), "{report:#}");
+    assert!(findings.iter().any(|finding| finding["check"] == "playlist"), "{report:#}");
+    assert!(code == Some(0) || code == Some(1), "{code:?} {report:#}");
+}

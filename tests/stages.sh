@@ -48,6 +48,7 @@ install_programs() {
   have "$plugins/libgstlibav.so" || missing+=(gstreamer1.0-libav)
   have mpv || missing+=(mpv)
   have promtool || missing+=(prometheus)
+  python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
   have haproxy || missing+=(haproxy)
   have redis-server || missing+=(redis-server)
   have nginx || missing+=(nginx-light)

@@ -7,6 +7,7 @@ use crate::{
     session::{Kind, Route},
     upstream::{
         Judgement,
+        decode::decode,
         playlist::{self, Limits, Summary},
     },
 };
@@ -63,7 +64,11 @@ impl Answer {
 
     /// The media playlists that a multivariant playlist names: its variants and renditions.
     pub(super) fn links(&self) -> Vec<Uri> {
-        let text = String::from_utf8_lossy(&self.body);
+        let encoding = self.head.headers.get_all(header::CONTENT_ENCODING);
+        let Ok(body) = decode([&self.body[..]], encoding, Limits::default().decode_up_to) else {
+            return Vec::new();
+        };
+        let text = String::from_utf8_lossy(&body);
         let mut links = Vec::new();
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let link = match line.strip_prefix("#EXT-X-MEDIA:") {
@@ -81,7 +86,8 @@ impl Answer {
     /// A reference as RFC 3986 section 5.2 resolves it, as far as playlists have need of it.
     pub(super) fn resolve(&self, reference: &str) -> Option<Uri> {
         let (scheme, authority) = (self.url.scheme_str()?, self.url.authority()?);
-        if reference.contains("://") {
+        let is_scheme = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if reference.split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme)) {
             return reference.parse().ok();
         }
         if let Some(rest) = reference.strip_prefix("//") {
@@ -124,6 +130,7 @@ mod tests {
             ("../../../manifest/x/y/s/0.m3u8", "https://a.example/v1/manifest/x/y/s/0.m3u8"),
             ("0.m3u8?aws.sessionId=s", "https://a.example/v1/master/x/y/0.m3u8?aws.sessionId=s"),
             ("/v1/z.m3u8", "https://a.example/v1/z.m3u8"),
+            ("0.m3u8?u=http://c.example/", "https://a.example/v1/master/x/y/0.m3u8?u=http://c.example/"),
             ("?again", "https://a.example/v1/master/x/y/index.m3u8?again"),
             ("//b.example/z", "https://b.example/z"),
             ("http://c.example/z", "http://c.example/z"),

@@ -79,7 +79,7 @@ impl Examination {
     }
 
     async fn usual(&mut self, url: &Uri, playlists: &[Uri]) -> Result<(), Over> {
-        self.one_by_one(playlists).await?;
+        let playlists = &self.one_by_one(playlists).await?;
         self.compressed(&playlists[0]).await;
         self.errors(&playlists[0]).await;
         self.moves_on(&playlists[0]).await;
@@ -117,9 +117,18 @@ impl Examination {
             };
             at = manifest;
         }
+        self.follow(&at, false).await
+    }
+
+    /// Loads what a URL leads to, as browsers ask for it or without compression.
+    async fn follow(&mut self, url: &Uri, packed: bool) -> Result<Answer, Over> {
+        let mut at = url.clone();
         let mut passed = Vec::new();
         loop {
-            let answer = self.visits.get_plain(&at).await;
+            let answer = match packed {
+                true => self.visits.get(&at).await,
+                false => self.visits.get_plain(&at).await,
+            };
             let answer = self.came(&at, answer)?;
             let to = answer.header(header::LOCATION).filter(|_| answer.status().is_redirection());
             let Some(to) = to.and_then(|to| answer.resolve(to)) else {
@@ -176,11 +185,11 @@ impl Examination {
         Ok(playlists)
     }
 
-    async fn one_by_one(&mut self, playlists: &[Uri]) -> Result<(), Over> {
-        let mut slowest = Duration::ZERO;
+    /// Where they are in the end, redirects followed.
+    async fn one_by_one(&mut self, playlists: &[Uri]) -> Result<Vec<Uri>, Over> {
+        let (mut slowest, mut found) = (Duration::ZERO, Vec::new());
         for playlist in playlists.iter().take(PLAYLISTS) {
-            let answer = self.visits.get_plain(playlist).await;
-            let answer = self.came(playlist, answer)?;
+            let answer = self.follow(playlist, false).await?;
             if !self.judge(&answer) {
                 if !answer.is_html() {
                     self.is_for_pages(&answer, "error");
@@ -188,6 +197,7 @@ impl Examination {
                 return Err(Over);
             }
             slowest = slowest.max(answer.took);
+            found.push(answer.url.clone());
             self.is_for_pages(&answer, "success");
             if !self.is_bridged(&answer) {
                 self.is_personal(&answer);
@@ -200,12 +210,11 @@ impl Examination {
             ),
             false => Finding::ok("playlist", format!("one after the other they load, in {took} ms at most")),
         });
-        Ok(())
+        Ok(found)
     }
 
     async fn compressed(&mut self, playlist: &Uri) {
-        let answer = self.visits.get(playlist).await;
-        let Ok(answer) = self.came(playlist, answer) else { return };
+        let Ok(answer) = self.follow(playlist, true).await else { return };
         // As browsers ask, and a cache may have something else for those.
         if self.is_bridged(&answer) || !self.judge(&answer) {
             return;
@@ -262,9 +271,8 @@ impl Examination {
 
     /// Whether a live playlist does.
     async fn moves_on(&mut self, playlist: &Uri) {
-        let before = self.visits.get_plain(playlist).await;
-        let Ok(before) = self.came(playlist, before) else { return };
-        if self.is_bridged(&before) {
+        let Ok(before) = self.follow(playlist, false).await else { return };
+        if self.is_bridged(&before) || !self.judge(&before) {
             return;
         }
         let Some(before) = before.summary() else { return };
@@ -273,9 +281,8 @@ impl Examination {
         }
         let waited = clock::wait(&before);
         sleep(waited).await;
-        let after = self.visits.get_plain(playlist).await;
-        let Ok(after) = self.came(playlist, after) else { return };
-        if self.is_bridged(&after) {
+        let Ok(after) = self.follow(playlist, false).await else { return };
+        if self.is_bridged(&after) || !self.judge(&after) {
             return;
         }
         let Some(after) = after.summary() else { return };

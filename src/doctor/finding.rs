@@ -145,6 +145,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_was_reached_once_is_no_outage_of_the_network() {
+        let is_unreachable = |findings: &[Finding]| {
+            let (url, findings) = (String::new(), findings.to_vec());
+            Report { url, findings, answers: None, settings: Vec::new(), requests: 1 }.is_unreachable()
+        };
+        let (up, down) = (Finding::ok("reach", "up"), Finding::error("reach", "down"));
+        assert!(is_unreachable(std::slice::from_ref(&down)));
+        assert!(!is_unreachable(&[up.clone(), down.clone()]) && !is_unreachable(&[down, up]));
+        assert!(!is_unreachable(&[]) && !is_unreachable(&[Finding::error("url", "nothing was tried")]));
+    }
+
+    #[test]
     fn one_is_one() {
         let finding = |severity| Finding::new("slow", severity, "it takes long");
         for (severities, requests, says) in [

@@ -79,7 +79,8 @@ impl Examination {
             Some(flaw) => format!("{path}: {}", flaw.meaning()),
             None => format!("{path} answers {}{name}: {meaning}", answer.status().as_u16()),
         };
-        let packed = answer.head.headers.contains_key(header::CONTENT_ENCODING);
+        let packed =
+            answer.status().is_success() && answer.head.headers.contains_key(header::CONTENT_ENCODING);
         let remedy = match why {
             Some(exception) => exception.remedy(),
             None if packed => REPACK,

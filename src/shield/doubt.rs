@@ -155,11 +155,6 @@ impl Waiter<'_> {
         self.take_if(|doubt| doubt.has_place(room))
     }
 
-    /// The same, unless somebody else waits as well and may have come first.
-    pub(super) fn take_alone(&self, room: Room) -> bool {
-        self.take_if(|doubt| doubt.waiting == 1 && doubt.has_place(room))
-    }
-
     /// Takes a place though there is none, unless that is asking for one more 4xx.
     pub(super) fn take_nevertheless(&self) -> bool {
         self.take_if(|doubt| doubt.bad == 0 || doubt.bad < doubt.good)

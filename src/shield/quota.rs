@@ -173,11 +173,9 @@ impl Quota {
     pub(super) async fn wait(&self, session: &SessionKey) -> bool {
         let scope = session.scope_id();
         let waiter = self.doubts.wait(scope);
+        // What was given back before this one stood in line has called nobody.
+        self.doubts.call(scope, self.room(scope, Instant::now()));
         let called = timeout(MOST_WAIT, async {
-            // What was given back before this one stood in line has called nobody.
-            if waiter.take_alone(self.room(scope, Instant::now())) {
-                return true;
-            }
             loop {
                 waiter.called().await;
                 let room = self.room(scope, Instant::now());

@@ -286,8 +286,11 @@ pub(crate) fn turned_away(
 pub(crate) fn went_round(upstream: &impl fmt::Display) {
     let (verdict, status) = (Verdict::Misaddressed, StatusCode::LOOP_DETECTED);
     remapped(verdict, status);
-    let (verdict, status) = (verdict.as_str(), status.as_u16());
-    error!(target: VERDICT, verdict, status, %upstream, remedy = WENT_ROUND, "a request has come back");
+    static SELDOM: Seldom = Seldom::new();
+    if let Some(silent) = SELDOM.due() {
+        let (verdict, status) = (verdict.as_str(), status.as_u16());
+        error!(target: VERDICT, verdict, status, %upstream, remedy = WENT_ROUND, silent, "a request has come back");
+    }
 }
 
 /// A player was given an answer that was made here.

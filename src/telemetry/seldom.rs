@@ -27,7 +27,7 @@ impl Seldom {
     }
 
     /// Whether it is written now, and how often it was not since the last time.
-    pub(super) fn due(&self) -> Option<u64> {
+    pub(crate) fn due(&self) -> Option<u64> {
         let now = Instant::now();
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.last.is_some_and(|last| now.saturating_duration_since(last) < EVERY) {

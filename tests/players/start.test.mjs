@@ -15,6 +15,7 @@ import { BROWSER_PLAYERS, OTHERS, PROGRAMS, chosen, open } from './lib/players.m
 import { asset, binary, openStage } from './lib/stage.mjs';
 import { STARTS } from './lib/starts.mjs';
 import { startMatrix, writeMatrix } from './lib/survival.mjs';
+import { checkTurns } from './lib/turns.mjs';
 import { watch } from './lib/watch.mjs';
 
 const QUICK = Boolean(process.env.QUICK);
@@ -68,7 +69,10 @@ for (const path of PATHS) {
         it(`${player}: ${start.text}`, { timeout: BOUND }, async () => {
           let run = await play(path, start, player);
           // What is wrong with onelane is wrong twice; what a busy machine has kept from starting is not.
-          if (!lives(run)) run = await play(path, start, player);
+          if (!lives(run)) {
+            checkTurns(run);
+            run = await play(path, start, player);
+          }
           runs.push(run);
           check(run, start);
         });
@@ -127,11 +131,11 @@ function check(run, { fault, playlists, lost = [] }) {
   const all = JSON.stringify({ ...run, errors: run.errors.slice(0, 8) });
   // Not every player loads subtitles.
   if (fault && !Array.isArray(playlists)) assert.ok(run.faulty > 0, `the fault befell no request of ${run.player}: ${all}`);
+  checkTurns(run);
   if (run.path !== 'onelane') {
     assert.ok(lives(run) || fault, `${run.player} does not start: ${all}`);
     return;
   }
-  assert.equal(run.conflicts, 0, `the emulator gave ${run.player} a conflict: ${all}`);
-  assert.equal(run.mostInFlight, 1, `the emulator saw several requests of one session of ${run.player} at once: ${all}`);
+  assert.equal(run.mostInFlight, 1, `the emulator saw no request of ${run.player}, or several of one session at once: ${all}`);
   if (!lost.includes(run.player)) assert.ok(lives(run), `${run.player} does not start: ${all}`);
 }

@@ -16,6 +16,7 @@ import { FAULTS, LASTS } from './lib/faults.mjs';
 import { BROWSER_PLAYERS, OTHERS, PROGRAMS, chosen, open } from './lib/players.mjs';
 import { asset, binary, openStage } from './lib/stage.mjs';
 import { matrix, writeMatrix } from './lib/survival.mjs';
+import { checkTurns } from './lib/turns.mjs';
 import { watch } from './lib/watch.mjs';
 
 const QUICK = Boolean(process.env.QUICK);
@@ -78,7 +79,10 @@ for (const path of PATHS) {
         it(`${player}: ${fault.text}`, { timeout: BOUND }, async () => {
           // A player that a busy machine has kept from starting tells nothing of the fault.
           let run = await play(path, fault, player);
-          if (!run.started) run = await play(path, fault, player);
+          if (!run.started) {
+            checkTurns(run);
+            run = await play(path, fault, player);
+          }
           runs.push(run);
           await writeFile(join(records, `${path}-${fault.name}-${player}.json`.replaceAll(' ', '_')), JSON.stringify(run, null, 1));
           check(run, fault);
@@ -150,12 +154,12 @@ function check(run, fault) {
   const all = JSON.stringify({ ...rest, errors: rest.errors.slice(0, 8) });
   assert.ok(run.started, `${run.player} never showed a picture: ${all}`);
   if (fault.fault) assert.ok(run.faulty > 0 || seen.over, `the fault befell no request of ${run.player}: ${all}`);
+  checkTurns(run);
   if (run.path !== 'onelane') {
     assert.ok(run.verdict === 'alive' || fault.fault, `${run.player} died of nothing: ${all}`);
     return;
   }
-  assert.equal(run.conflicts, 0, `the emulator gave ${run.player} a conflict: ${all}`);
-  assert.equal(run.mostInFlight, 1, `the emulator saw several requests of one session of ${run.player} at once: ${all}`);
+  assert.equal(run.mostInFlight, 1, `the emulator saw no request of ${run.player}, or several of one session at once: ${all}`);
   // A turn that hangs is over after max_hold, 3 s later than the fault: the slowest player is just within the limit on a quiet machine,
   // and a quick run is one of many things that a machine has to do.
   const enough = QUICK && fault.name === 'hang' ? ['alive', 'late'] : ['alive'];

@@ -224,6 +224,24 @@ async fn half_a_head_or_none_ends_at_the_idle_limit() {
 }
 
 #[tokio::test]
+async fn an_idle_http2_connection_ends_at_the_idle_limit() {
+    const PING: u8 = 6;
+    const GOAWAY: u8 = 7;
+    let far = Far::listen().await;
+    let sidecar = Running::with(&far, |config| config.idle = Duration::from_millis(300)).await;
+    let mut player = sidecar.player().await;
+    player.say("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    let told = player.rest().await;
+    let (mut rest, mut kinds) = (&told[..], Vec::new());
+    while let [a, b, c, kind, ..] = *rest {
+        kinds.push(kind);
+        rest = &rest[9 + usize::from(a) * 65_536 + usize::from(b) * 256 + usize::from(c)..];
+    }
+    // A PING before that would be a sign of life, after which it had as long again.
+    assert_eq!(kinds.into_iter().find(|kind| [PING, GOAWAY].contains(kind)), Some(GOAWAY));
+}
+
+#[tokio::test]
 async fn silent_connections_do_not_keep_others_out() {
     let mut far = Far::listen().await;
     let sidecar = Running::with(&far, |config| {

@@ -7,7 +7,7 @@ use http_body_util::Empty;
 use onelane::{serialize, shield, stack::Config, upstream::RetryConfig};
 use tokio::time::Instant;
 
-use crate::support::{got, media, ms, secs, stack};
+use crate::support::{got, media, ms, secs, session, stack};
 
 #[tokio::test(start_paused = true)]
 async fn a_conflict_is_met_within_the_turn() {
@@ -346,25 +346,27 @@ async fn a_conflict_right_after_an_answer_teaches_a_gap_between_turns() {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_takes_a_turn_keeps_it_for_the_gap_that_was_learned() {
-    let serialize = serialize::Config::default().tracking(true);
-    let (players, mut far) = stack(Config::default().serialize(serialize));
-    players.learn(&mut far, &media(1, 0), 7).await;
-    let video = players.getting(&media(1, 0));
-    far.asked().await.status(409);
-    far.asked().await.playlist(8);
-    got(video).await.is_playlist(8);
-    players.are_done().await;
+    let dash = format!("/v1/dash/acct/Demo/index.mpd?aws.sessionId={}", session(1));
+    for other in [media(1, 0).replace("/manifest/", "/tracking/").replace("/0.m3u8", ""), dash] {
+        let serialize = serialize::Config::default().tracking(true).dash(true);
+        let (players, mut far) = stack(Config::default().serialize(serialize));
+        players.learn(&mut far, &media(1, 0), 7).await;
+        let video = players.getting(&media(1, 0));
+        far.asked().await.status(409);
+        far.asked().await.playlist(8);
+        got(video).await.is_playlist(8);
+        players.are_done().await;
 
-    let of_tracking = media(1, 0).replace("/manifest/", "/tracking/").replace("/0.m3u8", "");
-    let tracking = players.getting(&of_tracking);
-    let asked = far.asked().await;
-    let video = players.getting(&media(1, 0));
-    asked.answer(200, &[], "{}");
-    let answer = got(tracking).await;
-    let next = far.asked().await;
-    assert_eq!(next.at - answer.at, ms(4));
-    next.playlist(9);
-    got(video).await.is_playlist(9);
+        let first = players.getting(&other);
+        let asked = far.asked().await;
+        let video = players.getting(&media(1, 0));
+        asked.answer(200, &[], "{}");
+        let answer = got(first).await;
+        let next = far.asked().await;
+        assert_eq!(next.at - answer.at, ms(4), "{other}");
+        next.playlist(9);
+        got(video).await.is_playlist(9);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     sidecar::{Config, Error, relay::proxy::Proxy, upstream::counted::Place},
-    telemetry::SIDECAR,
+    telemetry::{SIDECAR, Seldom},
 };
 
 /// After the system has refused a connection for want of descriptors or memory, the pause before the next try.
@@ -176,7 +176,10 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
                 debug!(target: SIDECAR, %error, "a connection went before it was taken")
             }
             Err(error) => {
-                warn!(target: SIDECAR, %error, "cannot take connections; is the limit of open files too low?");
+                static SELDOM: Seldom = Seldom::new();
+                if let Some(silent) = SELDOM.due() {
+                    warn!(target: SIDECAR, %error, silent, "cannot take connections; is the limit of open files too low?");
+                }
                 tokio::time::sleep(BREATH).await;
             }
         }
