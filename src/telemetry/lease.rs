@@ -2,27 +2,23 @@
 
 use std::{
     fmt::Display,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
 use ::metrics::{counter, gauge, histogram};
-use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::{LEASE, metrics, ms};
-
-/// How often it is said that the engine is bypassed.
-const SAID_EVERY: Duration = Duration::from_secs(10);
+use super::{LEASE, Seldom, metrics};
 
 /// Turns without a lease since that was last said.
 static BYPASSED: AtomicU64 = AtomicU64::new(0);
 
-/// When it was said last that the engine is bypassed, and whether that is what was said last.
-static SAID: Mutex<(Option<Instant>, bool)> = Mutex::new((None, true));
+/// Bounds how often it is said that the engine is bypassed.
+static SELDOM: Seldom = Seldom::new();
+
+/// Whether that is what was said last, or nothing yet.
+static SAID: AtomicBool = AtomicBool::new(true);
 
 /// A turn has its lease.
 pub(crate) fn lease_granted(waited: Duration) {
@@ -51,11 +47,9 @@ pub(crate) fn lease_lost(lease: &dyn Display) {
 /// The engine is asked from now on. It is said after each time that the contrary was, and so no more often.
 pub(crate) fn lease_up() {
     gauge!(metrics::LEASE_UP).set(1.0);
-    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-    if !std::mem::take(&mut said.1) {
+    if !SAID.swap(false, Ordering::Relaxed) {
         return;
     }
-    drop(said);
     let bypassed = BYPASSED.swap(0, Ordering::Relaxed);
     info!(target: LEASE, bypassed, "turns are agreed among instances");
 }
@@ -63,15 +57,13 @@ pub(crate) fn lease_up() {
 /// The engine is not asked until it answers again.
 pub(crate) fn lease_down(why: &dyn Display) {
     gauge!(metrics::LEASE_UP).set(0.0);
-    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-    if said.0.is_some_and(|said| said.elapsed() < SAID_EVERY) {
+    if SELDOM.due().is_none() {
         return;
     }
-    *said = (Some(Instant::now()), true);
-    drop(said);
+    SAID.store(true, Ordering::Relaxed);
     let bypassed = BYPASSED.swap(0, Ordering::Relaxed);
     warn!(
-        target: LEASE, %why, bypassed, said_every_ms = ms(SAID_EVERY),
+        target: LEASE, %why, bypassed,
         "the engine is of no use: turns are those of the local lanes alone, and may conflict with other instances'"
     );
 }

@@ -10,7 +10,6 @@ mod meters;
 pub mod metrics;
 mod pulse;
 mod recent;
-#[cfg(feature = "sidecar")]
 mod seldom;
 #[cfg(feature = "otlp")]
 pub mod traces;
@@ -38,9 +37,10 @@ pub(crate) use self::{
     meters::{Meters, Name},
     pulse::Pulse,
     recent::{Recent, What},
+    seldom::Seldom,
 };
 #[cfg(feature = "sidecar")]
-pub(crate) use self::{pulse::Beat, recent::Event, seldom::Seldom};
+pub(crate) use self::{pulse::Beat, recent::Event};
 #[cfg(feature = "sidecar")]
 use crate::session::Extracted;
 use crate::{
@@ -199,7 +199,10 @@ pub(crate) fn not_again(key: Option<&SessionKey>, kind: Kind, verdict: &'static 
 }
 
 /// A playback configuration had so many 4xx in a minute that AWS may block it.
-pub(crate) fn quota(key: &SessionKey, spent: bool) {
+pub(crate) fn quota(key: &SessionKey, spent: bool, seldom: &Seldom) {
+    if seldom.due().is_none() {
+        return;
+    }
     counter!(metrics::QUOTA_NEAR, "spent" => if spent { "true" } else { "false" }).increment(1);
     let last = "onelane answers sessions that were not good before itself";
     let near = "AWS blocks configurations that have very many: find the player or the link that makes them";

@@ -21,6 +21,12 @@ const EVERY: Duration = Duration::from_secs(10);
 
 // === impl Seldom ===
 
+impl Default for Seldom {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Seldom {
     pub(crate) const fn new() -> Self {
         Self(Mutex::new(Kept { last: None, silent: 0 }))

@@ -1,8 +1,4 @@
-use std::{
-    collections::VecDeque,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, header};
@@ -17,11 +13,8 @@ use crate::{
     serialize::Body,
     session::SessionKey,
     shield::{self, Allowance, Cause, Lately, Marks, Quota, Scope},
-    telemetry,
+    telemetry::{self, Seldom},
 };
-
-/// How often the operator is told that a quota of 4xx is nearly spent.
-const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// What exchanges have taught, for all layers that act on it: the last good playlists, the sessions that are lost,
 /// blocked or failing, the 4xx that were spent, and the gaps between turns.
@@ -39,9 +32,8 @@ pub struct Lessons {
     pub(super) created: Lately,
     /// Those of which nothing is kept and that had a good answer all the same.
     pub(super) served: Lately,
-    born: Instant,
-    /// When the operator was last told of a quota, in milliseconds since `born`.
-    told: AtomicU64,
+    /// Bounds how often the operator is told of a quota.
+    told: Arc<Seldom>,
 }
 
 /// What was asked, and when.
@@ -66,8 +58,7 @@ impl Lessons {
             settle,
             created,
             served,
-            born: Instant::now(),
-            told: AtomicU64::new(0),
+            told: Arc::new(Seldom::new()),
         }
     }
 
@@ -86,8 +77,7 @@ impl Lessons {
             settle: self.settle.reconfigured(settle),
             created: self.created.clone(),
             served: self.served.clone(),
-            born: self.born,
-            told: AtomicU64::new(self.told.load(Ordering::Relaxed)),
+            told: Arc::clone(&self.told),
         }
     }
 
@@ -102,8 +92,7 @@ impl Lessons {
             settle: Settle::new(settle),
             created: self.created.clone(),
             served: self.served.clone(),
-            born: self.born,
-            told: AtomicU64::new(0),
+            told: Arc::new(Seldom::new()),
         }
     }
 
@@ -130,17 +119,9 @@ impl Lessons {
             Allowance::Spent(scope) => (scope, true),
         };
         // One session's storm is an everyday matter; that of a configuration may block all its viewers.
-        if scope == Scope::Configuration && self.may_tell(now) {
-            telemetry::quota(key, spent);
+        if scope == Scope::Configuration {
+            telemetry::quota(key, spent, &self.told);
         }
-    }
-
-    fn may_tell(&self, now: Instant) -> bool {
-        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let (now, told) =
-            (ms(now.saturating_duration_since(self.born)) + 1, self.told.load(Ordering::Relaxed));
-        (told == 0 || now.saturating_sub(told) >= ms(TOLD_EVERY))
-            && self.told.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Takes in what came of an exchange. Seen beside the session's other playlists it may mean something else, which is

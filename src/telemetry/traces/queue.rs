@@ -1,21 +1,17 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use metrics::counter;
 use opentelemetry_sdk::trace::SpanData;
-use tokio::{
-    sync::mpsc::{self, error::TrySendError},
-    time::Instant,
-};
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tracing::warn;
 
-use crate::telemetry::{TRACES, metrics as names};
+use crate::telemetry::{Seldom, TRACES, metrics as names};
 
 /// Where spans wait to be exported. Whoever puts them there never waits.
 #[derive(Clone)]
@@ -30,7 +26,7 @@ struct Counts {
     open: AtomicUsize,
     /// Those that were lost since that was last said.
     lost: AtomicU64,
-    said: Mutex<Option<Instant>>,
+    seldom: Seldom,
 }
 
 /// Why spans were lost.
@@ -41,9 +37,6 @@ pub(super) enum Lost {
     /// The collector did not take them.
     NotTaken,
 }
-
-/// How often it is said that spans were lost.
-const SAID_EVERY: Duration = Duration::from_secs(10);
 
 // === impl Queue ===
 
@@ -79,10 +72,7 @@ impl Queue {
         counts.open.fetch_sub(spans, Relaxed);
         counter!(names::SPANS_LOST, "reason" => reason.as_str()).increment(spans as u64);
         counts.lost.fetch_add(spans as u64, Relaxed);
-        // Whoever finds it locked is told of by the one who has it, or the next time.
-        let Ok(mut said) = counts.said.try_lock() else { return };
-        if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
-            *said = Some(Instant::now());
+        if counts.seldom.due().is_some() {
             self.say(why);
         }
     }
