@@ -127,6 +127,18 @@ impl Place {
         self.forms.clear();
     }
 
+    /// Whether it is of this playlist, whatever the directives.
+    pub(super) fn is_of(&self, url: &Url<'_>) -> bool {
+        *self.url == *url.whole
+            || *self.url == *url.plain
+            || self.directed && Url::parse(&self.url).plain == url.plain
+    }
+
+    /// Whether what it has may be given to who asks for this: what a reload got is the same playlist, if nothing was to be skipped.
+    pub(super) fn serves(&self, url: &Url<'_>) -> bool {
+        *self.url == *url.whole || !self.directed || Url::parse(&self.url).in_full
+    }
+
     pub(super) fn path(&self) -> &str {
         self.url.split('?').next().unwrap_or_default()
     }

@@ -47,13 +47,7 @@ pub(super) struct Bounds {
 impl Shelf {
     /// Whether there is a playlist of this path, whatever the query.
     pub(super) fn has(&self, path: &str) -> bool {
-        self.was_good(path).is_some()
-    }
-
-    /// When the playlist of this path was last good, if it was when it was last asked for.
-    pub(super) fn was_good(&self, path: &str) -> Option<Instant> {
-        let is_there = |place: &&Place| place.path() == path && place.presence == Presence::There;
-        self.places.iter().filter(is_there).map(|place| place.confirmed).max()
+        self.places.iter().any(|place| place.path() == path && place.presence == Presence::There)
     }
 
     /// Notes that a playlist of this path is not given.
@@ -156,9 +150,9 @@ impl Shelf {
         confirmed
     }
 
-    /// Drops what is kept of a URL and of the plain one: what the player has is newer.
+    /// Drops what is kept of a playlist, with whatever directives it was asked for: what the player has is newer.
     pub(super) fn outdate(&mut self, url: &Url<'_>) {
-        self.places_of(url).for_each(|place| place.forms.clear());
+        self.places.iter_mut().filter(|place| place.is_of(url)).for_each(|place| place.forms.clear());
         self.speak(url);
     }
 
@@ -184,20 +178,16 @@ impl Shelf {
         now: Instant,
         bounds: &Bounds,
     ) -> Result<Rescue, NoRescue> {
-        // What a blocking reload got is the same playlist, if it was given in full.
-        let of_url = |place: &&Place| {
-            *place.url == *url.whole || *place.url == *url.plain || {
-                let other = Url::parse(&place.url);
-                place.directed && other.in_full && other.plain == url.plain
-            }
+        let places = || self.places.iter().filter(|place| place.is_of(url));
+        let is_current = |place: &&Place| {
+            Some(place.confirmed) >= bounds.since
+                && now.saturating_duration_since(place.confirmed) <= bounds.max_age
         };
-        let highest = self.places.iter().filter(of_url).filter_map(|place| place.highest).max();
+        let highest = places().filter(is_current).filter_map(|place| place.highest).max();
         let mut reason = NoRescue::Unknown;
         // The latest first: the player may have had it.
-        let mut forms: Vec<_> = self
-            .places
-            .iter()
-            .filter(|place| of_url(place) && place.presence == Presence::There)
+        let mut forms: Vec<_> = places()
+            .filter(|place| place.presence == Presence::There && place.serves(url))
             .flat_map(|place| place.forms.iter().map(move |kept| (place, kept)))
             .filter(|(_, kept)| Some(kept.since) >= bounds.since)
             .collect();

@@ -181,8 +181,8 @@ impl Store {
         self.look(session)?.state().shelf.confirmed()
     }
 
-    /// Whether something is kept of a session's playlist, whatever its query and content coding, and the upstream still gave it
-    /// when it was last asked.
+    /// Whether a session's playlist was good, whatever its query and content coding, and the upstream still gave it when it was last
+    /// asked.
     pub fn has(&self, session: &SessionKey, uri: &Uri) -> bool {
         self.look(session).is_some_and(|session| session.state().shelf.has(uri.path()))
     }
@@ -192,11 +192,6 @@ impl Store {
         if let Some(session) = self.look(session) {
             session.state().shelf.outdate(&Url::of(uri));
         }
-    }
-
-    /// When a session's playlist was last good, if it was when it was last asked for.
-    pub(crate) fn was_good(&self, session: &SessionKey, uri: &Uri) -> Option<Instant> {
-        self.look(session)?.state().shelf.was_good(uri.path())
     }
 
     /// Notes that the upstream does not give a playlist that it gave before.
@@ -594,8 +589,13 @@ mod tests {
         let (other, asked) = (format!("{URL}?_HLS_msn=22&a=1"), format!("{URL}?_HLS_msn=22"));
         scene.learn(&other, &Answer::live(20));
         assert_eq!(scene.rescue(&asked), Err(NoRescue::Blocking), "the query is another");
+        // Of what is not kept the player has something newer.
+        scene.learn(&asked, &Answer::live(19));
+        scene.store.outdate(&scene.session, &uri(&format!("{URL}?_HLS_msn=23")));
+        assert_eq!(scene.rescue(&asked), Err(NoRescue::Unknown));
+        scene.learn(&asked, &Answer::live(20));
         // What may be a delta is of use to nobody else.
-        scene.learn(&format!("{URL}?_HLS_msn=22&_HLS_skip=YES"), &Answer::live(20));
+        scene.learn(&format!("{URL}?_HLS_msn=23&_HLS_skip=YES"), &Answer::live(21));
         assert!(scene.rescue(URL).is_err() && scene.rescue(&asked).is_err());
     }
 

@@ -33,7 +33,7 @@ pub struct ShieldLayer {
 ///
 /// A session that is failing is answered here only where a last good playlist can take the answer's place: a player
 /// that has nothing yet may have its try. Where one of its playlists fails and others do not, the others go on as before: that
-/// one is asked for by itself, less and less often, as its failure takes time that they wait for. Once a session or its configuration has had as many 4xx in a minute as
+/// one is asked for by itself, the more seldom the longer they have to wait for each of its failures. Once a session or its configuration has had as many 4xx in a minute as
 /// [`Config`](super::Config) allows, what was not good before is answered here as well. So is what creates sessions of a stream of
 /// which none was made in the last minute: that has the limits of a session, with all that create one of the same stream.
 ///
@@ -129,10 +129,11 @@ impl<S> Shield<S> {
         if let Some(known) = known {
             return Way::Answered(Answer::of(&known).told(&key, kind, head.extensions.get()));
         }
-        if lessons.quota.is_spent(&key, now) && !lessons.is_exempt(&key, &head.uri, now) {
+        // What one playlist has spent is not the others' fault.
+        if lessons.quota.is_spent(&key, now) && !lessons.store.has(&key, &head.uri) {
             return Way::Answered(refuse(head, &key, kind));
         }
-        if lessons.is_good(&key, &head.uri, now) {
+        if lessons.is_good(&key, &head.uri) {
             return Way::Pass(None);
         }
         if lessons.was_good(&key, now) {

@@ -129,8 +129,8 @@ impl Mark {
     /// Takes in what was said later. A failure on the way says nothing of a session that is lost or blocked.
     pub(super) fn renew(&mut self, later: Self, config: &Config) {
         let target_duration = later.target_duration.or(self.target_duration);
-        let (now, same) = (later.said, later.cause == Cause::Failing && self.cause != Cause::Failing);
-        if same {
+        let (now, says_less) = (later.said, later.cause == Cause::Failing && self.cause != Cause::Failing);
+        if says_less {
             self.lease = None;
         } else {
             *self = later;
@@ -140,21 +140,26 @@ impl Mark {
         self.wait(now, config);
     }
 
-    /// Takes in that the playlist has failed once more, and its siblings have not. Each of its probes keeps them waiting: the next
-    /// one comes after twice the time.
+    /// Takes in that the playlist has failed once more, and its siblings have not. As each of its probes keeps them waiting, it has a
+    /// quarter of the time at the most; and what may count against the account comes less and less often.
     pub(super) fn fail_again(&mut self, later: Self, config: &Config) {
-        let gap = self.gap.max(later.took).saturating_mul(2);
-        let now = later.said;
+        let counts = later.status.is_some_and(|status| status.is_client_error());
+        let gap = if counts { self.gap.saturating_mul(2) } else { later.gap };
+        let (now, gap) = (later.said, gap.max(later.took.saturating_mul(3)));
         *self = Self { gap: gap.min(config.blocked_gap).max(config.least_gap), ..later };
         self.wait(now, config);
     }
 
-    /// What is left of it for the playlist that failed when a sibling of it did not. It may be over for it as well: where that was
-    /// found out soon, it is tried at once.
-    pub(super) fn remainder(self, good: Playlist, now: Instant, config: &Config) -> Option<(Playlist, Self)> {
+    /// What is left of it for the playlist that failed when a sibling of it did not. Its next probe may go out at once: mostly it is
+    /// over for both.
+    pub(super) fn remainder(self, good: Playlist, now: Instant) -> Option<(Playlist, Self)> {
         let failed = self.failed.filter(|failed| *failed != good)?;
-        let wait = if self.took < config.least_gap { Duration::ZERO } else { self.took };
-        Some((failed, Self { probe_at: later(now, wait), lease: None, ..self }))
+        Some((failed, Self { probe_at: now, lease: None, ..self }))
+    }
+
+    /// Whether a try keeps the siblings waiting for so long that there must not be one too many.
+    pub(super) fn is_costly(&self, config: &Config) -> bool {
+        self.took >= config.least_gap || self.status.is_some_and(|status| status.is_client_error())
     }
 
     /// What is known, unless it is time for a probe.
@@ -199,9 +204,11 @@ impl Mark {
         Check::Probe
     }
 
-    /// The probe that was let out is over.
+    /// The probe that was let out is over. If nothing was heard of it, it says nothing of who is to go first either.
     pub(super) fn over(&mut self) {
-        self.lease = None;
+        if self.lease.take().is_some() {
+            self.failed = None;
+        }
     }
 
     /// The time between two probes, by what is known.

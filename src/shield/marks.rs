@@ -82,17 +82,18 @@ impl Marks {
         self.sessions.look(session, now, |mark| mark.known(now))
     }
 
-    /// What is known of a playlist that fails by itself, unless it is time for its probe.
+    /// What is known of a playlist that fails by itself, unless it is time for its probe; and whether a try of it is costly.
     pub(crate) fn waits_alone(
         &self,
         session: &SessionKey,
         playlist: Playlist,
         now: Instant,
-    ) -> Option<Known> {
+    ) -> Option<(Known, bool)> {
         if self.playlists.is_empty() {
             return None;
         }
-        self.playlists.look(&(session.clone(), playlist), now, |mark| mark.look(now)).flatten()
+        let look = |mark: &Mark| mark.look(now).map(|known| (known, mark.is_costly(&self.config)));
+        self.playlists.look(&(session.clone(), playlist), now, look).flatten()
     }
 
     /// A [probe](Check::Probe) is over, or was not sent after all: nobody need wait for word of it any more.
@@ -154,7 +155,7 @@ impl Marks {
             self.playlists.remove(&(session.clone(), playlist));
         }
         let mark = self.sessions.remove(session);
-        if let Some((failed, mark)) = mark.and_then(|mark| mark.remainder(playlist, now, &self.config)) {
+        if let Some((failed, mark)) = mark.and_then(|mark| mark.remainder(playlist, now)) {
             self.playlists.put(&(session.clone(), failed), now, mark, |_, _| {});
         }
     }

@@ -47,7 +47,6 @@ pub(crate) use self::{
     lately::Lately,
     mark::Playlist,
     probe::Probe,
-    window::MINUTE,
 };
 pub use self::{
     config::Config,

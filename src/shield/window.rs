@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::ledger::Passing;
 
 /// How long is counted over.
-pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 /// So long is one slice.
 const SLICE: Duration = Duration::from_secs(10);

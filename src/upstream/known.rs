@@ -5,7 +5,7 @@ use super::{Judgement, Lessons, Verdict};
 use crate::{
     rescue::Accept,
     session::SessionKey,
-    shield::{Cause, Check, Known, MINUTE, Playlist},
+    shield::{Cause, Check, Known, Playlist},
 };
 
 /// What is known of a session, asked before an exchange and when its answer is there.
@@ -13,19 +13,30 @@ impl Lessons {
     /// What is known of a request's session, where that is answer enough. Of one that just failed it is only where there
     /// is a last good playlist to give: another may have its try.
     pub(crate) fn known(&self, key: &SessionKey, head: &Parts, now: Instant) -> Option<Known> {
-        self.marks.known(key, now).filter(|known| {
-            known.cause != Cause::Failing
-                || self.store.rescue(key, &head.uri, Accept::of(&head.headers), now).is_ok()
-        })
+        self.marks
+            .known(key, now)
+            .filter(|known| known.cause != Cause::Failing || self.bridges(key, head, now))
     }
 
-    /// The same of a playlist. One that fails by itself has its siblings to wait for it: what is known of it is always enough.
+    /// The same of a playlist, which may fail by itself. Where its failures take long, its siblings wait for each of them: then what is
+    /// known is enough whatever there is to give.
     pub(crate) fn known_for(&self, key: &SessionKey, head: &Parts, now: Instant) -> Option<Known> {
         if self.marks.has_none() {
             return None;
         }
-        let alone = || self.marks.waits_alone(key, self.marks.playlist(&head.uri), now);
+        let alone = || self.waits_alone(key, head, self.marks.playlist(&head.uri), now);
         self.known(key, head, now).or_else(alone)
+    }
+
+    fn waits_alone(&self, key: &SessionKey, head: &Parts, playlist: Playlist, now: Instant) -> Option<Known> {
+        let (known, is_costly) = self.marks.waits_alone(key, playlist, now)?;
+        // Who never had it may have its try.
+        let waits = self.store.has(key, &head.uri) && (is_costly || self.bridges(key, head, now));
+        waits.then_some(known)
+    }
+
+    fn bridges(&self, key: &SessionKey, head: &Parts, now: Instant) -> bool {
+        self.store.rescue(key, &head.uri, Accept::of(&head.headers), now).is_ok()
     }
 
     /// Whether a request of a playlist may be sent, is a probe, or is answered by what is known. Who is not answered by what
@@ -36,12 +47,17 @@ impl Lessons {
             return (Check::Pass, None);
         }
         let playlist = self.marks.playlist(&head.uri);
-        if let Some(known) = self.marks.waits_alone(key, playlist, now) {
+        let known = self.known(key, head, now);
+        let is_failing = known.is_none_or(|known| known.cause == Cause::Failing);
+        if let Some(known) = self.waits_alone(key, head, playlist, now).filter(|_| is_failing) {
             return (Check::Answer(known), Some(playlist));
         }
-        let check = self.known(key, head, now).map(|_| self.marks.check_for(key, playlist, now));
-        match check {
-            None | Some(Check::Pass) => (self.marks.check_alone(key, playlist, now), Some(playlist)),
+        match known.map(|_| self.marks.check_for(key, playlist, now)) {
+            None | Some(Check::Pass) => match self.marks.check_alone(key, playlist, now) {
+                // There is nothing to give, and no harm in a try.
+                Check::Answer(_) => (Check::Pass, None),
+                check => (check, Some(playlist)),
+            },
             Some(check) => (check, None),
         }
     }
@@ -66,19 +82,10 @@ impl Lessons {
         self.served.has(key, now)
     }
 
-    /// Whether a request of a session that has spent its own 4xx may be sent nevertheless: what one playlist has spent is not the
-    /// others' fault.
-    pub(crate) fn is_exempt(&self, key: &SessionKey, uri: &Uri, now: Instant) -> bool {
-        self.store.was_good(key, uri).is_some_and(|at| is_recent(at, now))
-    }
-
-    /// Whether a request is hardly one that spends a 4xx, since something good is kept of its session: that was just good or has
-    /// had no 4xx, and the playlist was given when it was last asked for.
-    pub(crate) fn is_good(&self, key: &SessionKey, uri: &Uri, now: Instant) -> bool {
-        let is_well = || self.store.confirmed(key).is_some_and(|at| is_recent(at, now));
-        self.store.knows(key)
-            && !self.store.denies(key, uri)
-            && (is_well() || !self.quota.has_spent(key, now))
+    /// Whether a request is hardly one that spends a 4xx: something good is kept of its session, and its playlist was given when it was
+    /// last asked for.
+    pub(crate) fn is_good(&self, key: &SessionKey, uri: &Uri) -> bool {
+        self.store.knows(key) && !self.store.denies(key, uri)
     }
 
     /// Whether a session of which nothing is kept is hardly one of those that spend their configuration's quota: it had no 4xx and
@@ -104,9 +111,4 @@ impl Lessons {
             };
         missing.then(|| Judgement { verdict: Verdict::NotFound, ..judgement.clone() })
     }
-}
-
-/// Whether the window of 4xx has it still.
-fn is_recent(at: Instant, now: Instant) -> bool {
-    now.saturating_duration_since(at) <= MINUTE
 }

@@ -172,13 +172,13 @@ impl Lessons {
                     return other;
                 }
                 // Until a sibling that was just good says so as well, it may be this one alone.
-                if status != StatusCode::NOT_FOUND || !self.store.miss(key, uri, now) {
+                if !self.store.miss(key, uri, now) {
                     self.end(key, Cause::Lost, status, now);
                 }
             }
             Verdict::Blocked => self.end(key, Cause::Blocked, status, now),
             verdict if is_the_sessions(verdict) => self.fail(key, uri, sent, Some(status)),
-            _ if status.is_client_error() && !judgement.survivable() => self.store.deny(key, uri),
+            _ if method == Method::GET && is_denial(status) => self.store.deny(key, uri),
             _ => {}
         }
         None
@@ -208,6 +208,11 @@ impl Lessons {
         self.created.forget(key);
         self.served.forget(key);
     }
+}
+
+/// Whether it is one's right to a playlist that is missing.
+fn is_denial(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
 /// Whether a verdict is on the session or what is behind it, and would meet its next request as well.

@@ -2,7 +2,7 @@ mod config;
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Body as HttpBody;
 use tokio::time::{Instant, Sleep};
 use tower::{
@@ -153,10 +153,12 @@ impl Again {
             let waits = self.lanes.as_ref().is_some_and(|lanes| lanes.waiting_for(key) > 0);
             waits || store.target_duration(key).is_some_and(|target| course.first.elapsed() >= target)
         };
+        let accept = Accept::of(request.headers());
+        let is_kept = |uri: &Uri| store.rescue(key, uri, accept, Instant::now()).is_ok();
         // A player whose blocking reload fails may load the playlist plainly.
         let bridges = || match directives::without(uri) {
-            Some(_) => store.has(key, uri),
-            None => store.rescue(key, uri, Accept::of(request.headers()), Instant::now()).is_ok(),
+            Some(plain) => is_kept(&plain),
+            None => is_kept(uri),
         };
         self.config.patient && affords && !store.is_off() && !bridges() && !(store.knows(key) && gives_way())
     }
@@ -195,11 +197,9 @@ impl Again {
             _ => {
                 let pauses = course.pauses.get_or_insert_with(|| self.pauses());
                 let pause = pauses.next_backoff().deadline().saturating_duration_since(Instant::now());
-                if is_late || matches!(verdict, Verdict::Throttled | Verdict::Overloaded) {
-                    pause * 4
-                } else {
-                    pause
-                }
+                let is_long = is_late || matches!(verdict, Verdict::Throttled | Verdict::Overloaded);
+                let least = if verdict == Verdict::Unreachable { GRACE } else { Duration::ZERO };
+                if is_long { (pause * 4).max(least) } else { pause }
             }
         };
         // What a request without directives costs is paid for by the one that never does any good: left at the refusal, however late

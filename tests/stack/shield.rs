@@ -2,12 +2,13 @@
 
 use std::{ops::Range, time::Duration};
 
-use http::{Request, uri::Authority};
+use http::{Method, Request, uri::Authority};
 use http_body_util::Empty;
 use onelane::{
     session::MediaTailor,
     shield,
     stack::{Config, Stack},
+    upstream::RetryConfig,
 };
 use tokio::{
     task::JoinSet,
@@ -84,7 +85,7 @@ async fn what_waits_in_a_lane_when_its_session_is_lost_is_not_sent() {
         let first = far.asked().await;
         assert_eq!(first.target, video);
         first.status(status);
-        if status == 404 {
+        if status != 410 {
             // One may be missing alone.
             let second = far.asked().await;
             assert_eq!(second.target, audio);
@@ -222,11 +223,11 @@ async fn one_probe_finds_out_whether_a_failing_session_is_well() {
     players.learn(&mut far, &media(1, 1), 8).await;
 }
 
-/// Three renditions play for so long and ask once in three seconds, while the first gets this status or no answer: the longest
+/// Three renditions play for so long and ask once in three seconds, while the first so many get this status or no answer: the longest
 /// time that each had nothing new for, and when the first was sent.
 async fn play(
     (players, far): (&Players, &mut Far),
-    first: Option<u16>,
+    (bad, status): (u32, Option<u16>),
     time: Duration,
 ) -> ([Duration; 3], Vec<Duration>) {
     let begun = Instant::now();
@@ -238,13 +239,13 @@ async fn play(
         tokio::select! {
             biased;
             Some(asked) = far.asked_within(Duration::MAX) => {
-                let is_first = asked.target == media(1, 0);
-                if is_first {
+                if asked.target == media(1, 0) {
                     sent.push(begun.elapsed());
                 }
-                match first {
-                    None if is_first => held.push(asked),
-                    Some(status) if is_first && status != 200 => asked.status(status),
+                let is_bad = (0..bad).any(|nth| asked.target == media(1, nth));
+                match status {
+                    None if is_bad => held.push(asked),
+                    Some(status) if is_bad => asked.status(status),
                     _ => asked.playlist(Instant::now().duration_since(players.born).as_secs()),
                 }
             }
@@ -269,31 +270,56 @@ async fn play(
 
 #[tokio::test(start_paused = true)]
 async fn a_rendition_that_fails_for_good_leaves_its_siblings_alone() {
-    for (status, most, tries) in [(Some(504), secs(10), 16), (Some(503), secs(10), 24), (None, secs(24), 10)]
+    for (status, most, tries) in [(Some(504), secs(10), 250), (Some(429), secs(10), 24), (None, secs(30), 10)]
     {
         let (players, mut far) = stack(Config::default());
-        play((&players, &mut far), Some(200), secs(6)).await;
-        let (longest, sent) = play((&players, &mut far), status, secs(180)).await;
+        play((&players, &mut far), (0, None), secs(6)).await;
+        let (longest, sent) = play((&players, &mut far), (1, status), secs(180)).await;
         assert!(longest[1..].iter().max() <= Some(&most), "{status:?}: {longest:?}; sent at {sent:?}");
         assert!(sent.len() <= tries, "{status:?}: sent at {sent:?}");
         // It is not given up either.
         let again = sent.windows(2).map(|two| two[1] - two[0]).max();
         assert!(again <= Some(secs(45)), "{status:?}: sent at {sent:?}");
-        let (longest, sent) = play((&players, &mut far), Some(200), secs(120)).await;
+        let (longest, sent) = play((&players, &mut far), (0, None), secs(120)).await;
         assert!(longest[0] <= secs(45) && sent.len() > 20, "{status:?}: {longest:?}; sent at {sent:?}");
         players.are_done().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rendition_that_fails_for_good_is_answered_at_once_even_if_there_is_nothing_to_give() {
-    let (players, mut far) = stack(Config::default());
-    play((&players, &mut far), Some(200), secs(6)).await;
-    play((&players, &mut far), Some(504), secs(120)).await;
-    let asked_at = Instant::now();
-    let answer = players.get(&media(1, 0)).await;
-    answer.is_problem(504, "timed_out");
-    assert_eq!(answer.at, asked_at);
+async fn a_rendition_that_fails_for_good_is_sent_when_there_is_nothing_to_give_if_that_takes_no_time() {
+    for (status, is_sent) in [(Some(504), true), (None, false)] {
+        let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
+        play((&players, &mut far), (0, None), secs(6)).await;
+        play((&players, &mut far), (1, status), secs(120)).await;
+        players.are_done().await;
+        let mut player = players.getting(&media(1, 0));
+        if is_sent {
+            for _ in 0..2 {
+                let asked = far.asked().await;
+                assert_eq!(asked.target, media(1, 0));
+                asked.status(504);
+            }
+            got(player).await.is_problem(504, "timed_out");
+        } else {
+            let asked_at = Instant::now();
+            let answer = (&mut player).await.expect("no panic");
+            answer.is_problem(502, "unreachable");
+            assert_eq!(answer.at, asked_at);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_playlist_is_asked_for_as_soon_as_a_sibling_is_well_again() {
+    for (status, lasts) in [(Some(503), secs(13)), (Some(504), secs(50)), (None, secs(12))] {
+        let (players, mut far) = stack(Config::default());
+        play((&players, &mut far), (0, None), secs(6)).await;
+        play((&players, &mut far), (3, status), lasts).await;
+        let (longest, sent) = play((&players, &mut far), (0, None), secs(60)).await;
+        let first = sent.first().copied();
+        assert!(first <= Some(secs(6)) && longest[0] <= secs(7), "{status:?}: {longest:?}; sent at {sent:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -311,6 +337,68 @@ async fn a_rendition_that_fails_for_good_is_nobodys_probe() {
     // Which says that it is worth a try, and that is over as well.
     players.learn(&mut far, &media(1, 0), 8).await;
     players.learn(&mut far, &media(1, 0), 9).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rendition_that_failed_once_at_the_start_may_have_its_try() {
+    let (players, mut far) = stack(Config::default());
+    let video = players.getting(&media(1, 0));
+    let asked = far.asked().await;
+    let audio = players.getting(&media(1, 1));
+    advance(secs(5)).await;
+    asked.status(504);
+    got(video).await.is_problem(504, "timed_out");
+    far.asked().await.playlist(7);
+    got(audio).await.is_playlist(7);
+    advance(secs(1)).await;
+    players.learn(&mut far, &media(1, 0), 7).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_says_nothing_leaves_the_next_one_to_any() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    players.learn(&mut far, &media(1, 1), 7).await;
+    fails(&players, &mut far).await;
+    players.get(&media(1, 1)).await.is_rescue(7, "overloaded", 0);
+    advance(secs(3)).await;
+    let probe = players.getting(&media(1, 1));
+    far.asked().await.bad_gateway();
+    got(probe).await.is_rescue(7, "origin_broken", 3);
+    advance(secs(3)).await;
+    players.learn(&mut far, &media(1, 0), 8).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_alone_is_told_as_lost_with_its_session() {
+    let (players, mut far) = stack(Config::default());
+    play((&players, &mut far), (0, None), secs(6)).await;
+    play((&players, &mut far), (1, None), secs(60)).await;
+    while let Some(asked) = far.asked_within(secs(1)).await {
+        if asked.target == media(1, 0) { asked.status(504) } else { asked.playlist(1_000) }
+    }
+    players.are_done().await;
+    for nth in [1, 2] {
+        let player = players.getting(&media(1, nth));
+        far.asked().await.status(404);
+        got(player).await.is_problem(404, "session_lost");
+    }
+    players.get(&media(1, 0)).await.is_problem(404, "session_lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_is_refused_leaves_the_playlist_as_it_was() {
+    for (method, status) in [(Method::HEAD, 405), (Method::HEAD, 403), (Method::GET, 416)] {
+        let (players, mut far) = stack(Config::default());
+        players.learn(&mut far, &media(1, 0), 7).await;
+        let player = players
+            .ask(Request::builder().method(method).uri(media(1, 0)).body(Empty::new()).expect("a request"));
+        far.asked().await.status(status);
+        assert_eq!(got(player).await.status, status);
+        let player = players.getting(&media(1, 0));
+        far.asked().await.bad_gateway();
+        got(player).await.is_rescue(7, "origin_broken", 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -422,8 +510,7 @@ async fn a_session_of_which_one_rendition_is_asked_for_is_lost_once_no_other_spe
         for n in 0..2 {
             players.learn(&mut far, &media(1, n), 7).await;
         }
-        let asked = if status == 400 { 1 } else { 4 };
-        for _ in 0..asked {
+        for _ in 0..4 {
             advance(secs(3)).await;
             let player = players.getting(&media(1, 0));
             far.asked().await.status(status);
