@@ -8,8 +8,8 @@ pub enum Learned {
     Changed,
     /// It is the same as before: what is kept is fresh again.
     Unchanged,
-    /// Its media sequence is lower than one that the session was given within [`Config::max_age`](super::Config::max_age), and nothing says that it
-    /// has begun anew: that is a failure of the upstream (RFC 8216 section 6.2.2), and what was kept is kept.
+    /// Its media sequence is lower than one that the session was given within [`Config::max_age`](super::Config::max_age), or segments are missing
+    /// at its end, and nothing says that it has begun anew: that is a failure of the upstream (RFC 8216 section 6.2.2), and what was kept is kept.
     Older,
     /// Its media sequence is lower, and it is no failure: the upstream has begun its numbering anew, as the rules of the
     /// [module](super) tell. What is kept of the numbering before is gone.

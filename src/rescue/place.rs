@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::{
     Good, Learned,
     behind::Behind,
+    good::Numbers,
     kept::{Count, Kept},
     shelf::Bounds,
     url::Url,
@@ -21,6 +22,8 @@ pub(super) struct Place {
     pub(super) directed: bool,
     /// The highest media sequence that the upstream gave: nothing lower is given after it.
     pub(super) highest: Option<u64>,
+    /// The number of the last segment that it gave, which may not be taken back (RFC 8216 section 6.2.2).
+    last: Option<u64>,
     /// When the upstream last gave something that was not lower.
     pub(super) confirmed: Instant,
     pub(super) presence: Presence,
@@ -50,6 +53,7 @@ impl Place {
             url: url.whole.into(),
             directed: url.directed(),
             highest: None,
+            last: None,
             confirmed: now,
             presence: Presence::There,
             behind: None,
@@ -77,11 +81,13 @@ impl Place {
         }
     }
 
-    /// Whether a playlist of this media sequence is a step back. It is none any more once what is kept is too
-    /// old: then the upstream has begun anew.
-    pub(super) fn forbids(&self, sequence: Option<u64>, now: Instant, bounds: &Bounds) -> bool {
-        let lower = sequence.is_some() && sequence < self.highest;
-        lower
+    /// Whether a playlist is a step back: of a lower media sequence or, where there is a better one to give, without segments at its end
+    /// that were there before. It is none any more once what is kept is too old: then the upstream has begun anew.
+    pub(super) fn forbids(&self, numbers: &Numbers, now: Instant, bounds: &Bounds) -> bool {
+        let sequence = numbers.media_sequence;
+        let is_cut = || !numbers.ended && numbers.last_sequence < self.last && !self.forms.is_empty();
+        sequence.is_some()
+            && (sequence < self.highest || is_cut())
             && Some(self.confirmed) >= bounds.since
             && now.saturating_duration_since(self.confirmed) <= bounds.max_age
     }
@@ -93,12 +99,12 @@ impl Place {
         behind.begun_anew(self.highest?, good.numbers.target_duration?, now)
     }
 
-    /// Notes the media sequence that the upstream is at, and drops the forms that are of another.
-    pub(super) fn pass(&mut self, sequence: Option<u64>, now: Instant) {
+    /// Notes where the upstream is, and drops the forms that are of another media sequence.
+    pub(super) fn pass(&mut self, numbers: &Numbers, now: Instant) {
         self.confirmed = now;
         self.behind = None;
-        if sequence.is_some() {
-            self.highest = sequence;
+        if numbers.media_sequence.is_some() {
+            (self.highest, self.last) = (numbers.media_sequence, numbers.last_sequence);
         }
         // One that is behind is never given; one that is ahead is of a numbering that the upstream has left.
         self.forms.retain(|kept| kept.numbers.media_sequence == self.highest);

@@ -104,7 +104,7 @@ impl Shelf {
         let sequence = good.numbers.media_sequence;
         let mut older = false;
         let mut anew = None;
-        for place in self.places_of(url).filter(|place| place.forbids(sequence, now, bounds)) {
+        for place in self.places_of(url).filter(|place| place.forbids(&good.numbers, now, bounds)) {
             older = true;
             anew = anew.max(place.fall_behind(good, now));
         }
@@ -129,7 +129,7 @@ impl Shelf {
             }
         };
         // Blocking reloads move the plain URL on as well: they are the same playlist.
-        self.places_of(url).for_each(|place| place.pass(sequence, now));
+        self.places_of(url).for_each(|place| place.pass(&good.numbers, now));
         self.speak(url);
         match (self.make_room(url, bounds.room), learned) {
             (false, _) => Learned::NotKept,

@@ -86,7 +86,9 @@ impl Flaw {
             Self::NoSegments => "the media playlist has no segments and does not say that it has ended",
             Self::NoVariants => "the multivariant playlist has no variants",
             Self::OtherKind => "a multivariant playlist came in place of a media playlist",
-            Self::Older => "the playlist's media sequence is lower than before",
+            Self::Older => {
+                "the playlist's media sequence is lower than before, or segments are missing at its end"
+            }
             Self::Elsewhere => "a redirect to something else came in place of the playlist",
             Self::TooLong => "the playlist is too long to be read",
             Self::Encoding => "the playlist's compressed stream is broken",

@@ -298,6 +298,58 @@ async fn what_a_player_has_that_is_not_kept_is_newer_than_what_is() {
     }
 }
 
+/// A live playlist of so many segments.
+fn live(sequence: u64, segments: u64) -> String {
+    let head = format!("#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXT-X-MEDIA-SEQUENCE:{sequence}\n");
+    (sequence..sequence + segments)
+        .fold(head, |text, number| format!("{text}#EXTINF:6.0,\nsegment_{number}.ts\n"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_playlist_that_was_cut_is_told_by_what_was_given_before() {
+    let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
+    let player = players.getting(&media(1, 0));
+    far.asked().await.answer(200, &[], live(100, 6));
+    assert_eq!(got(player).await.body, live(100, 6));
+    let mut given = live(100, 6);
+    for number in 101..110 {
+        advance(secs(6)).await;
+        let (whole, cut) = (live(number, 6), number % 3 == 0);
+        let player = players.getting(&media(1, 0));
+        far.asked().await.answer(
+            200,
+            &[],
+            whole[..if cut { whole.len() / 2 } else { whole.len() }].to_owned(),
+        );
+        let answer = got(player).await;
+        assert_eq!(answer.header("x-onelane-rescue").is_some(), cut, "{number}");
+        given = if cut { given } else { whole };
+        assert_eq!(answer.body, given, "{number}");
+    }
+    // Where nothing else comes of it, that is what there is.
+    let begun = Instant::now();
+    let taken = loop {
+        advance(secs(6)).await;
+        let number = 110 + begun.elapsed().as_secs() / 6;
+        let player = players.getting(&media(1, 0));
+        far.asked().await.answer(200, &[], live(number, 1));
+        let answer = got(player).await;
+        if answer.body != given {
+            assert_eq!(answer.body, live(number, 1));
+            break begun.elapsed();
+        }
+    };
+    assert!(taken <= secs(30), "{taken:?}");
+    // An end is no cut.
+    let player = players.getting(&media(1, 0));
+    let ended = format!("{}#EXT-X-ENDLIST\n", live(200, 1));
+    far.asked().await.answer(200, &[], live(200, 6));
+    assert_eq!(got(player).await.body, live(200, 6));
+    let player = players.getting(&media(1, 0));
+    far.asked().await.answer(200, &[], ended.clone());
+    assert_eq!(got(player).await.body, ended);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lane_that_moves_is_waited_for() {
     let (players, mut far) = stack(Config::default());
