@@ -50,7 +50,7 @@ pub(super) enum Presence {
 impl Place {
     pub(super) fn new(url: &Url<'_>, now: Instant) -> Self {
         Self {
-            url: url.whole.into(),
+            url: (*url.whole).into(),
             directed: url.directed(),
             highest: None,
             last: None,

@@ -77,7 +77,7 @@ impl Store {
     }
 
     /// Takes in what the upstream answered to a `GET` for `uri` with 200. Path and query of `uri` count, delivery
-    /// directives included.
+    /// directives included; `CMCD` (CTA-5004), by which players report on themselves, does not.
     ///
     /// A playlist of a lower media sequence than before is not taken, unless what is kept is too old to be given or the
     /// numbering has begun anew, as the [module](super) tells.
@@ -597,6 +597,18 @@ mod tests {
         // What may be a delta is of use to nobody else.
         scene.learn(&format!("{URL}?_HLS_msn=23&_HLS_skip=YES"), &Answer::live(21));
         assert!(scene.rescue(URL).is_err() && scene.rescue(&asked).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_player_says_of_itself_makes_no_other_playlist() {
+        let scene = Scene::new(Config::default());
+        let with = |cmcd: u32| format!("{URL}?a=1&CMCD=bl%3D{cmcd}");
+        scene.learn(&with(7), &Answer::live(7));
+        assert_eq!(scene.rescue(&with(8)), Ok(Answer::live(7).bytes()));
+        scene.learn(&with(8), &Answer::live(8));
+        assert_eq!(scene.learn(&with(9), &Answer::live(7)), Learned::Older);
+        assert_eq!((scene.rescue(&with(9)), scene.store.playlists()), (Ok(Answer::live(8).bytes()), 1));
+        assert!(scene.rescue(URL).is_err(), "the rest of the query counts");
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,8 +7,8 @@ use crate::upstream::directives::{self, Directive};
 /// The address of a playlist, and what its delivery directives ask for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Url<'a> {
-    /// Path and query as they came: a blocking reload is another URL than a plain one.
-    pub(super) whole: &'a str,
+    /// Path and query as they came, but for what a player says of itself: a blocking reload is another URL than a plain one.
+    pub(super) whole: Cow<'a, str>,
     /// The same without the directives.
     pub(super) plain: Cow<'a, str>,
     pub(super) wanted: Wanted,
@@ -29,6 +29,15 @@ pub(super) enum Wanted {
     Nothing,
 }
 
+/// The parameter in which players report on themselves, with other values each time (CTA-5004): no playlist goes by it.
+const CMCD: &str = "CMCD=";
+
+/// A URL of which parts of the query are left out.
+struct Rest {
+    url: String,
+    path: usize,
+}
+
 // === impl Url ===
 
 impl<'a> Url<'a> {
@@ -38,25 +47,30 @@ impl<'a> Url<'a> {
 
     pub(super) fn parse(whole: &'a str) -> Self {
         match whole.split_once('?') {
-            Some((path, query)) if directives::may_be_in(query) => Self::with(whole, path, query),
-            _ => Self { whole, plain: Cow::Borrowed(whole), wanted: Wanted::Any, in_full: true },
+            Some((path, query)) if directives::may_be_in(query) || query.contains(CMCD) => {
+                Self::with(whole, path, query)
+            }
+            _ => Self {
+                whole: Cow::Borrowed(whole),
+                plain: Cow::Borrowed(whole),
+                wanted: Wanted::Any,
+                in_full: true,
+            },
         }
     }
 
     fn with(whole: &'a str, path: &str, query: &str) -> Self {
         let (mut msn, mut part, mut in_full) = (Vec::new(), Vec::new(), true);
-        let mut plain = String::with_capacity(whole.len());
-        plain.push_str(path);
-        for pair in query.split('&') {
+        let mut plain = Rest::of(path, whole.len());
+        let mut rest = Rest::of(path, whole.len());
+        for pair in query.split('&').filter(|pair| !pair.starts_with(CMCD)) {
+            rest.push(pair);
             match Directive::of(pair) {
                 Some(Directive::Msn(number)) => msn.push(number),
                 Some(Directive::Part(number)) => part.push(number),
                 Some(Directive::Skip) => in_full = false,
                 Some(Directive::Other) => {}
-                None => {
-                    plain.push(if plain.len() == path.len() { '?' } else { '&' });
-                    plain.push_str(pair);
-                }
+                None => plain.push(pair),
             }
         }
         let wanted = match (&msn[..], &part[..]) {
@@ -65,14 +79,31 @@ impl<'a> Url<'a> {
             ([Some(msn)], [Some(_)]) => Wanted::PartOf(*msn),
             _ => Wanted::Nothing,
         };
-        // Nothing was left out of a query without directives.
-        let plain = if plain == whole { Cow::Borrowed(whole) } else { Cow::Owned(plain) };
-        Self { whole, plain, wanted, in_full }
+        let or_borrowed = |Rest { url, .. }: Rest| match url == whole {
+            true => Cow::Borrowed(whole),
+            false => Cow::Owned(url),
+        };
+        Self { whole: or_borrowed(rest), plain: or_borrowed(plain), wanted, in_full }
     }
 
     /// Whether it has directives.
     pub(super) fn directed(&self) -> bool {
         *self.plain != *self.whole
+    }
+}
+
+// === impl Rest ===
+
+impl Rest {
+    fn of(path: &str, room: usize) -> Self {
+        let mut url = String::with_capacity(room);
+        url.push_str(path);
+        Self { url, path: path.len() }
+    }
+
+    fn push(&mut self, pair: &str) {
+        self.url.push(if self.url.len() == self.path { '?' } else { '&' });
+        self.url.push_str(pair);
     }
 }
 
@@ -125,6 +156,9 @@ mod tests {
             ("/0.m3u8?_HLS_msn=99999999999999999999", "/0.m3u8", Wanted::Nothing),
             ("/0.m3u8?_HLS_msn=7&_HLS_msn=8", "/0.m3u8", Wanted::Nothing),
             ("/0.m3u8?_HLS_msn=7&_HLS_part=x", "/0.m3u8", Wanted::Nothing),
+            ("/0.m3u8?CMCD=bl%3D1%2Cot%3Dm", "/0.m3u8", Wanted::Any),
+            ("/0.m3u8?a=1&CMCD=bl%3D1&_HLS_msn=7&b", "/0.m3u8?a=1&b", Wanted::Segment(7)),
+            ("/0.m3u8?XCMCD=1&CMCDX=2", "/0.m3u8?XCMCD=1&CMCDX=2", Wanted::Any),
             ("/0.m3u8?a=_HLS_msn=7", "/0.m3u8?a=_HLS_msn=7", Wanted::Any),
         ] {
             assert_eq!(url(text), (plain.to_owned(), wanted), "{text}");
