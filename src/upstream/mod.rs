@@ -51,7 +51,7 @@ pub use self::{
     learn::{Learn, LearnLayer},
     lessons::Lessons,
     message::message,
-    retry::{Again, RetryConfig},
+    retry::{Again, NotSent, RetryConfig},
     settle::Settle,
     strip::{StripDirectives, StripDirectivesLayer},
     verdict::{UnknownVerdict, Verdict},

@@ -1,4 +1,6 @@
 mod config;
+mod course;
+mod not_sent;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,14 +17,15 @@ use tower::{
     util::rng::HasherRng,
 };
 
-pub use self::config::RetryConfig;
+use self::course::Course;
+pub use self::{config::RetryConfig, not_sent::NotSent};
 use super::{Exception, Judgement, Lessons, Verdict, directives, judge::InPlaceOf};
 use crate::{
     lane::Lanes,
     observe::record::Note,
     rescue::Accept,
     serialize::Body,
-    session::{Extracted, Kind, MediaTailor, SessionKey},
+    session::{Kind, SessionKey},
     shield::Allowance,
     telemetry,
 };
@@ -30,8 +33,8 @@ use crate::{
 /// Decides on a [`tower::retry::Retry`] around a [`Judge`](super::Judge): after which verdicts a request is sent again.
 ///
 /// One budget is shared by all clones, so that an outage does not double the load, and another of the same size by what is
-/// [patient](RetryConfig::patient). Requests that create a session or
-/// are not safe are never sent again. A 400 on a request with low-latency directives is tried once without them.
+/// [patient](RetryConfig::patient). Requests that create a session are sent again only if nothing was
+/// [sent](NotSent), and those that are not safe never. A 400 on a request with low-latency directives is tried once without them.
 #[derive(Clone)]
 pub struct Again {
     config: Arc<RetryConfig>,
@@ -44,16 +47,6 @@ pub struct Again {
     lanes: Option<Lanes<SessionKey>>,
     /// How this request goes; made with its first attempt.
     course: Option<Course>,
-}
-
-#[derive(Clone)]
-struct Course {
-    first: Instant,
-    /// Made with the first pause: few requests have one.
-    pauses: Option<ExponentialBackoff<HasherRng>>,
-    named: (Option<SessionKey>, Kind),
-    again: u32,
-    directives_gone: bool,
 }
 
 /// Marks a request that was sent before.
@@ -136,6 +129,9 @@ impl Again {
 
     /// Whether there is nothing to give a player but another failure, and the next answer may be better.
     fn is_patient<Q>(&self, request: &Request<Q>, course: &Course, verdict: Verdict) -> bool {
+        if course.creates {
+            return self.config.patient;
+        }
         let (Some(lessons), (Some(key), Kind::Media | Kind::Multivariant)) = (&self.lessons, &course.named)
         else {
             return false;
@@ -175,6 +171,10 @@ impl Again {
             Err(_) => (None, None),
         };
         let mut course = self.course.take()?;
+        let is_unsent = || result.as_ref().is_err_and(|error| NotSent::is_in(&**error));
+        if course.creates && !is_unsent() {
+            return None;
+        }
         let verdict = judgement.map_or(Verdict::Unreachable, |judgement| judgement.verdict);
         let undirected = match verdict {
             Verdict::SessionLost | Verdict::BadRequest if status == Some(StatusCode::BAD_REQUEST) => {
@@ -277,20 +277,7 @@ where
         *clone.extensions_mut() = request.extensions().clone();
         if request.extensions().get::<Tried>().is_none() {
             let (head, ()) = clone.map(|_| ()).into_parts();
-            let Extracted { kind, session } = Extracted::of(&head, &MediaTailor::new());
-            let session = session.ok().flatten();
-            if kind == Kind::SessionCreation
-                || session.is_none() && matches!(kind, Kind::Multivariant | Kind::Dash)
-            {
-                return None;
-            }
-            self.course = Some(Course {
-                first: Instant::now(),
-                pauses: None,
-                named: (session, kind),
-                again: 0,
-                directives_gone: false,
-            });
+            self.course = Some(Course::of(&head));
             return Some(Request::from_parts(head, Q::default()));
         }
         Some(clone)

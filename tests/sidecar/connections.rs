@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     far::{Asked, Far},
     player::Player,
-    support::{Running, media, session, within},
+    support::{Running, media, ok, session, within},
 };
 
 /// Has an exchange, so that the next request finds a kept connection; gives that one.
@@ -151,6 +151,23 @@ async fn what_creates_a_session_is_never_repeated() {
     // Nor is any of them on its way still, or in a pause before it.
     sidecar.is_idle().await;
     far.is_quiet();
+    sidecar.is_well(&mut far, &session(1)).await;
+}
+
+#[tokio::test]
+async fn who_begins_while_the_upstream_restarts_waits_for_it() {
+    let elsewhere = Far::listen().await;
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = free.local_addr().expect("an address").to_string();
+    drop(free);
+    let upstream = format!("http://{address}").parse().expect("an upstream");
+    let sidecar = Running::with(&elsewhere, |config| config.upstream = upstream).await;
+    let player = sidecar.getting("/v1/master/acct/Demo/index.m3u8");
+    // As long as a try or two take.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut far = Far::listen_on(&address).await;
+    far.asked().await.say(ok("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n0.m3u8\n"));
+    assert_eq!(within(player).await.unwrap().status(), 200);
     sidecar.is_well(&mut far, &session(1)).await;
 }
 

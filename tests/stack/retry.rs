@@ -506,3 +506,36 @@ async fn nobody_is_patient_at_conflicts_once_the_quota_is_nearly_spent() {
     got(player).await.is_problem(502, "conflict");
     far.quiet_for(secs(2)).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_creates_a_session_is_sent_again_only_if_it_was_not_sent() {
+    for target in ["/v1/session/acct/Demo/i.m3u8", "/v1/master/acct/Demo/i.m3u8", "/v1/dash/acct/Demo/i.mpd"]
+    {
+        let (players, mut far) = stack(Config::default());
+        let (player, begun) = (players.getting(target), Instant::now());
+        let mut refused = 0;
+        loop {
+            let asked = far.asked().await;
+            if begun.elapsed() >= secs(3) {
+                asked.answer(200, &[], "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n0.m3u8\n");
+                break;
+            }
+            refused += 1;
+            asked.refuses();
+        }
+        assert!((3..30).contains(&refused), "{refused}");
+        assert_eq!(got(player).await.status, 200, "{target}");
+
+        let player = players.getting(target);
+        far.asked().await.breaks();
+        got(player).await.is_problem(502, "unreachable");
+        far.quiet_for(secs(6)).await;
+
+        let impatient = Config::default().retry(RetryConfig::default().patient(false));
+        let (players, mut far) = stack(impatient);
+        let player = players.getting(target);
+        far.asked().await.refuses();
+        far.asked().await.refuses();
+        got(player).await.is_problem(502, "unreachable");
+    }
+}

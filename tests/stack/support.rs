@@ -8,6 +8,7 @@ use http_body_util::{BodyExt as _, Empty, Full};
 use onelane::{
     rescue::RESCUE,
     stack::{Config, Stack, Stacked},
+    upstream::NotSent,
 };
 use tokio::{
     task::JoinHandle,
@@ -198,6 +199,11 @@ impl Asked {
     /// MediaTailor's own 502, after which nothing is tried again.
     pub(crate) fn bad_gateway(self) {
         self.answer(502, &[("x-amzn-errortype", "BadGatewayException:")], "");
+    }
+
+    /// No connection comes about.
+    pub(crate) fn refuses(self) {
+        self.with.send_error(NotSent::new("refused"));
     }
 
     /// The connection breaks.

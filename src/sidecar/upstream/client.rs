@@ -8,15 +8,16 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{self, Client, connect::HttpConnector},
+    client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::{ClientConfig, crypto::ring};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::time::timeout;
+use tower::BoxError;
 use tower_service::Service;
 
-use super::counted::Counting;
+use super::{counted::Counting, sent::Sent};
 use crate::{
     sidecar::{Config, Error, HostHeader, UpstreamHttp, listen::connection::HEAD, relay::forward::Body},
     telemetry::Chain,
@@ -61,7 +62,7 @@ pub(in crate::sidecar) async fn reach(config: &Config, mut upstreams: Upstreams)
     let request = request.map_err(|error| unusable(&error))?;
     match timeout(config.answer_within, upstreams.call(request)).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(unusable(&Chain(&error))),
+        Ok(Err(error)) => Err(unusable(&Chain(&*error))),
         Err(_) => Err(unusable(&"no answer within --answer-within")),
     }
 }
@@ -119,14 +120,14 @@ impl Upstreams {
 
 impl Service<Request<Body>> for Upstreams {
     type Response = Response<Incoming>;
-    type Error = legacy::Error;
-    type Future = legacy::ResponseFuture;
+    type Error = BoxError;
+    type Future = Sent;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        self.0.client.request(request)
+        Sent::new(self.0.client.request(request))
     }
 }

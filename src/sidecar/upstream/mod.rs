@@ -3,3 +3,4 @@
 pub(crate) mod client;
 pub(super) mod counted;
 pub(super) mod endpoint;
+mod sent;

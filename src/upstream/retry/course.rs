@@ -1,0 +1,35 @@
+use http::request::Parts;
+use tokio::time::Instant;
+use tower::{retry::backoff::ExponentialBackoff, util::rng::HasherRng};
+
+use crate::session::{Extracted, Kind, MediaTailor, SessionKey};
+
+/// How one request goes.
+#[derive(Clone)]
+pub(super) struct Course {
+    pub(super) first: Instant,
+    /// Made with the first pause: few requests have one.
+    pub(super) pauses: Option<ExponentialBackoff<HasherRng>>,
+    pub(super) named: (Option<SessionKey>, Kind),
+    /// Whether it creates a session: sent twice, it may create two.
+    pub(super) creates: bool,
+    pub(super) again: u32,
+    pub(super) directives_gone: bool,
+}
+
+// === impl Course ===
+
+impl Course {
+    /// Of a request that is sent for the first time.
+    pub(super) fn of(head: &Parts) -> Self {
+        let Extracted { kind, session } = Extracted::of(head, &MediaTailor::new());
+        let session = session.ok().flatten();
+        let creates = match kind {
+            Kind::SessionCreation => true,
+            Kind::Multivariant | Kind::Dash => session.is_none(),
+            _ => false,
+        };
+        let named = (session, kind);
+        Self { first: Instant::now(), pauses: None, named, creates, again: 0, directives_gone: false }
+    }
+}
