@@ -13,6 +13,8 @@ mod recent;
 mod seldom;
 #[cfg(feature = "otlp")]
 pub mod traces;
+#[cfg(feature = "sidecar")]
+mod turned_away;
 #[cfg(not(feature = "otlp"))]
 mod untraced;
 
@@ -22,8 +24,6 @@ use ::metrics::{counter, histogram};
 use http::{HeaderMap, HeaderName, StatusCode, Uri};
 use tracing::{debug, error, info, warn};
 
-#[cfg(feature = "sidecar")]
-pub(crate) use self::levels::own;
 #[cfg(feature = "otlp")]
 pub(crate) use self::traces::{Trace, TraceId, Traces};
 #[cfg(not(feature = "otlp"))]
@@ -40,9 +40,12 @@ pub(crate) use self::{
     seldom::Seldom,
 };
 #[cfg(feature = "sidecar")]
-pub(crate) use self::{pulse::Beat, recent::Event};
+pub(crate) use self::{
+    levels::own,
+    turned_away::{WENT_ROUND, turned_away, went_round},
+};
 #[cfg(feature = "sidecar")]
-use crate::session::Extracted;
+pub(crate) use self::{pulse::Beat, recent::Event};
 use crate::{
     session::{Kind, SessionKey},
     upstream::{Flaw, Judgement, Verdict},
@@ -71,10 +74,6 @@ pub const SIDECAR: &str = "onelane::sidecar";
 
 /// The header in which AWS names a request; its logs have the same id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-
-/// What to do where requests come back to the process that sent them.
-#[cfg(feature = "sidecar")]
-pub(crate) const WENT_ROUND: &str = "operators: --upstream leads back to this onelane, directly or through a CDN; name MediaTailor's endpoint there";
 
 /// An error with all its causes, in one line.
 pub(crate) struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
@@ -259,41 +258,6 @@ pub(crate) fn waits_for_quota(key: &SessionKey) {
 /// A player has an answer that was made here: what operators see of it.
 pub(crate) fn made_here(key: Option<&SessionKey>, kind: Kind, reason: Verdict, status: StatusCode) {
     Recent::get().push(key, kind, What::MadeHere { reason, status });
-}
-
-/// A request was answered before it came to any stage, and by this: nobody else counts it. The host is anybody's: it is shown
-/// without what could be taken for something else, and not at any length.
-#[cfg(feature = "sidecar")]
-pub(crate) fn turned_away(
-    named: &Extracted,
-    host: &[u8],
-    (verdict, status): (Verdict, StatusCode),
-    (detail, remedy): (&str, &str),
-    seldom: &Seldom,
-) {
-    let kind = named.kind;
-    // No upstream has answered for the playback configuration.
-    let name = if kind == Kind::Other { Name::NONE } else { Name::OTHER };
-    Meters::get().request(name, kind, Some(status), Duration::ZERO);
-    remapped(verdict, status);
-    made_here(named.key(), kind, verdict, status);
-    if let Some(silent) = seldom.due() {
-        let host: String = host.escape_ascii().take(SHOWN).map(char::from).collect();
-        let (kind, status) = (kind.as_str(), status.as_u16());
-        warn!(target: VERDICT, host, kind, status, detail, remedy, silent, "turned away");
-    }
-}
-
-/// A request has come back to the process that had sent it.
-#[cfg(feature = "sidecar")]
-pub(crate) fn went_round(upstream: &impl fmt::Display) {
-    let (verdict, status) = (Verdict::Misaddressed, StatusCode::LOOP_DETECTED);
-    remapped(verdict, status);
-    static SELDOM: Seldom = Seldom::new();
-    if let Some(silent) = SELDOM.due() {
-        let (verdict, status) = (verdict.as_str(), status.as_u16());
-        error!(target: VERDICT, verdict, status, %upstream, remedy = WENT_ROUND, silent, "a request has come back");
-    }
 }
 
 /// A player was given an answer that was made here.
