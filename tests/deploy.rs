@@ -47,8 +47,26 @@ fn kubernetes() {
     let documents = YamlLoader::load_from_str(&read("deploy/kubernetes.yaml")).expect("YAML");
     let kinds: Vec<_> = documents.iter().map(|document| document["kind"].as_str().expect("a kind")).collect();
     assert_eq!(kinds, ["Deployment", "Service", "PodDisruptionBudget"]);
+    let settings = settings_of(&documents[0], |pod| &pod["containers"][0]);
+    assert!(settings.contains("listen = \"0.0.0.0:8080\"") && settings.contains("unready_for = \"10s\""));
+}
+
+#[test]
+fn kubernetes_sidecar() {
+    let documents = YamlLoader::load_from_str(&read("deploy/kubernetes-sidecar.yaml")).expect("YAML");
+    assert_eq!((documents.len(), documents[0]["kind"].as_str()), (1, Some("Deployment")));
+    let settings = settings_of(&documents[0], |pod| &pod["initContainers"][0]);
+    // Whoever is in the pod gets there, and nobody else.
+    assert!(settings.contains("listen = \"127.0.0.1:8080\""));
     let pod = &documents[0]["spec"]["template"]["spec"];
-    let container = &pod["containers"][0];
+    assert_eq!(pod["initContainers"][0]["restartPolicy"].as_str(), Some("Always"));
+    assert_eq!(pod["containers"].as_vec().map(Vec::len), Some(1));
+}
+
+/// What the flags and variables of a container of a Deployment come to; its ports and probes fit them.
+fn settings_of(deployment: &Yaml, container: impl Fn(&Yaml) -> &Yaml) -> String {
+    let pod = &deployment["spec"]["template"]["spec"];
+    let container = container(pod);
     let variables = container["env"].as_vec().expect("a list").iter();
     let text = |yaml: &Yaml| yaml.as_str().expect("a text").to_owned();
     let variables: Vec<_> =
@@ -59,10 +77,13 @@ fn kubernetes() {
         &settings,
         pod["terminationGracePeriodSeconds"].as_i64().expect("seconds").cast_unsigned(),
     );
-
-    let port = |nth: usize| container["ports"][nth]["containerPort"].as_i64().expect("a port");
-    assert!(settings.contains(&format!("listen = \"0.0.0.0:{}\"", port(0))));
-    assert!(settings.contains(&format!("admin = \"0.0.0.0:{}\"", port(1))));
+    let ports = container["ports"].as_vec().expect("a list");
+    for port in ports {
+        let number = port["containerPort"].as_i64().expect("a port");
+        let key = if port["name"].as_str() == Some("admin") { "admin" } else { "listen" };
+        assert!(settings.contains(&format!("{key} = \"0.0.0.0:{number}\"")), "{key} {number}");
+    }
+    settings
 }
 
 #[test]

@@ -9,6 +9,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
+use tracing::Span;
 
 use super::record::{Note, Recorder};
 use crate::{
@@ -27,7 +28,8 @@ pub struct ObserveLayer {
 
 /// A service whose requests are counted by what their players got.
 ///
-/// An answer counts when its head is there; playlists have been collected by then.
+/// An answer counts when its head is there; playlists have been collected by then. The lines that are logged meanwhile are in a
+/// span of [`telemetry::REQUEST`], at debug level.
 ///
 /// # Cancel safety
 ///
@@ -70,6 +72,7 @@ pin_project! {
         #[pin]
         answer: F,
         seen: Seen,
+        span: Span,
     }
 }
 
@@ -166,8 +169,10 @@ where
         if let Some(note) = &note {
             head.extensions.insert(note.clone());
         }
+        let span = telemetry::request(named.key(), named.kind);
         let seen = Seen::of(at, named, note, &head.uri, self.upstream.as_ref());
-        ObserveFuture { answer: self.inner.call(Request::from_parts(head, body)), seen }
+        let answer = span.in_scope(|| self.inner.call(Request::from_parts(head, body)));
+        ObserveFuture { answer, seen, span }
     }
 }
 
@@ -181,6 +186,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
+        let _entered = this.span.enter();
         let answer = ready!(this.answer.poll(cx));
         this.seen.answered(answer.as_ref().ok());
         Poll::Ready(answer)
@@ -244,5 +250,47 @@ impl Drop for Seen {
                 note.left(now);
             }
         }
+    }
+}
+
+#[cfg(all(test, feature = "sidecar"))]
+mod tests {
+    use std::{convert::Infallible, sync::Mutex};
+
+    use tower::service_fn;
+    use tracing::{Event, Subscriber};
+    use tracing_subscriber::{
+        layer::{self, Context as At, SubscriberExt as _},
+        registry,
+        registry::LookupSpan,
+    };
+
+    use super::*;
+
+    /// Notes in which span each event is.
+    #[derive(Clone, Default)]
+    struct Places(Arc<Mutex<Vec<Option<String>>>>);
+
+    impl<S: Subscriber + for<'a> LookupSpan<'a>> layer::Layer<S> for Places {
+        fn on_event(&self, event: &Event<'_>, at: At<'_, S>) {
+            let place =
+                at.event_span(event).map(|span| format!("{} {}", span.metadata().target(), span.name()));
+            self.0.lock().expect("no panic").push(place);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_happens_to_a_request_is_in_its_span() {
+        let places = Places::default();
+        let _default = tracing::subscriber::set_default(registry().with(places.clone()));
+        let inner = service_fn(async |_: Request<()>| {
+            tracing::info!(target: "test", "on its way");
+            Ok::<_, Infallible>(Response::new(()))
+        });
+        let request = Request::get("/v1/manifest/a/c/6f1b7c52-30aa-4c1e-9d0f-000000000001/0.m3u8");
+        ObserveLayer::new().layer(inner).call(request.body(()).expect("a request")).await.expect("an answer");
+        tracing::info!(target: "test", "it is answered");
+        let within = Some(format!("{} request", telemetry::REQUEST));
+        assert_eq!(*places.0.lock().expect("no panic"), [within, None]);
     }
 }

@@ -34,14 +34,14 @@
 //! A playlist is given
 //! - if the upstream confirmed it within [`Config::max_age`], by the same again or by a 304 that [names it](Store::confirm), or if it has
 //!   ended;
-//! - never with a lower media sequence than the session was given of it, over all content codings and blocking
-//!   reloads;
+//! - never with a lower media sequence, nor with an earlier end, than the session was given of it, over all content codings and
+//!   blocking reloads;
 //! - to a blocking reload only if it satisfies it, and to a plain request what a reload got last, if that was asked for in full;
 //! - only in a content coding that the player takes;
 //! - not while the upstream denies it or has it no more;
 //! - never once the session was [forgotten](Store::forget).
 //!
-//! A lower media sequence than before, or a playlist that has been cut, is [not taken](Learned::Older) from the upstream either. But where nothing else comes of a
+//! A lower media sequence than before, or one that ends before what can be given in its place, is [not taken](Learned::Older) from the upstream either. But where nothing else comes of a
 //! playlist, each such answer no lower than the one before it and at least one higher, its encoder has begun the numbering anew: for a
 //! target duration if they end before what was given begins, for three if they do not. What is kept of the session and was not
 //! confirmed since is then dropped, since it is of the numbering before, and [what comes is taken](Learned::Renumbered).

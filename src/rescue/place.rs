@@ -23,7 +23,7 @@ pub(super) struct Place {
     /// The highest media sequence that the upstream gave: nothing lower is given after it.
     pub(super) highest: Option<u64>,
     /// The number of the last segment that it gave, which may not be taken back (RFC 8216 section 6.2.2).
-    last: Option<u64>,
+    pub(super) last: Option<u64>,
     /// When the upstream last gave something that was not lower.
     pub(super) confirmed: Instant,
     pub(super) presence: Presence,
@@ -81,15 +81,22 @@ impl Place {
         }
     }
 
-    /// Whether a playlist is a step back: of a lower media sequence or, where there is a better one to give, without segments at its end
-    /// that were there before. It is none any more once what is kept is too old: then the upstream has begun anew.
-    pub(super) fn forbids(&self, numbers: &Numbers, now: Instant, bounds: &Bounds) -> bool {
-        let sequence = numbers.media_sequence;
-        let is_cut = || !numbers.ended && numbers.last_sequence < self.last && !self.forms.is_empty();
-        sequence.is_some()
-            && (sequence < self.highest || is_cut())
-            && Some(self.confirmed) >= bounds.since
+    /// Whether a playlist of this media sequence is a step back. It is none any more once what is kept is too
+    /// old: then the upstream has begun anew.
+    pub(super) fn forbids(&self, sequence: Option<u64>, now: Instant, bounds: &Bounds) -> bool {
+        sequence.is_some() && sequence < self.highest && self.is_current(now, bounds)
+    }
+
+    /// Whether what the upstream gave last is not too old to count.
+    pub(super) fn is_current(&self, now: Instant, bounds: &Bounds) -> bool {
+        Some(self.confirmed) >= bounds.since
             && now.saturating_duration_since(self.confirmed) <= bounds.max_age
+    }
+
+    /// Forgets what was given: from now on it is less.
+    pub(super) fn shrink(&mut self) {
+        self.forms.clear();
+        self.last = None;
     }
 
     /// Notes a step back: since when the numbering is another, if it is one more of many.

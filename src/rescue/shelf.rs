@@ -9,6 +9,8 @@ use tokio::time::Instant;
 
 use super::{
     Accept, Good, Learned, NoRescue, Rescue,
+    good::Numbers,
+    kept::Kept,
     place::{Place, Presence},
     url::Url,
     validator::Validator,
@@ -102,13 +104,17 @@ impl Shelf {
 
     pub(super) fn learn(&mut self, url: &Url<'_>, good: &Good<'_>, now: Instant, bounds: &Bounds) -> Learned {
         let sequence = good.numbers.media_sequence;
-        let mut older = false;
+        let cut = self.is_cut(url, good, now, bounds);
+        let mut older = cut;
         let mut anew = None;
-        for place in self.places_of(url).filter(|place| place.forbids(&good.numbers, now, bounds)) {
+        for place in self.places_of(url).filter(|place| cut || place.forbids(sequence, now, bounds)) {
             older = true;
             anew = anew.max(place.fall_behind(good, now));
         }
         match anew {
+            Some(_) if cut => {
+                self.places.iter_mut().filter(|place| place.is_of(url)).for_each(Place::shrink);
+            }
             Some(since) => self.begin_anew(since),
             None if older => return Learned::Older,
             None => {}
@@ -133,7 +139,7 @@ impl Shelf {
         self.speak(url);
         match (self.make_room(url, bounds.room), learned) {
             (false, _) => Learned::NotKept,
-            (true, Learned::New) if anew.is_some() => Learned::Renumbered,
+            (true, Learned::New) if anew.is_some() && !cut => Learned::Renumbered,
             (true, learned) => learned,
         }
     }
@@ -178,12 +184,34 @@ impl Shelf {
         now: Instant,
         bounds: &Bounds,
     ) -> Result<Rescue, NoRescue> {
-        let places = || self.places.iter().filter(|place| place.is_of(url));
-        let is_current = |place: &&Place| {
-            Some(place.confirmed) >= bounds.since
-                && now.saturating_duration_since(place.confirmed) <= bounds.max_age
+        self.best(url, |coding| accept.takes(coding), now, bounds).map(|kept| Rescue::of(kept, now))
+    }
+
+    /// Whether segments are missing at the end that are in what can be given instead.
+    fn is_cut(&self, url: &Url<'_>, good: &Good<'_>, now: Instant, bounds: &Bounds) -> bool {
+        let Numbers { media_sequence, last_sequence, ended, .. } = good.numbers;
+        let coding = Coding::of(good.headers);
+        let is_longer = |kept: &Kept| {
+            let Numbers { media_sequence: first, last_sequence: last, ended, .. } = kept.numbers;
+            !ended && first <= media_sequence && last > last_sequence
         };
-        let highest = places().filter(is_current).filter_map(|place| place.highest).max();
+        media_sequence.is_some()
+            && !ended
+            && self.best(url, |other| Some(other) == coding, now, bounds).is_ok_and(is_longer)
+    }
+
+    /// What may be given to who takes these codings.
+    fn best(
+        &self,
+        url: &Url<'_>,
+        takes: impl Fn(Coding) -> bool,
+        now: Instant,
+        bounds: &Bounds,
+    ) -> Result<&Kept, NoRescue> {
+        let places = || self.places.iter().filter(|place| place.is_of(url));
+        let current = || places().filter(|place| place.is_current(now, bounds));
+        let highest = current().filter_map(|place| place.highest).max();
+        let last = current().filter_map(|place| place.last).max();
         let mut reason = NoRescue::Unknown;
         // The latest first: the player may have had it.
         let mut forms: Vec<_> = places()
@@ -194,16 +222,16 @@ impl Shelf {
         forms.sort_by_key(|(place, kept)| (Reverse(kept.since), *place.url != *url.whole));
         for (_, kept) in forms {
             let numbers = kept.numbers;
-            let forbidden = if !accept.takes(kept.coding) {
+            let forbidden = if !takes(kept.coding) {
                 NoRescue::NotAccepted
             } else if !numbers.ended && now.saturating_duration_since(kept.since) > bounds.max_age {
                 NoRescue::TooOld
-            } else if numbers.media_sequence < highest {
+            } else if numbers.media_sequence < highest || !numbers.ended && numbers.last_sequence < last {
                 NoRescue::Behind
             } else if !numbers.ended && !url.wanted.is_met(numbers.last_sequence) {
                 NoRescue::Blocking
             } else {
-                return Ok(Rescue::of(kept, now));
+                return Ok(kept);
             };
             reason = reason.max(forbidden);
         }

@@ -600,6 +600,54 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_playlist_is_cut_only_beside_a_longer_one_that_can_be_given() {
+        let growing =
+            |segments| Answer { sequence: Some(0), segments, ..Answer::of(format!("{segments} segments")) };
+        let scene = Scene::new(Config::default());
+        scene.learn(URL, &growing(10));
+        assert_eq!(scene.learn(URL, &growing(6)), Learned::Older);
+        assert_eq!(scene.rescue(URL), Ok(growing(10).bytes()));
+        assert_eq!(scene.learn(URL, &growing(11)), Learned::Changed);
+        // A reload that is answered too early has nothing better to be given.
+        let reload = format!("{URL}?_HLS_msn=11");
+        assert_eq!(scene.learn(&reload, &growing(10)), Learned::New);
+        // What others have in another coding, or was perhaps a delta, is of no use to this one.
+        let skips = format!("{URL}?_HLS_msn=30&_HLS_skip=YES");
+        scene.learn(&skips, &growing(30));
+        assert_eq!(scene.rescue(URL), Err(NoRescue::Behind), "30 were given");
+        assert_eq!(scene.learn(URL, &growing(29)), Learned::Changed);
+        let other = URL.replace("0.m3u8", "1.m3u8");
+        scene.learn(&other, &growing(10).gzip());
+        assert_eq!(scene.learn(&other, &growing(9)), Learned::New);
+        // Nor is what is over a measure of what begins.
+        let third = URL.replace("0.m3u8", "2.m3u8");
+        scene.learn(&third, &Answer { ended: true, ..growing(10) });
+        assert_eq!(scene.learn(&third, &growing(1)), Learned::Changed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_that_begins_anew_is_taken_in_three_target_durations() {
+        let growing =
+            |segments| Answer { sequence: Some(0), segments, ..Answer::of(format!("{segments} segments")) };
+        let scene = Scene::new(Config::default());
+        let other = URL.replace("0.m3u8", "1.m3u8");
+        scene.learn(&other, &growing(100));
+        scene.learn(URL, &growing(100));
+        let begun = Instant::now();
+        let taken = loop {
+            advance(Duration::from_secs(3)).await;
+            let segments = 1 + begun.elapsed().as_secs() / 6;
+            match scene.learn(URL, &growing(segments)) {
+                Learned::Older => assert_eq!(scene.rescue(URL), Ok(growing(100).bytes())),
+                learned => break (learned, begun.elapsed().as_secs()),
+            }
+        };
+        assert!(taken.0 == Learned::New && (18..=24).contains(&taken.1), "{taken:?}");
+        assert!(scene.rescue(URL).is_ok());
+        assert_eq!(scene.rescue(&other), Ok(growing(100).bytes()), "that is another's numbering");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_a_player_says_of_itself_makes_no_other_playlist() {
         let scene = Scene::new(Config::default());
         let with = |cmcd: u32| format!("{URL}?a=1&CMCD=bl%3D{cmcd}");

@@ -60,7 +60,7 @@ pub(super) struct Mark {
     /// The playlist that failed last, and for how long that kept the others waiting.
     failed: Option<Playlist>,
     took: Duration,
-    /// Whether another was asked for since.
+    /// Whether others are asked for as well.
     has_siblings: AtomicBool,
     /// When the upstream last said so.
     said: Instant,
@@ -133,7 +133,10 @@ impl Mark {
         if says_less {
             self.lease = None;
         } else {
+            let siblings =
+                *self.has_siblings.get_mut() || self.failed.is_some() && self.failed != later.failed;
             *self = later;
+            self.has_siblings = AtomicBool::new(siblings);
         }
         self.target_duration = target_duration;
         self.measure(config);

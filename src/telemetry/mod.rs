@@ -22,7 +22,7 @@ use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use ::metrics::{counter, histogram};
 use http::{HeaderMap, HeaderName, StatusCode, Uri};
-use tracing::{debug, error, info, warn};
+use tracing::{Span, debug, debug_span, error, info, warn};
 
 #[cfg(feature = "otlp")]
 pub(crate) use self::traces::{Trace, TraceId, Traces};
@@ -54,6 +54,9 @@ use crate::{
 /// The target of the lines on exchanges: one for each that was sent. Segments and requests that are not
 /// MediaTailor's have theirs at debug level, unless they fail.
 pub const EXCHANGE: &str = "onelane::exchange";
+
+/// The target of the span that a request is in until its answer's head is there: with its session and kind, at debug level.
+pub const REQUEST: &str = "onelane::request";
 
 /// The target of the lines on requests that were not sent, or not answered in time.
 pub const LANE: &str = "onelane::lane";
@@ -253,6 +256,11 @@ pub(crate) fn shielded(key: &SessionKey, kind: Kind, verdict: &'static str) {
 pub(crate) fn waits_for_quota(key: &SessionKey) {
     counter!(metrics::QUOTA_WAITS).increment(1);
     debug!(target: VERDICT, session = %key, "waits until others are heard of");
+}
+
+/// A player asks.
+pub(crate) fn request(key: Option<&SessionKey>, kind: Kind) -> Span {
+    debug_span!(target: REQUEST, "request", session = key.map(tracing::field::display), kind = kind.as_str())
 }
 
 /// A player has an answer that was made here: what operators see of it.

@@ -159,6 +159,12 @@ impl Again {
         self.config.patient && affords && !store.is_off() && !bridges() && !(store.knows(key) && gives_way())
     }
 
+    /// An exchange that will not be repeated pays for those that will.
+    fn deposit(&self) {
+        self.budget.deposit();
+        self.patience.deposit();
+    }
+
     /// The pause until the request is sent again, if it is.
     fn pause<Q, B>(
         &mut self,
@@ -173,6 +179,7 @@ impl Again {
         let mut course = self.course.take()?;
         let is_unsent = || result.as_ref().is_err_and(|error| NotSent::is_in(&**error));
         if course.creates && !is_unsent() {
+            self.deposit();
             return None;
         }
         let verdict = judgement.map_or(Verdict::Unreachable, |judgement| judgement.verdict);
@@ -182,12 +189,12 @@ impl Again {
             }
             _ => None,
         };
-        let is_late = undirected.is_none() && course.again >= times;
+        // What creates a session is sent again for patience alone: the other budget is for conflicts.
+        let is_late = undirected.is_none() && (course.again >= times || course.creates);
         let may_get_better = times > 0 || self.config.broken > 0 && judgement.is_some_and(blames_what_stays);
         if is_late && !(may_get_better && self.is_patient(request, &course, verdict)) {
             if times == 0 && status.is_some() {
-                self.budget.deposit();
-                self.patience.deposit();
+                self.deposit();
             }
             return None;
         }

@@ -535,7 +535,6 @@ async fn what_creates_a_session_is_sent_again_only_if_it_was_not_sent() {
         let (players, mut far) = stack(impatient);
         let player = players.getting(target);
         far.asked().await.refuses();
-        far.asked().await.refuses();
         got(player).await.is_problem(502, "unreachable");
     }
 }

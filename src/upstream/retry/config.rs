@@ -20,7 +20,7 @@ pub struct RetryConfig {
     /// as there is time: a player that starts has nothing to go on with, and most give up at its first failure. After a 502 of
     /// MediaTailor's own as well, and after conflicts as long as the quota of 4xx is not nearly spent; not after what is
     /// throttled. It ends where one playlist of the session is kept, and another waits or a target duration has passed.
-    /// Without rescues it has no effect. Default: `true`.
+    /// Without rescues it has no effect, but for a GET that creates a session and was not [sent](super::NotSent). Default: `true`.
     pub patient: bool,
     /// No attempt begins later than this after the first. Default: 5 s, which leaves some of the 6 s of
     /// [`answer_within`](crate::serialize::Config::answer_within).

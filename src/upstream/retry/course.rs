@@ -11,7 +11,7 @@ pub(super) struct Course {
     /// Made with the first pause: few requests have one.
     pub(super) pauses: Option<ExponentialBackoff<HasherRng>>,
     pub(super) named: (Option<SessionKey>, Kind),
-    /// Whether it creates a session: sent twice, it may create two.
+    /// Whether it creates a session, in whatever protocol and by whatever method: sent twice, it may create two.
     pub(super) creates: bool,
     pub(super) again: u32,
     pub(super) directives_gone: bool,
