@@ -329,6 +329,39 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn whoever_failed_last_lets_the_others_go_first() {
+        let marks = Marks::default();
+        let (bad, good) = (Playlist(1), Playlist(2));
+        let check = |playlist| marks.check_for(&session(0), playlist, Instant::now());
+        let fails = || marks.fail(&session(0), (bad, secs(10)), None, Some(secs(6)), Instant::now());
+        fails();
+        assert!(matches!(check(good), Check::Answer(_)));
+        // The other asks seldom: then it is this one's turn all the same.
+        advance(secs(3)).await;
+        assert!(matches!(check(bad), Check::Answer(_)));
+        advance(secs(3)).await;
+        for _ in 0..3 {
+            assert_eq!(check(bad), Check::Probe);
+            advance(secs(10)).await;
+            fails();
+            advance(secs(3)).await;
+            assert!(matches!(check(bad), Check::Answer(_)), "somebody else may come yet");
+            advance(secs(3)).await;
+        }
+        assert_eq!(check(good), Check::Probe);
+        marks.good(&session(0), good, Instant::now());
+        assert_eq!(check(bad), Check::Pass);
+        assert_eq!(marks.check_alone(&session(0), bad, Instant::now()), Check::Probe);
+        assert_eq!(marks.check_alone(&session(0), good, Instant::now()), Check::Pass);
+        // Three quarters of the time are the others'.
+        fails();
+        advance(secs(30) - Duration::from_millis(1)).await;
+        assert!(matches!(marks.check_alone(&session(0), bad, Instant::now()), Check::Answer(_)));
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(marks.check_alone(&session(0), bad, Instant::now()), Check::Probe);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_probe_that_is_over_is_waited_for_by_nobody() {
         let marks = Marks::default();
         mark(&marks, Cause::Lost, Some(secs(6)));
