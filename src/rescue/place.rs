@@ -18,8 +18,10 @@ use crate::upstream::coding::Coding;
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) url: Box<str>,
-    /// It has delivery directives, so that it is hardly asked for again.
-    pub(super) directed: bool,
+    /// The URL without delivery directives, if it has some, so that it is hardly asked for again.
+    plain: Option<Box<str>>,
+    /// Whether they let nothing be skipped.
+    in_full: bool,
     /// The highest media sequence that the upstream gave: nothing lower is given after it.
     pub(super) highest: Option<u64>,
     /// The number of the last segment that it gave, which may not be taken back (RFC 8216 section 6.2.2).
@@ -51,7 +53,8 @@ impl Place {
     pub(super) fn new(url: &Url<'_>, now: Instant) -> Self {
         Self {
             url: (*url.whole).into(),
-            directed: url.directed(),
+            plain: url.directed().then(|| (*url.plain).into()),
+            in_full: url.in_full,
             highest: None,
             last: None,
             confirmed: now,
@@ -106,6 +109,15 @@ impl Place {
         behind.begun_anew(self.highest?, good.numbers.target_duration?, now)
     }
 
+    /// Notes how far the playlist goes, whichever place it was given at: what had ended has not, and what was given beyond that counts
+    /// no more.
+    pub(super) fn go_on(&mut self, numbers: &Numbers) {
+        if !numbers.ended {
+            self.forms.retain(|kept| !kept.numbers.ended);
+        }
+        self.last = self.last.min(numbers.last_sequence);
+    }
+
     /// Notes where the upstream is, and drops the forms that are of another media sequence.
     pub(super) fn pass(&mut self, numbers: &Numbers, now: Instant) {
         self.confirmed = now;
@@ -138,18 +150,23 @@ impl Place {
     pub(super) fn miss(&mut self) {
         self.presence = Presence::Missing;
         self.forms.clear();
+        // What comes back may be of any numbering.
+        (self.highest, self.last) = (None, None);
     }
 
     /// Whether it is of this playlist, whatever the directives.
     pub(super) fn is_of(&self, url: &Url<'_>) -> bool {
-        *self.url == *url.whole
-            || *self.url == *url.plain
-            || self.directed && Url::parse(&self.url).plain == url.plain
+        **self.plain.as_ref().unwrap_or(&self.url) == *url.plain
     }
 
     /// Whether what it has may be given to who asks for this: what a reload got is the same playlist, if nothing was to be skipped.
     pub(super) fn serves(&self, url: &Url<'_>) -> bool {
-        *self.url == *url.whole || !self.directed || Url::parse(&self.url).in_full
+        self.in_full || *self.url == *url.whole
+    }
+
+    /// Whether it was a blocking reload or the like.
+    pub(super) fn is_directed(&self) -> bool {
+        self.plain.is_some()
     }
 
     pub(super) fn path(&self) -> &str {
@@ -160,6 +177,7 @@ impl Place {
         let forms = self.forms.capacity() * size_of::<Kept>()
             + self.forms.iter().map(|kept| kept.weight).sum::<usize>();
         let behind = self.behind.as_ref().map_or(0, |_| size_of::<Behind>() + super::ALLOCATION);
-        self.url.len() + forms + behind + 2 * super::ALLOCATION
+        let plain = self.plain.as_ref().map_or(0, |plain| plain.len() + super::ALLOCATION);
+        self.url.len() + plain + forms + behind + 2 * super::ALLOCATION
     }
 }

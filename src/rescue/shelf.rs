@@ -107,17 +107,18 @@ impl Shelf {
         let cut = self.is_cut(url, good, now, bounds);
         let mut older = cut;
         let mut anew = None;
-        for place in self.places_of(url).filter(|place| cut || place.forbids(sequence, now, bounds)) {
+        for place in self.all_of(url).filter(|place| cut || place.forbids(sequence, now, bounds)) {
             older = true;
             anew = anew.max(place.fall_behind(good, now));
         }
         match anew {
-            Some(_) if cut => {
-                self.places.iter_mut().filter(|place| place.is_of(url)).for_each(Place::shrink);
-            }
+            Some(_) if cut => self.all_of(url).for_each(Place::shrink),
             Some(since) => self.begin_anew(since),
             None if older => return Learned::Older,
             None => {}
+        }
+        if sequence.is_some() {
+            self.all_of(url).for_each(|place| place.go_on(&good.numbers));
         }
         let place = self.places.iter().position(|place| *place.url == *url.whole);
         let coding = Coding::of(good.headers).filter(|_| {
@@ -158,7 +159,7 @@ impl Shelf {
 
     /// Drops what is kept of a playlist, with whatever directives it was asked for: what the player has is newer.
     pub(super) fn outdate(&mut self, url: &Url<'_>) {
-        self.places.iter_mut().filter(|place| place.is_of(url)).for_each(|place| place.forms.clear());
+        self.all_of(url).for_each(|place| place.forms.clear());
         self.speak(url);
     }
 
@@ -195,8 +196,10 @@ impl Shelf {
             let Numbers { media_sequence: first, last_sequence: last, ended, .. } = kept.numbers;
             !ended && first <= media_sequence && last > last_sequence
         };
+        // Mostly there is none, whatever may be given.
         media_sequence.is_some()
             && !ended
+            && self.places.iter().flat_map(|place| &place.forms).any(is_longer)
             && self.best(url, |other| Some(other) == coding, now, bounds).is_ok_and(is_longer)
     }
 
@@ -269,6 +272,11 @@ impl Shelf {
         self.places.len() - 1
     }
 
+    /// All places of this playlist, with whatever directives.
+    fn all_of(&mut self, url: &Url<'_>) -> impl Iterator<Item = &mut Place> {
+        self.places.iter_mut().filter(|place| place.is_of(url))
+    }
+
     /// The place of this URL, and that of the plain one.
     fn places_of(&mut self, url: &Url<'_>) -> impl Iterator<Item = &mut Place> {
         self.places.iter_mut().filter(|place| *place.url == *url.whole || *place.url == *url.plain)
@@ -278,11 +286,10 @@ impl Shelf {
     /// `false` if that took the place of `url` itself.
     fn make_room(&mut self, url: &Url<'_>, room: usize) -> bool {
         while self.places.len() > URLS || self.weight() > room {
-            let least = self
-                .places
-                .iter()
-                .enumerate()
-                .min_by_key(|(_, place)| (*place.url == *url.whole, !place.directed, place.confirmed));
+            let least =
+                self.places.iter().enumerate().min_by_key(|(_, place)| {
+                    (*place.url == *url.whole, !place.is_directed(), place.confirmed)
+                });
             let Some((least, _)) = least else { return false };
             if *self.places.swap_remove(least).url == *url.whole {
                 return false;

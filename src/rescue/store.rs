@@ -622,7 +622,22 @@ mod tests {
         // Nor is what is over a measure of what begins.
         let third = URL.replace("0.m3u8", "2.m3u8");
         scene.learn(&third, &Answer { ended: true, ..growing(10) });
-        assert_eq!(scene.learn(&third, &growing(1)), Learned::Changed);
+        assert_eq!(scene.learn(&third, &growing(1)), Learned::New);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plain_request_gets_nothing_older_than_the_reloads_before_it() {
+        let scene = Scene::new(Config::default());
+        scene.learn(&format!("{URL}?_HLS_msn=12"), &Answer::live(10));
+        assert_eq!(scene.learn(URL, &Answer::live(9)), Learned::Older);
+        assert_eq!(scene.rescue(URL), Ok(Answer::live(10).bytes()));
+        // What has ended and goes on all the same has not.
+        let ended = Answer { ended: true, ..Answer::live(11) };
+        scene.learn(&format!("{URL}?_HLS_msn=13"), &ended);
+        assert_eq!(scene.rescue(URL), Ok(ended.bytes()));
+        scene.learn(URL, &Answer::live(11));
+        advance(Duration::from_secs(61)).await;
+        assert!(scene.rescue(URL).is_err());
     }
 
     #[tokio::test(start_paused = true)]
@@ -632,7 +647,8 @@ mod tests {
         let scene = Scene::new(Config::default());
         let other = URL.replace("0.m3u8", "1.m3u8");
         scene.learn(&other, &growing(100));
-        scene.learn(URL, &growing(100));
+        // Whether or not it was asked for plainly.
+        scene.learn(&format!("{URL}?_HLS_msn=99"), &growing(100));
         let begun = Instant::now();
         let taken = loop {
             advance(Duration::from_secs(3)).await;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::runtime::Handle;
+use tracing::Instrument as _;
 
 /// An exchange from its place in line to its end.
 pub(super) type Story = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -40,7 +41,7 @@ impl Drop for Driven {
         if let Some(story) = self.0.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(story);
+            runtime.spawn(story.in_current_span());
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio::{
 };
 use tower::{BoxError, ServiceExt as _};
 use tower_service::Service;
+use tracing::Instrument as _;
 
 use super::{
     Error, ErrorKind,
@@ -84,7 +85,7 @@ where
     if state.config.driven_by_players {
         return Some(Driven::new(story));
     }
-    tokio::spawn(story);
+    tokio::spawn(story.in_current_span());
     None
 }
 

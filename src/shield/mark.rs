@@ -177,7 +177,8 @@ impl Mark {
         if self.failed != Some(playlist) {
             self.has_siblings.store(true, Ordering::Relaxed);
         } else if self.has_siblings.load(Ordering::Relaxed) && now < later(self.probe_at, self.gap) {
-            return Some(self.known(now));
+            let next_probe = later(self.probe_at, self.gap).saturating_duration_since(now);
+            return Some(Known { next_probe, ..self.known(now) });
         }
         self.look(now)
     }

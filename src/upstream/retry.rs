@@ -41,6 +41,8 @@ pub struct Again {
     budget: Arc<TpsBudget>,
     /// Of its own: what is broken for good must not take from those that meet a conflict.
     patience: Arc<TpsBudget>,
+    /// Of what creates a session: sessions that are there must not pay for those that cannot be made.
+    beginnings: Arc<TpsBudget>,
     /// Where is kept what could bridge a failure.
     lessons: Option<Arc<Lessons>>,
     /// Where others wait meanwhile.
@@ -71,6 +73,7 @@ impl Again {
             config: Arc::new(config),
             budget: budget(),
             patience: budget(),
+            beginnings: budget(),
             lessons: None,
             lanes: None,
             course: None,
@@ -163,6 +166,7 @@ impl Again {
     fn deposit(&self) {
         self.budget.deposit();
         self.patience.deposit();
+        self.beginnings.deposit();
     }
 
     /// The pause until the request is sent again, if it is.
@@ -179,7 +183,9 @@ impl Again {
         let mut course = self.course.take()?;
         let is_unsent = || result.as_ref().is_err_and(|error| NotSent::is_in(&**error));
         if course.creates && !is_unsent() {
-            self.deposit();
+            if times == 0 {
+                self.deposit();
+            }
             return None;
         }
         let verdict = judgement.map_or(Verdict::Unreachable, |judgement| judgement.verdict);
@@ -189,7 +195,7 @@ impl Again {
             }
             _ => None,
         };
-        // What creates a session is sent again for patience alone: the other budget is for conflicts.
+        // What creates a session is sent again for patience alone.
         let is_late = undirected.is_none() && (course.again >= times || course.creates);
         let may_get_better = times > 0 || self.config.broken > 0 && judgement.is_some_and(blames_what_stays);
         if is_late && !(may_get_better && self.is_patient(request, &course, verdict)) {
@@ -211,7 +217,11 @@ impl Again {
         };
         // What a request without directives costs is paid for by the one that never does any good: left at the refusal, however late
         // that came, a session that is well would be taken for lost.
-        let budget = if is_late { &self.patience } else { &self.budget };
+        let budget = match is_late {
+            true if course.creates => &self.beginnings,
+            true => &self.patience,
+            false => &self.budget,
+        };
         let is_in_time = course.first.elapsed() + pause <= self.config.within;
         // What is too late to be sent again takes nothing from what is not.
         let may = undirected.is_some() || is_in_time && budget.withdraw();
