@@ -115,6 +115,13 @@ impl Judgement {
         self.verdict.survivable() || self.flaw == Some(Flaw::Elsewhere)
     }
 
+    /// Whether MediaTailor names a configuration or a manifest that a moment later will be no better.
+    pub(super) fn blames_what_stays(&self) -> bool {
+        self.named
+            && self.verdict == Verdict::OriginBroken
+            && matches!(self.exception, Some(Exception::BadGateway | Exception::UnsupportedManifest))
+    }
+
     fn of_error(names_session: bool, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let exception = Exception::read(status, headers, body);
         let verdict = match exception {

@@ -19,7 +19,7 @@ use tower::{
 
 use self::course::Course;
 pub use self::{config::RetryConfig, not_sent::NotSent};
-use super::{Exception, Judgement, Lessons, Verdict, directives, judge::InPlaceOf};
+use super::{Judgement, Lessons, Verdict, directives, judge::InPlaceOf};
 use crate::{
     lane::Lanes,
     observe::record::Note,
@@ -124,7 +124,7 @@ impl Again {
             Verdict::OriginBroken if response.status().is_informational() => 0,
             // What has gone round once goes round again, and every hop does it once more.
             Verdict::OriginBroken if response.status() == StatusCode::LOOP_DETECTED => 0,
-            Verdict::OriginBroken if blames_what_stays(judgement) => 0,
+            Verdict::OriginBroken if judgement.blames_what_stays() => 0,
             Verdict::OriginBroken => self.config.broken,
             _ => 0,
         }
@@ -197,7 +197,8 @@ impl Again {
         };
         // What creates a session is sent again for patience alone.
         let is_late = undirected.is_none() && (course.again >= times || course.creates);
-        let may_get_better = times > 0 || self.config.broken > 0 && judgement.is_some_and(blames_what_stays);
+        let may_get_better =
+            times > 0 || self.config.broken > 0 && judgement.is_some_and(Judgement::blames_what_stays);
         if is_late && !(may_get_better && self.is_patient(request, &course, verdict)) {
             if times == 0 && status.is_some() {
                 self.deposit();
@@ -243,13 +244,6 @@ impl Again {
         self.course = Some(course);
         Some(pause)
     }
-}
-
-/// Whether MediaTailor names a configuration or a manifest that a moment later will be no better.
-fn blames_what_stays(judgement: &Judgement) -> bool {
-    judgement.named
-        && judgement.verdict == Verdict::OriginBroken
-        && matches!(judgement.exception, Some(Exception::BadGateway | Exception::UnsupportedManifest))
 }
 
 impl Default for Again {
