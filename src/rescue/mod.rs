@@ -38,7 +38,7 @@
 //!   blocking reloads;
 //! - to a blocking reload only if it satisfies it, and to a plain request what a reload got last, if that was asked for in full;
 //! - only in a content coding that the player takes;
-//! - not while the upstream denies it or has it no more;
+//! - not while the upstream denies it;
 //! - never once the session was [forgotten](Store::forget).
 //!
 //! A lower media sequence than before, or one that ends before what can be given in its place, is [not taken](Learned::Older) from the upstream either. But where nothing else comes of a

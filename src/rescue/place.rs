@@ -28,23 +28,12 @@ pub(super) struct Place {
     pub(super) last: Option<u64>,
     /// When the upstream last gave something that was not lower.
     pub(super) confirmed: Instant,
-    pub(super) presence: Presence,
+    /// Whether the upstream did not give it when it was last asked.
+    pub(super) denied: bool,
     /// What it has given since, if that was lower.
     behind: Option<Box<Behind>>,
     /// The playlist in each content coding that was asked for.
     pub(super) forms: Vec<Kept>,
-}
-
-/// Whether the upstream still has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Presence {
-    There,
-    /// It did not give it when it was last asked.
-    Denied,
-    /// It had none when it was last asked: nor may there be the session.
-    Missing,
-    /// And another of the session was good since.
-    Gone,
 }
 
 // === impl Place ===
@@ -58,7 +47,7 @@ impl Place {
             highest: None,
             last: None,
             confirmed: now,
-            presence: Presence::There,
+            denied: false,
             behind: None,
             forms: Vec::new(),
         }
@@ -144,14 +133,6 @@ impl Place {
         self.confirmed = now;
         self.behind = None;
         true
-    }
-
-    /// Notes that there is none any more.
-    pub(super) fn miss(&mut self) {
-        self.presence = Presence::Missing;
-        self.forms.clear();
-        // What comes back may be of any numbering.
-        (self.highest, self.last) = (None, None);
     }
 
     /// Whether it is of this playlist, whatever the directives.

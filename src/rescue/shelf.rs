@@ -8,11 +8,7 @@ use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{
-    Accept, Good, Learned, NoRescue, Rescue,
-    good::Numbers,
-    kept::Kept,
-    place::{Place, Presence},
-    url::Url,
+    Accept, Good, Learned, NoRescue, Rescue, good::Numbers, kept::Kept, place::Place, url::Url,
     validator::Validator,
 };
 use crate::upstream::{coding::Coding, playlist::Summary};
@@ -20,9 +16,6 @@ use crate::upstream::{coding::Coding, playlist::Summary};
 /// The most URLs that are kept of a session. A player has two to four playlists open, and changes among as many
 /// variants as the stream has.
 const URLS: usize = 32;
-
-/// Where none is known.
-const USUAL_TARGET_DURATION: Duration = Duration::from_secs(6);
 
 /// All that is kept of one session: so many playlists at most that a walk is the fastest look-up.
 #[derive(Debug, Default)]
@@ -47,39 +40,24 @@ pub(super) struct Bounds {
 // === impl Shelf ===
 
 impl Shelf {
-    /// Whether there is a playlist of this path, whatever the query.
+    /// Whether a playlist of this path was good, whatever the query, and was given when it was last asked for.
     pub(super) fn has(&self, path: &str) -> bool {
-        self.places.iter().any(|place| place.path() == path && place.presence == Presence::There)
+        self.places.iter().any(|place| place.path() == path && !place.denied)
+    }
+
+    /// Whether there never was one.
+    pub(super) fn lacks(&self, path: &str) -> bool {
+        self.places.iter().all(|place| place.path() != path)
     }
 
     /// Notes that a playlist of this path is not given.
     pub(super) fn deny(&mut self, path: &str) {
-        let is_there = |place: &&mut Place| place.path() == path && place.presence == Presence::There;
-        self.places.iter_mut().filter(is_there).for_each(|place| place.presence = Presence::Denied);
+        self.places.iter_mut().filter(|place| place.path() == path).for_each(|place| place.denied = true);
     }
 
     /// Whether a playlist of this path was not given when it was last asked for.
     pub(super) fn denies(&self, path: &str) -> bool {
-        self.places.iter().any(|place| place.path() == path && place.presence != Presence::There)
-    }
-
-    /// Whether there is none of this path while the session is there.
-    pub(super) fn lacks(&self, path: &str) -> bool {
-        self.places.iter().all(|place| place.path() != path || place.presence == Presence::Gone)
-    }
-
-    /// Notes that a playlist of this path is missing, if another speaks for the session: none is missing, and one was just good.
-    pub(super) fn miss(&mut self, path: &str, now: Instant) -> bool {
-        let within = self.target_duration().unwrap_or(USUAL_TARGET_DURATION).saturating_mul(3) / 2;
-        let others = || self.places.iter().filter(|place| place.path() != path);
-        let was_good = |other: &Place| {
-            other.presence == Presence::There && now.saturating_duration_since(other.confirmed) <= within
-        };
-        let speaks = others().any(was_good) && others().all(|other| other.presence != Presence::Missing);
-        if speaks {
-            self.places.iter_mut().filter(|place| place.path() == path).for_each(Place::miss);
-        }
-        speaks
+        self.places.iter().any(|place| place.path() == path && place.denied)
     }
 
     /// What was read of a playlist before, if this is the very same, and since when it is.
@@ -137,7 +115,7 @@ impl Shelf {
         };
         // Blocking reloads move the plain URL on as well: they are the same playlist.
         self.places_of(url).for_each(|place| place.pass(&good.numbers, now));
-        self.speak(url);
+        self.allow(url);
         match (self.make_room(url, bounds.room), learned) {
             (false, _) => Learned::NotKept,
             (true, Learned::New) if anew.is_some() && !cut => Learned::Renumbered,
@@ -152,7 +130,7 @@ impl Shelf {
         let confirmed =
             place.zip(validator).is_some_and(|(place, validator)| place.confirm(validator, headers, now));
         if confirmed {
-            self.speak(url);
+            self.allow(url);
         }
         confirmed
     }
@@ -160,19 +138,16 @@ impl Shelf {
     /// Drops what is kept of a playlist, with whatever directives it was asked for: what the player has is newer.
     pub(super) fn outdate(&mut self, url: &Url<'_>) {
         self.all_of(url).for_each(|place| place.forms.clear());
-        self.speak(url);
+        self.allow(url);
     }
 
-    /// This playlist is there, and so is the session: others that are missing are gone by themselves.
-    fn speak(&mut self, url: &Url<'_>) {
+    /// This playlist is given, whatever the query.
+    fn allow(&mut self, url: &Url<'_>) {
         let path = url.whole.split('?').next().unwrap_or_default();
-        for place in self.places.iter_mut().filter(|place| place.presence != Presence::There) {
-            if place.path() == path {
-                place.presence = Presence::There;
-            } else if place.presence == Presence::Missing {
-                place.presence = Presence::Gone;
-            }
-        }
+        self.places
+            .iter_mut()
+            .filter(|place| place.denied && place.path() == path)
+            .for_each(|place| place.denied = false);
     }
 
     /// # Errors
@@ -218,7 +193,7 @@ impl Shelf {
         let mut reason = NoRescue::Unknown;
         // The latest first: the player may have had it.
         let mut forms: Vec<_> = places()
-            .filter(|place| place.presence == Presence::There && place.serves(url))
+            .filter(|place| !place.denied && place.serves(url))
             .flat_map(|place| place.forms.iter().map(move |kept| (place, kept)))
             .filter(|(_, kept)| Some(kept.since) >= bounds.since)
             .collect();

@@ -206,16 +206,9 @@ impl Store {
         self.look(session).is_some_and(|session| session.state().shelf.denies(uri.path()))
     }
 
-    /// Whether a session of which something is kept lacks this playlist alone: it never had it, or another was good since it is
-    /// [missing](Self::miss). `None` if nothing is kept.
+    /// Whether a session of which something is kept never had this playlist; `None` if nothing is kept.
     pub(crate) fn lacks(&self, session: &SessionKey, uri: &Uri) -> Option<bool> {
         self.look(session).map(|session| session.state().shelf.lacks(uri.path()))
-    }
-
-    /// Notes that a playlist is missing, and gives it no more. `false` if the session may be gone: no other was good within one and a
-    /// half target durations, or one is missing as well.
-    pub(crate) fn miss(&self, session: &SessionKey, uri: &Uri, now: Instant) -> bool {
-        self.look(session).is_some_and(|session| session.state().shelf.miss(uri.path(), now))
     }
 
     /// Whether something is kept of a session: it was good before.

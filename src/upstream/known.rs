@@ -96,8 +96,8 @@ impl Lessons {
             && !self.quota.has_spent(key, now)
     }
 
-    /// What an answer means that would be another of a session of which nothing else is known. A rendition that was never there, or
-    /// is gone while others are not, takes no sibling with it that was just good, or that nobody has asked for yet.
+    /// What an answer means that would be another of a session of which nothing else is known. A rendition that was never there takes
+    /// no sibling with it that was just good, or that nobody has asked for yet.
     pub(super) fn among_others(
         &self,
         key: &SessionKey,

@@ -166,16 +166,10 @@ impl Lessons {
                 }
                 self.good(key, uri, now);
             }
-            Verdict::SessionLost => {
-                let other = self.among_others(key, uri, judgement);
-                if other.is_some() {
-                    return other;
-                }
-                // Until a sibling that was just good says so as well, it may be this one alone.
-                if !self.store.miss(key, uri, now) {
-                    self.end(key, Cause::Lost, status, now);
-                }
-            }
+            Verdict::SessionLost => match self.among_others(key, uri, judgement) {
+                None => self.end(key, Cause::Lost, status, now),
+                other => return other,
+            },
             Verdict::Blocked => self.end(key, Cause::Blocked, status, now),
             verdict if is_the_sessions(verdict) => self.fail(key, uri, sent, Some(status)),
             _ if method == Method::GET && is_denial(status) => self.store.deny(key, uri),

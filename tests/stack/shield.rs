@@ -85,12 +85,6 @@ async fn what_waits_in_a_lane_when_its_session_is_lost_is_not_sent() {
         let first = far.asked().await;
         assert_eq!(first.target, video);
         first.status(status);
-        if status != 410 {
-            // One may be missing alone.
-            let second = far.asked().await;
-            assert_eq!(second.target, audio);
-            second.status(status);
-        }
         for player in burst {
             got(player).await.is_problem(left, reason);
         }
@@ -378,11 +372,9 @@ async fn what_fails_alone_is_told_as_lost_with_its_session() {
         if asked.target == media(1, 0) { asked.status(504) } else { asked.playlist(1_000) }
     }
     players.are_done().await;
-    for nth in [1, 2] {
-        let player = players.getting(&media(1, nth));
-        far.asked().await.status(404);
-        got(player).await.is_problem(404, "session_lost");
-    }
+    let player = players.getting(&media(1, 1));
+    far.asked().await.status(404);
+    got(player).await.is_problem(404, "session_lost");
     players.get(&media(1, 0)).await.is_problem(404, "session_lost");
 }
 
@@ -462,63 +454,11 @@ async fn a_rendition_that_was_never_there_takes_no_sibling_with_it() {
         players.learn(&mut far, &media(1, 0), sequence).await;
         players.learn(&mut far, &media(1, 1), sequence).await;
     }
-    // One that was there and is gone means that the session is, if another says so as well.
-    for gone in [0, 1] {
-        let player = players.getting(&media(1, gone));
-        far.asked().await.status(404);
-        got(player).await.is_problem(404, "session_lost");
-    }
-    players.get(&media(1, 3)).await.is_problem(404, "session_lost");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rendition_that_disappears_takes_no_sibling_with_it() {
-    let (players, mut far) = stack(Config::default());
-    for n in 0..3 {
-        players.learn(&mut far, &media(1, n), 7).await;
-    }
-    for sequence in 8..20 {
-        advance(secs(6)).await;
-        let player = players.getting(&media(1, 0));
-        far.asked().await.status(404);
-        got(player).await.is_problem(404, if sequence == 8 { "session_lost" } else { "not_found" });
-        players.learn(&mut far, &media(1, 1), sequence).await;
-        players.learn(&mut far, &media(1, 2), sequence).await;
-    }
-    // Neither do its other errors, now that it is gone.
-    let mut player = players.getting(&media(1, 0));
-    let answer = loop {
-        tokio::select! {
-            biased;
-            answer = &mut player => break answer.expect("no panic"),
-            asked = far.asked() => asked.status(503),
-        }
-    };
-    answer.is_problem(502, "overloaded");
-    players.learn(&mut far, &media(1, 1), 20).await;
-    // It may come back, of a node that is a little behind.
-    players.learn(&mut far, &media(1, 0), 6).await;
+    // One that was there and is gone means that the session is.
     let player = players.getting(&media(1, 0));
-    far.asked().await.bad_gateway();
-    got(player).await.is_rescue(6, "origin_broken", 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_session_of_which_one_rendition_is_asked_for_is_lost_once_no_other_speaks_for_it() {
-    for status in [400, 404] {
-        let (players, mut far) = stack(Config::default());
-        for n in 0..2 {
-            players.learn(&mut far, &media(1, n), 7).await;
-        }
-        for _ in 0..4 {
-            advance(secs(3)).await;
-            let player = players.getting(&media(1, 0));
-            far.asked().await.status(status);
-            got(player).await.is_problem(404, "session_lost");
-        }
-        players.get(&media(1, 1)).await.is_problem(404, "session_lost");
-        far.quiet().await;
-    }
+    far.asked().await.status(404);
+    got(player).await.is_problem(404, "session_lost");
+    players.get(&media(1, 3)).await.is_problem(404, "session_lost");
 }
 
 #[tokio::test(start_paused = true)]
