@@ -12,7 +12,10 @@ use super::{
     shown::Shown,
     visits::Visits,
 };
-use crate::session::{Kind, Route, ShownPath};
+use crate::{
+    session::{Kind, Route, ShownPath},
+    upstream::playlist::Summary,
+};
 
 /// One examination: what is sent next depends on what was seen.
 #[derive(Debug)]
@@ -269,23 +272,24 @@ impl Examination {
         self.tell(seen.finding());
     }
 
+    /// What a playlist says now, unless that is none of the upstream's.
+    async fn state_of(&mut self, playlist: &Uri) -> Option<Summary> {
+        let answer = self.follow(playlist, false).await.ok()?;
+        if self.is_bridged(&answer) || !self.judge(&answer) {
+            return None;
+        }
+        answer.summary()
+    }
+
     /// Whether a live playlist does.
     async fn moves_on(&mut self, playlist: &Uri) {
-        let Ok(before) = self.follow(playlist, false).await else { return };
-        if self.is_bridged(&before) || !self.judge(&before) {
-            return;
-        }
-        let Some(before) = before.summary() else { return };
+        let Some(before) = self.state_of(playlist).await else { return };
         if before.ended {
             return self.tell(Finding::note("clock", "it is complete: VOD"));
         }
         let waited = clock::wait(&before);
         sleep(waited).await;
-        let Ok(after) = self.follow(playlist, false).await else { return };
-        if self.is_bridged(&after) || !self.judge(&after) {
-            return;
-        }
-        let Some(after) = after.summary() else { return };
+        let Some(after) = self.state_of(playlist).await else { return };
         self.tell(clock::moved(&before, &after, waited));
     }
 }

@@ -41,8 +41,8 @@
 //! - not while the upstream denies it;
 //! - never once the session was [forgotten](Store::forget).
 //!
-//! A lower media sequence than before, or one that ends before what can be given in its place, is [not taken](Learned::Older) from the upstream either. But where nothing else comes of a
-//! playlist, each such answer no lower than the one before it and at least one higher, its encoder has begun the numbering anew: for a
+//! A lower media sequence than before, or one that ends before what can be given in its place, is [not taken](Learned::Older) from
+//! the upstream either. But where nothing else comes of a playlist, each such answer no lower than the one before it and at least one higher, its encoder has begun the numbering anew: for a
 //! target duration if they end before what was given begins, for three if they do not. What is kept of the session and was not
 //! confirmed since is then dropped, since it is of the numbering before, and [what comes is taken](Learned::Renumbered).
 

@@ -42,10 +42,7 @@ struct Rest {
 
 impl<'a> Url<'a> {
     pub(super) fn of(uri: &'a Uri) -> Self {
-        Self::parse(uri.path_and_query().map_or("/", |url| url.as_str()))
-    }
-
-    pub(super) fn parse(whole: &'a str) -> Self {
+        let whole = uri.path_and_query().map_or("/", |url| url.as_str());
         match whole.split_once('?') {
             Some((path, query)) if directives::may_be_in(query) || query.contains(CMCD) => {
                 Self::with(whole, path, query)

@@ -33,8 +33,9 @@ pub struct ShieldLayer {
 ///
 /// A session that is failing is answered here only where a last good playlist can take the answer's place: a player
 /// that has nothing yet may have its try. Where one of its playlists fails and others do not, the others go on as before: that
-/// one is asked for by itself, the more seldom the longer they have to wait for each of its failures. Once a session or its configuration has had as many 4xx in a minute as
-/// [`Config`](super::Config) allows, what was not good before is answered here as well. So is what creates sessions of a stream of
+/// one is asked for by itself, the more seldom the longer they have to wait for each of its failures.
+///
+/// Once a session or its configuration has had as many 4xx in a minute as [`Config`](super::Config) allows, what was not good before is answered here as well. So is what creates sessions of a stream of
 /// which none was made in the last minute: that has the limits of a session, with all that create one of the same stream.
 ///
 /// As long as it is not known whether such requests go well, no more of them are in flight than the configuration may have
