@@ -10,7 +10,8 @@ pub struct Config {
     /// and the exchange goes on. Default: 6 s, below the 8 s of Media3 and the 10 s of hls.js.
     pub answer_within: Duration,
     /// Whether [`answer_within`](Self::answer_within) bounds the wait for the head of answers that need no lane,
-    /// too. Default: no; a segment may take its time.
+    /// too; [`max_hold`](Self::max_hold) for those that make a session, if that is longer: the next try would only begin another.
+    /// Default: no; a segment may take its time.
     pub bound_all: bool,
     /// How long one exchange may hold its turn, from being sent to the last byte. Past it the call is dropped
     /// and the turn handed on a moment later. Repeats that attached to it and have time left are sent anew then. Default: 10 s.
@@ -90,6 +91,12 @@ impl Config {
             Kind::Dash => self.dash,
             Kind::SessionCreation | Kind::Segment | Kind::Other => false,
         }
+    }
+
+    /// How long the head of an answer may take that needs no lane; `None` where nothing bounds it.
+    pub(super) fn bound(&self, makes_session: bool) -> Option<Duration> {
+        let within = if makes_session { self.answer_within.max(self.max_hold) } else { self.answer_within };
+        self.bound_all.then_some(within)
     }
 }
 

@@ -103,7 +103,9 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let at = Instant::now();
         let (head, body) = request.into_parts();
-        let Extracted { kind, session } = Extracted::of(&head, &*self.extract);
+        let extracted = Extracted::of(&head, &*self.extract);
+        let makes_session = extracted.makes_session(&head.method);
+        let Extracted { kind, session } = extracted;
         let key = match session {
             Ok(Some(key)) if self.state.config.serializes(kind) => key,
             Err(malformed) if self.state.config.serializes(kind) => {
@@ -118,8 +120,7 @@ where
                 }
                 let passing = Passing { key, kind, uri: head.uri.clone(), at, note, answered: false };
                 let request = Request::from_parts(head, body);
-                let config = &self.state.config;
-                let within = config.bound_all.then_some(config.answer_within);
+                let within = self.state.config.bound(makes_session);
                 return ResponseFuture::direct(self.inner.clone().oneshot(request), passing, within);
             }
         };

@@ -236,6 +236,25 @@ async fn what_needs_no_lane_goes_straight_through() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_makes_a_session_may_take_as_long_as_an_exchange() {
+    let (mut player, mut far) = lane(&SerializeLayer::with(config().bound_all(true)));
+    let asked = [
+        (get("/v1/master/acct/Demo/index.m3u8"), 10),
+        (method(Method::POST, "/v1/session/acct/Demo/index.m3u8"), 10),
+        (get(&format!("/v1/segment/acct/Demo/{A}/0/1")), 6),
+        (method(Method::HEAD, "/v1/master/acct/Demo/index.m3u8"), 6),
+    ];
+    for (request, seconds) in asked {
+        let started = Instant::now();
+        let waits = watch(&mut player, request);
+        let black_hole = far.asked().await;
+        assert_eq!(waits.await.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(started.elapsed(), Duration::from_secs(seconds));
+        drop(black_hole);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn playlists_of_a_session_share_its_lane_whatever_their_shape() {
     let layer = SerializeLayer::with(config().tracking(true).dash(true));
     let (mut player, mut far) = lane(&layer);

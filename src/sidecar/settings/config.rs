@@ -55,7 +55,8 @@ pub struct Config {
     #[arg(long, env = "ONELANE_ANSWER_WITHIN", value_name = "TIME", default_value = "6s", value_parser = time)]
     pub answer_within: Duration,
 
-    /// How long one exchange may hold its turn; past it the call is dropped and the next is sent
+    /// How long one exchange may hold its turn; past it the call is dropped and the next is sent. What makes a session may take
+    /// as long, and then 504
     #[arg(long, env = "ONELANE_MAX_HOLD", value_name = "TIME", default_value = "10s", value_parser = time)]
     pub max_hold: Duration,
 
