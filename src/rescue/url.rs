@@ -2,7 +2,10 @@ use std::borrow::Cow;
 
 use http::Uri;
 
-use crate::upstream::directives::{self, Directive};
+use crate::{
+    session::query,
+    upstream::directives::{self, Directive},
+};
 
 /// The address of a playlist, and what its delivery directives ask for.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,9 +32,6 @@ pub(super) enum Wanted {
     Nothing,
 }
 
-/// The parameter in which players report on themselves, with other values each time (CTA-5004): no playlist goes by it.
-const CMCD: &str = "CMCD=";
-
 /// A URL of which parts of the query are left out.
 struct Rest {
     url: String,
@@ -44,7 +44,7 @@ impl<'a> Url<'a> {
     pub(super) fn of(uri: &'a Uri) -> Self {
         let whole = uri.path_and_query().map_or("/", |url| url.as_str());
         match whole.split_once('?') {
-            Some((path, query)) if directives::may_be_in(query) || query.contains(CMCD) => {
+            Some((path, query)) if directives::may_be_in(query) || query::may_report(query) => {
                 Self::with(whole, path, query)
             }
             _ => Self {
@@ -60,7 +60,7 @@ impl<'a> Url<'a> {
         let (mut msn, mut part, mut in_full) = (Vec::new(), Vec::new(), true);
         let mut plain = Rest::of(path, whole.len());
         let mut rest = Rest::of(path, whole.len());
-        for pair in query.split('&').filter(|pair| !pair.starts_with(CMCD)) {
+        for pair in query.split('&').filter(|pair| !query::is_report(pair)) {
             rest.push(pair);
             match Directive::of(pair) {
                 Some(Directive::Msn(number)) => msn.push(number),

@@ -10,7 +10,7 @@ use super::exchange::{Exchange, Watcher};
 use crate::{
     lane::Headcount,
     observe::record::Note,
-    session::{Hashed, SessionKey},
+    session::{Hashed, SessionKey, query},
 };
 
 /// Whether an answer may depend on this header, besides method and URL.
@@ -47,6 +47,7 @@ pub(super) struct Repeats {
 pub(super) struct Identity {
     key: SessionKey,
     method: Method,
+    /// But for what a player says of itself.
     uri: Uri,
     /// The request's headers that the answer may depend on, in the order in which they came.
     negotiation: Vec<(HeaderName, HeaderValue)>,
@@ -145,7 +146,8 @@ impl Identity {
         let mut negotiation = Vec::with_capacity(head.headers.len());
         let named = head.headers.iter().filter(|(name, _)| is_negotiation(name));
         negotiation.extend(named.map(|(name, value)| (name.clone(), value.clone())));
-        Some(Self { key: key.clone(), method: head.method.clone(), uri: head.uri.clone(), negotiation })
+        let uri = query::without_reports(&head.uri).unwrap_or_else(|| head.uri.clone());
+        Some(Self { key: key.clone(), method: head.method.clone(), uri, negotiation })
     }
 }
 

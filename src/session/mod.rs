@@ -23,6 +23,7 @@ mod hashed;
 mod hex;
 mod id;
 mod name;
+pub(crate) mod query;
 mod route;
 mod scope;
 #[cfg(any(feature = "sidecar", feature = "otlp"))]

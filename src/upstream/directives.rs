@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
-use http::{Uri, uri::PathAndQuery};
+use http::Uri;
 use percent_encoding::percent_decode_str;
+
+use crate::session::query;
 
 /// All names that begin so are kept for them.
 const PREFIX: &[u8] = b"_HLS_";
@@ -43,20 +45,9 @@ pub(crate) fn stripped(uri: &Uri) -> Option<Uri> {
     retain(uri, |pair| matches!(Directive::of(pair), None | Some(Directive::Other)))
 }
 
-/// `None` if all pairs of the query are to stay.
 fn retain(uri: &Uri, stays: impl Fn(&str) -> bool) -> Option<Uri> {
-    let query = uri.query().filter(|query| may_be_in(query))?;
-    if query.split('&').all(&stays) {
-        return None;
-    }
-    let kept: Vec<&str> = query.split('&').filter(|pair| stays(pair)).collect();
-    let path = match kept.is_empty() {
-        true => uri.path().to_owned(),
-        false => format!("{}?{}", uri.path(), kept.join("&")),
-    };
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(path).ok()?);
-    Uri::from_parts(parts).ok()
+    uri.query().filter(|query| may_be_in(query))?;
+    query::retain(uri, stays)
 }
 
 // === impl Directive ===

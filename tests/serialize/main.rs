@@ -198,6 +198,20 @@ async fn only_equal_requests_share_an_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_repeat_in_which_the_player_reports_something_else_attaches() {
+    let (mut player, mut far) = lane(&SerializeLayer::with(config()));
+    let report = |report: &str| get(&format!("/v1/manifest/acct/Demo/{A}/0.m3u8?a=1{report}"));
+    let one = watch(&mut player, report("&CMCD=bl%3D3000"));
+    let again = watch(&mut player, report("&CMCD=bl%3D1500%2Csu"));
+    let (_, with) = far.asked().await;
+    answer(with, "one for both");
+    for player in [one, again] {
+        assert_eq!(player.await.unwrap().unwrap().1, "one for both");
+    }
+    far.quiet().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_that_are_not_safe_are_never_shared() {
     let layer = SerializeLayer::with(config().tracking(true));
     let (mut player, mut far) = lane(&layer);
