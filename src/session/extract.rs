@@ -48,7 +48,7 @@ pub struct Extracted {
 
 /// Reads AWS Elemental MediaTailor's URLs; see [`Route`].
 ///
-/// The key is made of the upstream's authority, the playback configuration and the session id. The `Host`
+/// The key is made of the upstream's authority, the playback configuration and the session id, as [`SessionKey`] tells. The `Host`
 /// header is never read for it, since a player could give each of its requests a lane of its own that way.
 /// Segments get no key: they need no lane.
 #[derive(Debug, Clone)]
@@ -190,10 +190,13 @@ mod tests {
             format!("/v1/manifest/acct/Cfg/{}/0.m3u8", SID.replace('6', "%36")),
             format!("/v1/master/acct/Cfg/a/b.m3u8?aws.sessionId={SID}"),
             format!("/v1/tracking/acct/Cfg/{SID}"),
+            // As one page of MediaTailor's guide prints it.
+            format!("/v1/manifest/acct/{SID}/0.m3u8"),
         ] {
             assert_eq!(key(&other), Some(media.clone()), "{other}");
         }
-        assert_ne!(key(&format!("/v1/manifest/acct/Other/{SID}/0.m3u8")), Some(media));
+        let token = |configuration| key(&format!("/v1/manifest/acct/{configuration}/token/0.m3u8"));
+        assert_ne!(token("Cfg"), token("Other"));
     }
 
     #[test]

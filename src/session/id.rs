@@ -16,10 +16,13 @@ const SHOWN: usize = 8;
 
 /// Names one session of one playback configuration: the key of a lane.
 ///
-/// Two sessions of the same id under another upstream or configuration have another key. The pair is held as
-/// a hash of 64 bits, so that a key of a UUID needs no allocation.
-#[derive(Clone, PartialEq, Eq)]
+/// Two sessions of the same id under another upstream have another key, and so they have under another configuration if the id is
+/// no UUID. A UUID names one session whatever its configuration, which not all of its URLs tell: one page of MediaTailor's guide
+/// prints `/v1/manifest/<account>/<session>/<n>.m3u8` ("integrating-cdn-standard"), and its multivariant playlist has to wait
+/// in the same lane. Upstream and configuration are held as a hash of 32 bits each, so that a key of a UUID needs no allocation.
+#[derive(Clone)]
 pub struct SessionKey {
+    /// The upper half is the upstream's.
     scope: u64,
     id: SessionId,
 }
@@ -76,14 +79,26 @@ impl SessionKey {
     }
 }
 
+impl PartialEq for SessionKey {
+    fn eq(&self, other: &Self) -> bool {
+        let is_same_scope = match self.id.0 {
+            Repr::Uuid(_) => Scope::upstream(self.scope) == Scope::upstream(other.scope),
+            Repr::Token(_) => self.scope == other.scope,
+        };
+        is_same_scope && self.id == other.id
+    }
+}
+
+impl Eq for SessionKey {}
+
 impl Hash for SessionKey {
     /// In one piece: a key is hashed several times for each request, and every piece has its price.
     fn hash<H: Hasher>(&self, state: &mut H) {
         match &self.id.0 {
             Repr::Uuid(uuid) => {
-                let mut whole = [0; 24];
-                whole[..8].copy_from_slice(&self.scope.to_ne_bytes());
-                whole[8..].copy_from_slice(uuid.as_bytes());
+                let mut whole = [0; 20];
+                whole[..4].copy_from_slice(&Scope::upstream(self.scope).to_ne_bytes());
+                whole[4..].copy_from_slice(uuid.as_bytes());
                 state.write(&whole);
             }
             Repr::Token(text) => (self.scope, text).hash(state),
@@ -209,6 +224,8 @@ impl MalformedId {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::{BuildHasher as _, RandomState};
+
     use super::*;
 
     const UUID: &str = "6f1b7c52-30aa-4c1e-9d0f-2a4d1f7be901";
@@ -275,8 +292,27 @@ mod tests {
         let key = SessionKey::new(Some("a.example"), Some("news"), id());
         assert_eq!(key, SessionKey::new(Some("A.EXAMPLE"), Some("news"), id()));
         assert_ne!(key, SessionKey::new(Some("b.example"), Some("news"), id()));
-        assert_ne!(key, SessionKey::new(Some("a.example"), Some("sport"), id()));
-        assert_ne!(key, SessionKey::new(Some("a.example"), None, id()));
+        assert_ne!(key, SessionKey::new(None, Some("news"), id()));
+        let token = || SessionId::parse("6f1b7c52").expect("a token");
+        let key = SessionKey::new(Some("a.example"), Some("news"), token());
+        assert_eq!(key, SessionKey::new(Some("A.EXAMPLE"), Some("news"), token()));
+        assert_ne!(key, SessionKey::new(Some("b.example"), Some("news"), token()));
+        assert_ne!(key, SessionKey::new(Some("a.example"), Some("sport"), token()));
+        assert_ne!(key, SessionKey::new(Some("a.example"), None, token()));
+    }
+
+    #[test]
+    fn a_uuid_is_one_session_whether_or_not_a_url_tells_its_configuration() {
+        let key = |configuration| {
+            SessionKey::new(Some("a.example"), configuration, SessionId::parse(UUID).expect("a UUID"))
+        };
+        let hasher = RandomState::new();
+        let hash = |key| hasher.hash_one(key);
+        for other in [None, Some("sport")] {
+            assert_eq!(key(Some("news")), key(other));
+            assert_eq!(hash(key(Some("news"))), hash(key(other)));
+            assert_ne!(key(Some("news")).scope_id(), key(other).scope_id(), "each configuration has a quota");
+        }
     }
 
     #[test]
@@ -296,8 +332,8 @@ mod tests {
             SessionKey::new(authority, configuration, id).scope_id()
         };
         // Instances of two may run side by side, and tell each other of scopes by these.
-        assert_eq!(scope(Some("A.example"), Some("news")), 0xad0d_1e9a_3a10_8870);
-        assert_eq!(scope(None, None), 0x345e_431c_adda_34d3);
+        assert_eq!(scope(Some("A.example"), Some("news")), 0xef96_6236_ad0d_1e9a);
+        assert_eq!(scope(None, None), 0x6e34_0b9c_345e_431c);
         assert_ne!(scope(Some("a"), Some("bc")), scope(Some("ab"), Some("c")));
         assert_ne!(scope(Some(""), None), scope(None, Some("")));
     }
