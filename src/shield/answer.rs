@@ -33,6 +33,7 @@ impl Answer {
         let verdict = match (known.cause, known.status.map(|status| status.as_u16())) {
             (Cause::Lost, _) => Verdict::SessionLost,
             (Cause::Blocked, _) => Verdict::Blocked,
+            (Cause::Missing, _) => Verdict::NotFound,
             (Cause::Failing, Some(409)) => Verdict::Conflict,
             (Cause::Failing, Some(429)) => Verdict::Throttled,
             (Cause::Failing, Some(503)) => Verdict::Overloaded,

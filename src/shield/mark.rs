@@ -17,6 +17,9 @@ pub enum Cause {
     Lost,
     /// The upstream refuses it for good: 410.
     Blocked,
+    /// The upstream does not know one of its playlists, and has not given that one before: 404, or 400 on a media playlist. The
+    /// others are asked for all the same.
+    Missing,
     /// The last exchange failed, which says nothing of the next.
     Failing,
 }
@@ -82,6 +85,7 @@ impl Cause {
         match self {
             Self::Lost => "lost",
             Self::Blocked => "blocked",
+            Self::Missing => "missing",
             Self::Failing => "failing",
         }
     }
@@ -126,12 +130,20 @@ impl Mark {
         Self { failed: Some(failed), took, ..self }
     }
 
-    /// Takes in what was said later. A failure on the way says nothing of a session that is lost or blocked.
+    /// Takes in what was said later. A failure on the way says nothing of a session that is lost or blocked, and one of its playlists
+    /// nothing new. Where a second playlist is missing, and none was given, the session is lost.
     pub(super) fn renew(&mut self, later: Self, config: &Config) {
         let target_duration = later.target_duration.or(self.target_duration);
-        let (now, says_less) = (later.said, later.cause == Cause::Failing && self.cause != Cause::Failing);
+        let now = later.said;
+        let says_less = match self.cause {
+            Cause::Lost | Cause::Blocked => matches!(later.cause, Cause::Failing | Cause::Missing),
+            Cause::Missing => later.cause == Cause::Failing,
+            Cause::Failing => false,
+        };
         if says_less {
             self.lease = None;
+        } else if self.is_of_another(&later) {
+            *self = Self { cause: Cause::Lost, failed: None, ..later };
         } else {
             let siblings =
                 *self.has_siblings.get_mut() || self.failed.is_some() && self.failed != later.failed;
@@ -154,10 +166,25 @@ impl Mark {
     }
 
     /// What is left of it for the playlist that failed when a sibling of it did not. Its next probe may go out at once: mostly it is
-    /// over for both.
+    /// over for both. One that was never there is missing as before.
     pub(super) fn remainder(self, good: Playlist, now: Instant) -> Option<(Playlist, Self)> {
         let failed = self.failed.filter(|failed| *failed != good)?;
-        Some((failed, Self { probe_at: now, lease: None, ..self }))
+        let probe_at = if self.cause == Cause::Missing { self.probe_at } else { now };
+        Some((failed, Self { probe_at, lease: None, ..self }))
+    }
+
+    fn is_of_another(&self, later: &Self) -> bool {
+        self.cause == Cause::Missing && later.cause == Cause::Missing && self.failed != later.failed
+    }
+
+    /// Whether it says anything of this playlist.
+    pub(super) fn concerns(&self, playlist: Playlist) -> bool {
+        self.cause != Cause::Missing || self.failed == Some(playlist)
+    }
+
+    /// Whether the session is, as far as is known.
+    pub(super) fn is_lost(&self) -> bool {
+        self.cause == Cause::Lost
     }
 
     /// Whether a try keeps the siblings waiting for so long that there must not be one too many.
@@ -210,7 +237,7 @@ impl Mark {
 
     /// The probe that was let out is over. If nothing was heard of it, it says nothing of who is to go first either.
     pub(super) fn over(&mut self) {
-        if self.lease.take().is_some() {
+        if self.lease.take().is_some() && self.cause != Cause::Missing {
             self.failed = None;
         }
     }

@@ -66,6 +66,9 @@ impl Marks {
 
     /// [`check`](Self::check) for one of the session's playlists.
     pub(crate) fn check_for(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> Check {
+        if self.known_for(session, playlist, now).is_none() {
+            return Check::Pass;
+        }
         self.check_by(&self.sessions, session, |mark| mark.look_for(playlist, now), now)
     }
 
@@ -80,6 +83,12 @@ impl Marks {
     /// What is known of a session, for a request that cannot probe it, since nobody hears what comes of it.
     pub fn known(&self, session: &SessionKey, now: Instant) -> Option<Known> {
         self.sessions.look(session, now, |mark| mark.known(now))
+    }
+
+    /// What is known of a session that says anything of this playlist.
+    pub(crate) fn known_for(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> Option<Known> {
+        let known = |mark: &Mark| mark.concerns(playlist).then(|| mark.known(now));
+        self.sessions.look(session, now, known).flatten()
     }
 
     /// What is known of a playlist that fails by itself, unless it is time for its probe; and whether a try of it is costly.
@@ -141,6 +150,27 @@ impl Marks {
             }
         }
         self.put(session, mark(), now);
+    }
+
+    /// Marks a playlist that is missing and that was never given: by itself where others were, and otherwise for its session, which is
+    /// lost if another is missing as well. `true` if it is.
+    pub(crate) fn miss(
+        &self,
+        session: &SessionKey,
+        playlist: Playlist,
+        status: Option<StatusCode>,
+        target_duration: Option<Duration>,
+        now: Instant,
+    ) -> bool {
+        let mark = Mark::new(Cause::Missing, status, target_duration, now, &self.config)
+            .of(playlist, Duration::ZERO);
+        let alone = (session.clone(), playlist);
+        let is_alone = || self.playlists.look(&alone, now, |_| ()).is_some();
+        if target_duration.is_some() || is_alone() {
+            self.playlists.put(&alone, now, mark, |mark, later| mark.renew(later, &self.config));
+            return false;
+        }
+        self.put(session, mark, now) && self.sessions.look(session, now, Mark::is_lost) == Some(true)
     }
 
     /// Takes the mark off a session that had a good answer; `true` if it had one. As cheap as a check.

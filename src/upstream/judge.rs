@@ -15,7 +15,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Flaw, Judgement, Lessons, Verdict, moved,
+    Flaw, Judgement, Lessons, Verdict,
+    judgement::may_name,
+    message::READ_UP_TO,
+    moved,
     playlist::{Limits, Summary},
 };
 use crate::{
@@ -162,10 +165,13 @@ impl Case {
         B::Data: Buf,
         B::Error: Into<BoxError>,
     {
-        let (head, mut body) = response.into_parts();
+        let (mut head, mut body) = response.into_parts();
         let kind = self.named.kind;
         let is_error = head.status.is_client_error() || head.status.is_server_error();
         let is_playlist = matches!(kind, Kind::Media | Kind::Multivariant);
+        if matches!(kind, Kind::Segment | Kind::Other) && is_error && may_name(&head.headers) {
+            return self.hear_passing(head, body).await;
+        }
         if matches!(kind, Kind::Segment | Kind::Other) || !is_error && !is_playlist {
             return Ok(Response::from_parts(head, Body::direct(body)));
         }
@@ -187,6 +193,10 @@ impl Case {
             Verdict::Passed if head.status.is_redirection() => self.redirected(&head),
             _ => judgement,
         };
+        // Some players take any other success for a failure.
+        if judgement.verdict.is_playlist() && head.status != StatusCode::PARTIAL_CONTENT {
+            head.status = StatusCode::OK;
+        }
         let body = match collected {
             Collected::Whole(whole) => Body::whole(whole),
             Collected::TooLarge(read) => Body::resumed(read, body),
@@ -194,6 +204,33 @@ impl Case {
         self.teach(&judgement, &head);
         let mut response = Response::from_parts(head, body);
         response.extensions_mut().insert(judgement);
+        Ok(response)
+    }
+
+    /// An error in place of what streams through: it is judged if it is MediaTailor's own, whose message no player may read.
+    async fn hear_passing<B>(self, head: Parts, mut body: B) -> Result<Response<Body<B>>, BoxError>
+    where
+        B: HttpBody + Unpin,
+        B::Data: Buf,
+        B::Error: Into<BoxError>,
+    {
+        let collected = collect(Pin::new(&mut body), READ_UP_TO).await?;
+        let pieces = match &collected {
+            Collected::Whole(whole) => &whole.data,
+            Collected::TooLarge(read) => read,
+        };
+        let judgement =
+            Judgement::of_passing(head.status, &head.headers, pieces.iter().map(|piece| &piece[..]));
+        let body = match collected {
+            Collected::Whole(whole) => Body::whole(whole),
+            Collected::TooLarge(read) => Body::resumed(read, body),
+        };
+        let mut response = Response::from_parts(head, body);
+        if let Some(judgement) = judgement {
+            let (kind, head) = (self.named.kind, (response.status(), response.headers()));
+            telemetry::judged(self.named.key(), kind, &judgement, head, self.trace);
+            response.extensions_mut().insert(judgement);
+        }
         Ok(response)
     }
 
@@ -235,7 +272,8 @@ impl Case {
     fn teach(&self, judgement: &Judgement, head: &Parts) {
         let (now, key) = (Instant::now(), self.named.key());
         let lessons = self.judge.lessons.as_ref().zip(key);
-        let other = lessons.and_then(|(lessons, key)| lessons.among_others(key, self.asked(), judgement));
+        let other = lessons
+            .and_then(|(lessons, key)| lessons.among_others(key, (&self.method, self.asked()), judgement));
         if !matches!(judgement.verdict, Verdict::Playlist | Verdict::Passed) {
             let told = other.as_ref().unwrap_or(judgement);
             telemetry::judged(key, self.named.kind, told, (head.status, &head.headers), self.trace);

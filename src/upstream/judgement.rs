@@ -1,4 +1,4 @@
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tokio::time::Instant;
 
 use super::{
@@ -78,6 +78,18 @@ impl Judgement {
             _ if !status.is_client_error() && !status.is_server_error() => Verdict::OriginBroken.into(),
             _ => Self::of_error(names_session(kind, has_session), status, headers, b""),
         }
+    }
+
+    /// Judges an error in place of what is passed on otherwise. `None` unless it is MediaTailor's own: it names its exception, or its
+    /// body has a message.
+    pub(crate) fn of_passing<'a>(
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Option<Self> {
+        let body = decode::decode(body, headers.get_all(header::CONTENT_ENCODING), READ_UP_TO);
+        let judgement = Self::of_error(false, status, headers, &body.unwrap_or_default());
+        (judgement.named || judgement.message.is_some()).then_some(judgement)
     }
 
     /// Judges a success of which `start` is all that was read, since more was to come than is collected: a playlist that is too
@@ -171,6 +183,12 @@ fn of_status(status: StatusCode) -> Verdict {
         _ if status.is_server_error() => Verdict::OriginBroken,
         _ => Verdict::Failed,
     }
+}
+
+/// Whether an error may be one of MediaTailor's own, by its head: it names an exception, or its body may be in JSON.
+pub(super) fn may_name(headers: &HeaderMap) -> bool {
+    let is_json = |kind: &HeaderValue| memchr::memmem::find(kind.as_bytes(), b"json").is_some();
+    Exception::is_named(headers) || headers.get(header::CONTENT_TYPE).is_none_or(is_json)
 }
 
 /// Whether a 206 holds all there is: `bytes 0-99/100` (RFC 9110 section 14.4).

@@ -1,4 +1,4 @@
-use http::{Uri, request::Parts};
+use http::{Method, Uri, request::Parts};
 use tokio::time::Instant;
 
 use super::{Judgement, Lessons, Verdict};
@@ -11,11 +11,14 @@ use crate::{
 /// What is known of a session, asked before an exchange and when its answer is there.
 impl Lessons {
     /// What is known of a request's session, where that is answer enough. Of one that just failed it is only where there
-    /// is a last good playlist to give: another may have its try.
+    /// is a last good playlist to give: another may have its try. One of its playlists says nothing of it.
     pub(crate) fn known(&self, key: &SessionKey, head: &Parts, now: Instant) -> Option<Known> {
-        self.marks
-            .known(key, now)
-            .filter(|known| known.cause != Cause::Failing || self.bridges(key, head, now))
+        let known = self.marks.known(key, now).filter(|known| known.cause != Cause::Missing);
+        known.filter(|known| self.is_enough(known, key, head, now))
+    }
+
+    fn is_enough(&self, known: &Known, key: &SessionKey, head: &Parts, now: Instant) -> bool {
+        known.cause != Cause::Failing || self.bridges(key, head, now)
     }
 
     /// The same of a playlist, which may fail by itself. Where its failures take long, its siblings wait for each of them: then what is
@@ -24,14 +27,17 @@ impl Lessons {
         if self.marks.has_none() {
             return None;
         }
-        let alone = || self.waits_alone(key, head, self.marks.playlist(&head.uri), now);
-        self.known(key, head, now).or_else(alone)
+        let playlist = self.marks.playlist(&head.uri);
+        let known = self.marks.known_for(key, playlist, now);
+        let known = known.filter(|known| self.is_enough(known, key, head, now));
+        known.or_else(|| self.waits_alone(key, head, playlist, now))
     }
 
     fn waits_alone(&self, key: &SessionKey, head: &Parts, playlist: Playlist, now: Instant) -> Option<Known> {
         let (known, is_costly) = self.marks.waits_alone(key, playlist, now)?;
-        // Who never had it may have its try.
-        let waits = self.store.has(key, &head.uri) && (is_costly || self.bridges(key, head, now));
+        // Who never had it may have its try, unless that is all there is to be known.
+        let waits = known.cause == Cause::Missing
+            || self.store.has(key, &head.uri) && (is_costly || self.bridges(key, head, now));
         waits.then_some(known)
     }
 
@@ -47,7 +53,8 @@ impl Lessons {
             return (Check::Pass, None);
         }
         let playlist = self.marks.playlist(&head.uri);
-        let known = self.known(key, head, now);
+        let known = self.marks.known_for(key, playlist, now);
+        let known = known.filter(|known| self.is_enough(known, key, head, now));
         let is_failing = known.is_none_or(|known| known.cause == Cause::Failing);
         if let Some(known) = self.waits_alone(key, head, playlist, now).filter(|_| is_failing) {
             return (Check::Answer(known), Some(playlist));
@@ -97,18 +104,19 @@ impl Lessons {
     }
 
     /// What an answer means that would be another of a session of which nothing else is known. A rendition that was never there takes
-    /// no sibling with it that was just good, or that nobody has asked for yet.
+    /// no sibling with it that was just good, or that nobody has asked for yet; and what is missing for another method than `GET` may
+    /// be there for that.
     pub(super) fn among_others(
         &self,
         key: &SessionKey,
-        uri: &Uri,
+        (method, uri): (&Method, &Uri),
         judgement: &Judgement,
     ) -> Option<Judgement> {
-        let missing = judgement.verdict == Verdict::SessionLost
-            && match self.store.lacks(key, uri) {
-                Some(missing) => missing,
-                None => self.is_new(key, Instant::now()),
-            };
+        let is_missing = || match self.store.lacks(key, uri) {
+            Some(is_missing) => is_missing,
+            None => self.is_new(key, Instant::now()),
+        };
+        let missing = judgement.verdict == Verdict::SessionLost && (method != Method::GET || is_missing());
         missing.then(|| Judgement { verdict: Verdict::NotFound, ..judgement.clone() })
     }
 }

@@ -166,9 +166,11 @@ impl Lessons {
                 }
                 self.good(key, uri, now);
             }
-            Verdict::SessionLost => match self.among_others(key, uri, judgement) {
-                None => self.end(key, Cause::Lost, status, now),
-                other => return other,
+            Verdict::SessionLost => match self.among_others(key, (method, uri), judgement) {
+                Some(other) if method != Method::GET || !self.miss(key, uri, status, now) => {
+                    return Some(other);
+                }
+                _ => self.end(key, Cause::Lost, status, now),
             },
             Verdict::Blocked => self.end(key, Cause::Blocked, status, now),
             verdict if is_the_sessions(verdict) => self.fail(key, uri, sent, Some(status)),
@@ -187,6 +189,12 @@ impl Lessons {
         let now = Instant::now();
         let failed = (self.marks.playlist(uri), now.saturating_duration_since(sent));
         self.marks.fail(key, failed, status, self.store.target_duration(key), now);
+    }
+
+    /// A playlist that was never given is missing. Whether its session is lost.
+    fn miss(&self, key: &SessionKey, uri: &Uri, status: StatusCode, now: Instant) -> bool {
+        let playlist = self.marks.playlist(uri);
+        self.marks.miss(key, playlist, Some(status), self.store.target_duration(key), now)
     }
 
     fn good(&self, key: &SessionKey, uri: &Uri, now: Instant) {

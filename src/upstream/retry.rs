@@ -113,8 +113,12 @@ impl Again {
     }
 
     /// How often a request may be sent again after this answer.
-    fn times<B>(&self, result: &Result<Response<B>, BoxError>) -> u32 {
+    fn times<B>(&self, kind: Kind, result: &Result<Response<B>, BoxError>) -> u32 {
         let Ok(response) = result else { return self.config.broken };
+        // What is passed on is asked for again by its player.
+        if matches!(kind, Kind::Segment | Kind::Other) {
+            return 0;
+        }
         let Some(judgement) = response.extensions().get::<Judgement>() else { return 0 };
         match judgement.verdict {
             Verdict::Conflict => self.config.conflict,
@@ -175,12 +179,12 @@ impl Again {
         request: &mut Request<Q>,
         result: &Result<Response<Body<B>>, BoxError>,
     ) -> Option<Duration> {
-        let times = self.times(result);
+        let mut course = self.course.take()?;
+        let times = self.times(course.named.1, result);
         let (judgement, status) = match result {
             Ok(response) => (response.extensions().get::<Judgement>(), Some(response.status())),
             Err(_) => (None, None),
         };
-        let mut course = self.course.take()?;
         let is_unsent = || result.as_ref().is_err_and(|error| NotSent::is_in(&**error));
         if course.creates && !is_unsent() {
             if times == 0 {

@@ -305,8 +305,7 @@ async fn a_body_that_was_announced_comes_through() {
 async fn answers_pass_unchanged_whatever_their_status() {
     let mut far = Far::listen().await;
     let sidecar = Running::before(&far).await;
-    let conflict = "x-amzn-ErrorType: ConflictException:http://x/\r\nx-amzn-RequestId: abc\r\n\
-        Content-Type: application/json\r\nContent-Length: 15\r\n\r\n{\"message\":\"x\"}";
+    let said = "x-amzn-RequestId: abc\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{\"detail\":\"x\"}";
     for target in [
         "/v1/segment/acct/Demo/6f1b7c52-30aa-4c1e-9d0f-000000000001/0/1",
         "/v1/i-media/acct/Demo/0.m3u8",
@@ -315,12 +314,52 @@ async fn answers_pass_unchanged_whatever_their_status() {
     ] {
         for status in [200, 206, 301, 400, 403, 404, 409, 410, 416, 418, 429, 500, 502, 503, 504, 599] {
             let player = sidecar.getting(target);
-            far.asked().await.say(format!("HTTP/1.1 {status} Said\r\n{conflict}"));
+            far.asked().await.say(format!("HTTP/1.1 {status} Said\r\n{said}"));
             let got = within(player).await.expect("no panic");
-            assert_eq!((got.status(), got.text().as_str()), (status, "{\"message\":\"x\"}"), "{target}");
-            assert_eq!(got.header("x-amzn-errortype"), Some("ConflictException:http://x/"));
+            assert_eq!((got.status(), got.text().as_str()), (status, "{\"detail\":\"x\"}"), "{target}");
             assert_eq!(got.header("x-amzn-requestid"), Some("abc"));
             assert_eq!((got.header("x-onelane-reason"), got.header("cache-control")), (None, None));
+        }
+    }
+    far.is_quiet();
+}
+
+#[tokio::test]
+async fn what_mediatailor_says_of_an_error_reaches_no_player_whatever_was_asked_for() {
+    let mut far = Far::listen().await;
+    let sidecar = Running::before(&far).await;
+    let one = "6f1b7c52-30aa-4c1e-9d0f-000000000001";
+    let message = format!("customerId:[123456789012] origin http://origin.example/live sessionId:[{one}]");
+    let json = format!("{{\"message\":\"{message}\"}}");
+    for (headers, status, left, reason) in [
+        (
+            "x-amzn-ErrorType: ConflictException:http://x/\r\nContent-Type: application/json\r\n",
+            409,
+            502,
+            "conflict",
+        ),
+        ("Content-Type: application/json\r\n", 403, 502, "misaddressed"),
+        ("Content-Type: application/x-amz-json-1.1\r\n", 404, 404, "not_found"),
+        ("", 503, 502, "overloaded"),
+        ("X-Amzn-Errortype: ThrottlingException\r\nContent-Type: text/plain\r\n", 429, 502, "throttled"),
+    ] {
+        for target in [
+            format!("/v1/segment/acct/Demo/{one}/0/1"),
+            "/v1/i-media/acct/Demo/0.m3u8".to_owned(),
+            "/v1/interstitials/acct/Demo/x".to_owned(),
+            "/other".to_owned(),
+        ] {
+            let player = sidecar.getting(&target);
+            let length = json.len();
+            far.asked().await.say(format!(
+                "HTTP/1.1 {status} Said\r\n{headers}x-amzn-RequestId: abc\r\nContent-Length: {length}\r\n\r\n{json}"
+            ));
+            let got = within(player).await.expect("no panic");
+            assert_eq!((got.status(), got.header("x-onelane-reason")), (left, Some(reason)), "{target}");
+            assert_eq!(got.header("x-amzn-requestid"), Some("abc"));
+            assert_eq!(got.header("x-amzn-errortype"), None);
+            let text = got.text();
+            assert!(!text.contains("customerId") && !text.contains("origin.example"), "{text}");
         }
     }
     far.is_quiet();

@@ -267,12 +267,14 @@ async fn what_the_upstream_says_has_not_changed_is_as_young_as_if_it_had_come_ag
 #[tokio::test(start_paused = true)]
 async fn what_a_player_has_that_is_not_kept_is_newer_than_what_is() {
     let large = playlist(8) + &"#".repeat(3 * 1024 * 1024);
+    let length = playlist(8).len();
+    let all = format!("bytes 0-{}/{length}", length - 1);
     for (nth, (method, suffix, (status, headers, body), stays)) in [
-        (Method::GET, "", (203, vec![], playlist(8)), false),
+        (Method::GET, "", (206, vec![("content-range", &*all)], playlist(8)), false),
         (Method::GET, "", (200, vec![("content-encoding", "compress")], playlist(8)), false),
         (Method::GET, "", (200, vec![], large.clone()), false),
         (Method::GET, "?_HLS_msn=7", (200, vec![], large), false),
-        (Method::GET, "?_HLS_msn=7", (203, vec![], playlist(7)), false),
+        (Method::GET, "?_HLS_msn=7", (206, vec![("content-range", &*all)], playlist(7)), false),
         (Method::GET, "", (304, vec![("etag", "\"y\"")], String::new()), false),
         (Method::GET, "", (304, vec![], String::new()), true),
         (Method::HEAD, "", (200, vec![], playlist(8)), true),

@@ -453,6 +453,11 @@ async fn a_rendition_that_was_never_there_takes_no_sibling_with_it() {
         got(subtitles).await.is_problem(404, "not_found");
         players.learn(&mut far, &media(1, 0), sequence).await;
         players.learn(&mut far, &media(1, 1), sequence).await;
+        // Nor is it asked for more often than a session that is lost.
+        advance(ms(2990)).await;
+        players.get(&media(1, 3)).await.is_problem(404, "not_found");
+        far.quiet().await;
+        advance(ms(10)).await;
     }
     // One that was there and is gone means that the session is.
     let player = players.getting(&media(1, 0));
@@ -584,16 +589,16 @@ async fn a_session_has_its_own_limit_when_its_configuration_has_none_left_as_wel
     players.learn(&mut far, &media(1, 0), 7).await;
     players.learn(&mut far, &media(2, 0), 7).await;
     for (number, times) in [(1, 5), (2, 3)] {
-        for _ in 0..times {
-            let subtitles = players.getting(&media(number, 3));
+        for nth in 0..times {
+            let subtitles = players.getting(&media(number, 3 + nth));
             far.asked().await.status(404);
             got(subtitles).await.is_problem(404, "not_found");
         }
     }
-    players.get(&media(1, 3)).await.is_problem(502, "throttled");
+    players.get(&media(1, 9)).await.is_problem(502, "throttled");
     far.quiet().await;
     // The one that has some left is good, and so is what is good of the other.
-    let subtitles = players.getting(&media(2, 3));
+    let subtitles = players.getting(&media(2, 9));
     far.asked().await.status(404);
     got(subtitles).await.is_problem(404, "not_found");
     players.learn(&mut far, &media(1, 0), 8).await;
@@ -791,17 +796,100 @@ async fn a_session_that_was_just_made_does_not_pay_for_the_lost_ones() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_is_lost_before_its_first_media_playlist_is_shielded_as_any_other() {
+    let (players, mut far) = stack(Config::default());
+    let of_session = format!("/v1/master/acct/Demo/index.m3u8?aws.sessionId={}", session(1));
+    for target in [MASTER, &of_session] {
+        let player = players.getting(target);
+        far.asked().await.answer(200, &[], of_its_own(1));
+        got(player).await;
+    }
+    let (mut sent, begun) = (0, Instant::now());
+    while begun.elapsed() < secs(30) {
+        for n in 0..3 {
+            let mut player = players.getting(&media(1, n));
+            let answer = tokio::select! {
+                biased;
+                answer = &mut player => answer.expect("no panic"),
+                asked = far.asked() => {
+                    sent += 1;
+                    asked.status(404);
+                    got(player).await
+                }
+            };
+            assert_eq!(answer.status, 404, "whatever is known of it");
+        }
+        advance(ms(100)).await;
+    }
+    // The first two of the first burst say that it is lost, then there is a probe in three seconds.
+    assert_eq!(sent, 2 + 9);
+    // It is there again.
+    advance(secs(3)).await;
+    for n in 0..3 {
+        players.learn(&mut far, &media(1, n), 7).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_playlist_that_is_missing_from_the_start_on_is_asked_for_once_in_a_while() {
+    let (players, mut far) = stack(Config::default());
+    let player = players.getting(MASTER);
+    far.asked().await.answer(200, &[], of_its_own(1));
+    got(player).await;
+    let (mut sent, begun) = (0, Instant::now());
+    while begun.elapsed() < secs(30) {
+        let mut player = players.getting(&media(1, 0));
+        let answer = tokio::select! {
+            biased;
+            answer = &mut player => answer.expect("no panic"),
+            asked = far.asked() => {
+                sent += 1;
+                asked.status(400);
+                got(player).await
+            }
+        };
+        answer.is_problem(404, "not_found");
+        advance(ms(100)).await;
+    }
+    assert_eq!(sent, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_not_lost_by_what_another_method_gets() {
+    for (method, status) in [(Method::HEAD, 404), (Method::HEAD, 400), (Method::POST, 404)] {
+        let (players, mut far) = stack(Config::default());
+        players.learn(&mut far, &media(1, 0), 7).await;
+        players.learn(&mut far, &media(1, 1), 7).await;
+        let player = players
+            .ask(Request::builder().method(method).uri(media(1, 0)).body(Empty::new()).expect("a request"));
+        far.asked().await.status(status);
+        assert_eq!(got(player).await.status, 404);
+        for (n, sequence) in [(0, 8), (1, 8), (0, 9)] {
+            players.learn(&mut far, &media(1, n), sequence).await;
+        }
+        let player = players.getting(&media(1, 0));
+        far.asked().await.bad_gateway();
+        got(player).await.is_rescue(9, "origin_broken", 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rendition_that_is_missing_takes_no_sibling_of_a_new_session_with_it() {
     let (players, mut far) = stack(Config::default());
     let player = players.getting(MASTER);
     far.asked().await.answer(200, &[], of_its_own(1));
     got(player).await;
-    for _ in 0..2 {
-        let player = players.getting(&media(1, 0));
-        far.asked().await.status(404);
-        got(player).await.is_problem(404, "not_found");
-    }
+    let player = players.getting(&media(1, 0));
+    far.asked().await.status(404);
+    got(player).await.is_problem(404, "not_found");
+    players.get(&media(1, 0)).await.is_problem(404, "not_found");
     players.learn(&mut far, &media(1, 1), 7).await;
+    players.get(&media(1, 0)).await.is_problem(404, "not_found");
+    far.quiet().await;
+    // It is there a moment later.
+    advance(secs(3)).await;
+    players.learn(&mut far, &media(1, 0), 7).await;
+    players.learn(&mut far, &media(1, 0), 8).await;
     // One that was good says it of all of them.
     let player = players.getting(&media(1, 1));
     far.asked().await.status(404);
@@ -925,14 +1013,14 @@ async fn sessions_that_were_good_wait_for_nobody() {
 async fn a_new_session_is_known_by_whatever_tells_sessions_apart() {
     let authority = Authority::from_static("origin.example");
     let stack = Stack::new(Config::default()).extract_with(MediaTailor::new().upstream(&authority));
-    for stack in [stack.clone(), stack.reconfigured(Config::default())] {
+    for (stack, number) in [(stack.clone(), 1), (stack.reconfigured(Config::default()), 2)] {
         let (players, mut far) = over(stack);
         let player = players.getting(MASTER);
-        far.asked().await.answer(200, &[], of_its_own(1));
+        far.asked().await.answer(200, &[], of_its_own(number));
         got(player).await;
-        let player = players.getting(&media(1, 0));
+        let player = players.getting(&media(number, 0));
         far.asked().await.status(404);
         got(player).await.is_problem(404, "not_found");
-        players.learn(&mut far, &media(1, 1), 7).await;
+        players.learn(&mut far, &media(number, 1), 7).await;
     }
 }

@@ -12,7 +12,7 @@ use onelane::{
     upstream::Verdict,
 };
 
-use crate::support::{Asked, Far, Got, Players, got, media, ms, session, stack};
+use crate::support::{Asked, Far, Got, Players, got, media, ms, playlist, session, stack};
 
 /// What the upstream says besides, and nobody may hear.
 const SECRETS: [&str; 5] =
@@ -188,6 +188,19 @@ async fn transparent_passes_what_came_and_answers_for_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_playlist_is_a_200_to_players_whatever_other_success_it_came_with() {
+    let (players, mut far) = stack(Config::default());
+    for (sequence, status) in (7..).zip([201, 202, 203]) {
+        let player = players.getting(&media(1, 0));
+        far.asked().await.answer(status, &[], playlist(sequence));
+        got(player).await.is_playlist(sequence);
+        let player = players.getting(&media(1, 0));
+        far.asked().await.bad_gateway();
+        got(player).await.is_rescue(sequence, "origin_broken", 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_no_playlist_of_a_session_passes_whatever_it_is() {
     let (players, mut far) = stack(Config::default());
     let one = session(1);
@@ -197,10 +210,28 @@ async fn what_is_no_playlist_of_a_session_passes_whatever_it_is() {
         "/v1/channel/c/index.m3u8".to_owned(),
         "/elsewhere".to_owned(),
     ] {
-        for status in [200, 206, 302, 404, 409, 503] {
+        for status in [200, 206, 302] {
             let answer = failing(&players, &mut far, &target, says(status, None)).await;
             assert_eq!((answer.status, answer.header("x-onelane-reason")), (status, None));
             assert_eq!(answer.header("server"), Some(SECRETS[2]));
+        }
+        for status in [404, 409, 503] {
+            let page = |asked: Asked| asked.answer(status, &[("content-type", "text/html")], "<html>");
+            let answer = failing(&players, &mut far, &target, page).await;
+            assert_eq!((answer.status, &answer.body[..]), (status, &b"<html>"[..]));
+            assert_eq!(answer.header("x-onelane-reason"), None);
+            far.quiet_for(ms(500)).await;
+        }
+        // But MediaTailor's own message is for nobody, and what a player cannot make sense of either.
+        for (status, name, left, reason) in [
+            (404, None, 404, "not_found"),
+            (400, None, 400, "bad_request"),
+            (409, Some("ConflictException"), 502, "conflict"),
+            (503, Some("Named"), 502, "overloaded"),
+        ] {
+            let answer = failing(&players, &mut far, &target, says(status, name)).await;
+            answer.is_problem(left, reason);
+            tells_nothing(&answer);
             far.quiet_for(ms(500)).await;
         }
     }
