@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use http::{Method, request::Parts, uri::Authority};
 use percent_encoding::percent_decode_str;
 
-use super::{Kind, MalformedId, Route, SessionId, SessionKey, scope::Scope};
+use super::{Kind, MalformedId, Route, SessionId, SessionKey, normal::normal, scope::Scope};
 
 /// Tells which session a request belongs to.
 ///
@@ -49,7 +49,8 @@ pub struct Extracted {
 /// Reads AWS Elemental MediaTailor's URLs; see [`Route`].
 ///
 /// The key is made of the upstream's authority, the playback configuration and the session id, as [`SessionKey`] tells. The `Host`
-/// header is never read for it, since a player could give each of its requests a lane of its own that way.
+/// header is never read for it, since a player could give each of its requests a lane of its own that way. A path that names no session
+/// as it is may do so as servers resolve it, without dot segments and empty ones: some clients glue a link to what they had it from.
 /// Segments get no key: they need no lane.
 #[derive(Debug, Clone)]
 pub struct MediaTailor {
@@ -124,7 +125,8 @@ impl Default for MediaTailor {
 
 impl Extract for MediaTailor {
     fn extract(&self, parts: &Parts) -> Extracted {
-        let route = Route::of(parts.uri.path(), parts.uri.query());
+        let path = normal(parts.uri.path());
+        let route = route(parts, &path);
         let session = match (route.kind, route.session) {
             (Kind::Segment, _) | (_, None) => Ok(None),
             (_, Some(text)) => decoded(text)
@@ -135,7 +137,8 @@ impl Extract for MediaTailor {
     }
 
     fn creates(&self, parts: &Parts) -> Option<SessionKey> {
-        let route = Route::of(parts.uri.path(), parts.uri.query());
+        let path = normal(parts.uri.path());
+        let route = route(parts, &path);
         let creates = match route.kind {
             Kind::Multivariant | Kind::Dash => route.session.is_none() && parts.method == Method::GET,
             Kind::SessionCreation => matches!(parts.method, Method::GET | Method::POST),
@@ -143,6 +146,16 @@ impl Extract for MediaTailor {
         };
         creates.then(|| self.key(parts, &route, SessionId::of_stream(parts.uri.path())))
     }
+}
+
+/// What a request asks for, by its path or, where that names no session, by the same as servers resolve it.
+fn route<'a>(parts: &'a Parts, normal: &'a str) -> Route<'a> {
+    let literal = Route::of(parts.uri.path(), parts.uri.query());
+    if literal.session.is_some() || normal == parts.uri.path() {
+        return literal;
+    }
+    let resolved = Route::of(normal, parts.uri.query());
+    if resolved.session.is_some() { resolved } else { literal }
 }
 
 fn decoded(text: &str) -> Result<Cow<'_, str>, MalformedId> {
@@ -190,6 +203,9 @@ mod tests {
             format!("/v1/manifest/acct/Cfg/{}/0.m3u8", SID.replace('6', "%36")),
             format!("/v1/master/acct/Cfg/a/b.m3u8?aws.sessionId={SID}"),
             format!("/v1/tracking/acct/Cfg/{SID}"),
+            format!("/v1/master/acct/Cfg/../../../manifest/acct/Cfg/{SID}/1.m3u8"),
+            format!("/v1//manifest/acct/Cfg/{SID}/0.m3u8"),
+            format!("/v1/./manifest/acct/Cfg/%2e%2E/Cfg/{SID}/0.m3u8"),
             // As one page of MediaTailor's guide prints it.
             format!("/v1/manifest/acct/{SID}/0.m3u8"),
         ] {

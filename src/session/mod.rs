@@ -23,6 +23,7 @@ mod hashed;
 mod hex;
 mod id;
 mod name;
+mod normal;
 pub(crate) mod query;
 mod route;
 mod scope;
