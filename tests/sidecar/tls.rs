@@ -33,6 +33,15 @@ struct Secure {
 impl Secure {
     /// `protocols` are what it offers by ALPN.
     async fn listen(name: &str, protocols: &[&str]) -> Self {
+        Self::with(name, protocols, |listener, tls| drop(tokio::spawn(serve(listener, tls)))).await
+    }
+
+    /// One of HTTP/2 that refuses the first request of all.
+    async fn refusing(name: &str) -> Self {
+        Self::with(name, &["h2"], |listener, tls| drop(tokio::spawn(refuse(listener, tls)))).await
+    }
+
+    async fn with(name: &str, protocols: &[&str], serve: impl FnOnce(TcpListener, TlsAcceptor)) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.distinguished_name.push(DnType::CommonName, name);
@@ -54,7 +63,7 @@ impl Secure {
         tls.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("https://localhost:{}", listener.local_addr().expect("an address").port());
-        tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(tls))));
+        serve(listener, TlsAcceptor::from(Arc::new(tls)));
         Self { url, authority }
     }
 
@@ -92,6 +101,26 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor) {
     }
 }
 
+async fn refuse(listener: TcpListener, tls: TlsAcceptor) {
+    let mut asked = 0;
+    while let Ok((connection, _)) = listener.accept().await {
+        let Ok(connection) = tls.accept(connection).await else {
+            continue;
+        };
+        let mut streams = h2::server::handshake(connection).await.expect("HTTP/2");
+        while let Some(Ok((_, mut answer))) = streams.accept().await {
+            asked += 1;
+            if asked == 1 {
+                answer.send_reset(h2::Reason::REFUSED_STREAM);
+                continue;
+            }
+            let mut body = answer.send_response(Response::new(()), false).expect("an answer");
+            let playlist = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n0.m3u8\n";
+            body.send_data(playlist.into(), true).expect("a body");
+        }
+    }
+}
+
 async fn get(serve: &Serve) -> Message {
     let mut player = serve.player().await;
     player.say(format!("GET {} HTTP/1.1\r\nHost: tv.example\r\n\r\n", media(&session(1), 0))).await;
@@ -124,6 +153,19 @@ async fn alpn_decides_on_the_version() {
             _ => assert_eq!(saw["host"], own),
         }
     }
+}
+
+#[tokio::test]
+async fn a_session_that_an_http2_upstream_refused_to_begin_is_begun_again() {
+    let far = Secure::refusing("refusing").await;
+    let serve = far.sidecar(&[]).await;
+    let mut player = serve.player().await;
+    player.say("GET /v1/master/acct/Demo/index.m3u8 HTTP/1.1\r\nHost: tv.example\r\n\r\n").await;
+    let answer = player.answer().await;
+    assert_eq!(
+        (answer.status(), answer.text().as_str()),
+        (200, "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n0.m3u8\n")
+    );
 }
 
 #[tokio::test]
