@@ -130,6 +130,12 @@ impl<S> Shield<S> {
         if let Some(known) = known {
             return Way::Answered(Answer::of(&known).told(&key, kind, head.extensions.get()));
         }
+        if kind == Kind::Tracking {
+            return match lessons.quota.allows_tracking(&key, now) {
+                true => Way::Pass(None),
+                false => Way::Answered(refuse(head, &key, kind)),
+            };
+        }
         // What one playlist has spent is not the others' fault.
         if lessons.quota.is_spent(&key, now) && !lessons.store.has(&key, &head.uri) {
             return Way::Answered(refuse(head, &key, kind));

@@ -285,7 +285,7 @@ impl Case {
         if head.status.is_client_error()
             && let Some(key) = key.or(self.creates.as_ref().map(|Creates(key)| key))
         {
-            lessons.spend(key, judgement.verdict, now);
+            lessons.spend(key, self.named.kind, judgement.verdict, now);
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     rescue::{self, Good, Learned, Store},
     serialize::Body,
-    session::SessionKey,
+    session::{self, SessionKey},
     shield::{self, Allowance, Cause, Lately, Marks, Quota, Scope},
     telemetry::{self, Seldom},
 };
@@ -108,8 +108,9 @@ impl Lessons {
     }
 
     /// An attempt was answered with a 4xx. A conflict is one of a session that is there.
-    pub(super) fn spend(&self, key: &SessionKey, verdict: Verdict, now: Instant) {
+    pub(super) fn spend(&self, key: &SessionKey, kind: session::Kind, verdict: Verdict, now: Instant) {
         match verdict {
+            _ if kind == session::Kind::Tracking => self.quota.track(key, now),
             Verdict::Conflict => self.quota.conflict(key, now),
             _ => self.quota.spend(key, now),
         }

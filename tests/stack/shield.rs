@@ -874,6 +874,43 @@ async fn a_session_is_not_lost_by_what_another_method_gets() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tracking_in_vain_spends_a_part_of_the_quota_and_no_playlist_pays_for_it() {
+    let shield = shield::Config::default().session_4xx_per_minute(5).configuration_4xx_per_minute(40);
+    let (players, mut far) = stack(Config::default().shield(shield));
+    for number in 1..=30 {
+        players.learn(&mut far, &media(number, 0), 7).await;
+    }
+    // Sessions that play, and one of which nothing is known.
+    let mut sent = 0;
+    for nth in 0..200 {
+        let mut player = players.getting(&format!("/v1/tracking/acct/Demo/{}", session(1 + nth % 31)));
+        let answer = tokio::select! {
+            biased;
+            answer = &mut player => {
+                let answer = answer.expect("no panic");
+                answer.is_problem(502, "throttled");
+                continue;
+            }
+            asked = far.asked() => {
+                sent += 1;
+                asked.status(404);
+                got(player).await
+            }
+        };
+        answer.is_problem(404, "session_lost");
+    }
+    assert_eq!(sent, 10, "a quarter");
+    // What plays changes its variant, and who is new here is let in.
+    for target in [media(1, 0), media(1, 1), media(31, 0), media(99, 0)] {
+        players.learn(&mut far, &target, 8).await;
+    }
+    advance(secs(70)).await;
+    let player = players.getting(&format!("/v1/tracking/acct/Demo/{}", session(1)));
+    far.asked().await.answer(200, &[], "{}");
+    assert_eq!(got(player).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rendition_that_is_missing_takes_no_sibling_of_a_new_session_with_it() {
     let (players, mut far) = stack(Config::default());
     let player = players.getting(MASTER);
