@@ -6,7 +6,7 @@ use flate2::{Compression, write::GzEncoder};
 use http::{Method, Request};
 use http_body_util::Empty;
 use onelane::{lane::Limits, rescue, serialize, stack::Config, upstream::RetryConfig};
-use tokio::time::{Instant, advance};
+use tokio::time::{Instant, advance, sleep_until};
 
 use crate::support::{TARGET, got, media, ms, playlist, secs, session, stack};
 
@@ -371,6 +371,29 @@ async fn a_lane_that_moves_is_waited_for() {
         got(player).await.is_playlist(8);
     }
     assert_eq!(begun.elapsed(), secs(4), "the last waited for longer than a rescue takes, and is up to date");
+    players.are_done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_playlist_that_takes_longer_than_a_player_waits_is_bridged_each_time_it_is_asked_for() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    let begun = Instant::now();
+    let first = players.getting(&media(1, 0));
+    let slow = far.asked().await;
+    got(first).await.is_rescue(7, "slow", 2);
+    // It is asked for again and again, and each time attaches.
+    sleep_until(begun + secs(3)).await;
+    let second = players.getting(&media(1, 0));
+    far.quiet_for(ms(1999)).await;
+    got(second).await.is_rescue(7, "slow", 5);
+    sleep_until(begun + secs(6)).await;
+    let third = players.getting(&media(1, 0));
+    far.quiet_for(secs(1)).await;
+    slow.playlist(8);
+    got(third).await.is_playlist(8);
+    assert_eq!(begun.elapsed().as_secs(), 7);
+    players.learn(&mut far, &media(1, 0), 9).await;
     players.are_done().await;
 }
 
