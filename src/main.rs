@@ -118,6 +118,8 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    #[cfg(feature = "sidecar")]
+    cli.command.tell_mistaken();
     let run = || runtime.block_on(run(cli.command, (&reader, &matches), arguments, logging));
     // What has panicked has said so.
     let code = catch_unwind(AssertUnwindSafe(run)).unwrap_or(ExitCode::from(INTERNAL));
@@ -226,6 +228,17 @@ impl Refused {
 // === impl Command ===
 
 impl Command {
+    /// Tells of variables that stand for nothing where the settings are read.
+    #[cfg(feature = "sidecar")]
+    fn tell_mistaken(&self) {
+        let mistaken = || variables::mistaken(&Cli::command());
+        match self {
+            Self::Serve(_) => mistaken().iter().for_each(|what| tracing::warn!("{what}")),
+            Self::Check(_) => mistaken().iter().for_each(|what| eprintln!("warning: {what}")),
+            _ => {}
+        }
+    }
+
     fn log_is(&self) -> Role {
         match self {
             #[cfg(feature = "sidecar")]

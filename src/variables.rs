@@ -7,6 +7,10 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
+/// What all of them begin with.
+#[cfg(feature = "sidecar")]
+const PREFIX: &str = "ONELANE_";
+
 /// Leaves out the variables that are set to nothing. systemd's `EnvironmentFile` and Docker can set a variable, and not take it
 /// away: `ONELANE_DEPTH=` is how one is unset there.
 pub(crate) fn without_empty(command: Command) -> Command {
@@ -40,6 +44,36 @@ pub(crate) fn named(error: clap::Error, command: &Command, arguments: &[OsString
     error
 }
 
+/// What is wrong with variables that are meant for onelane and stand for nothing: those that a flag's name is near, and those that are
+/// named as a setting of the file. Others may be somebody else's: Kubernetes sets some for a service of this name.
+#[cfg(feature = "sidecar")]
+pub(crate) fn mistaken(command: &Command) -> Vec<String> {
+    let known: Vec<_> = all(command).filter_map(Arg::get_env).filter_map(|name| name.to_str()).collect();
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter_map(|name| mistake(&name, &known)).collect()
+}
+
+#[cfg(feature = "sidecar")]
+fn mistake(name: &str, known: &[&str]) -> Option<String> {
+    /// From here on two names are alike.
+    const ALIKE: f64 = 0.75;
+    let own = name.strip_prefix(PREFIX).filter(|_| !known.contains(&name))?;
+    let section = ["REMAP", "RESCUE", "RETRY", "SETTLE", "SHIELD"]
+        .iter()
+        .find(|section| own.strip_prefix(**section).is_some_and(|key| key.starts_with('_')));
+    let alike = |known: &&&str| {
+        strsim::normalized_damerau_levenshtein(own, known.strip_prefix(PREFIX).unwrap_or(known)) >= ALIKE
+    };
+    match (known.iter().find(alike), section) {
+        (Some(near), _) => Some(format!("{name} stands for no flag; did you mean {near}?")),
+        (None, Some(section)) => {
+            let section = section.to_lowercase();
+            Some(format!("{name} stands for no flag; what is in [{section}] can be set in the file alone"))
+        }
+        (None, None) => None,
+    }
+}
+
 fn value(flag: &Arg) -> Option<OsString> {
     flag.get_env().and_then(env::var_os)
 }
@@ -53,4 +87,32 @@ fn all(command: &Command) -> Box<dyn Iterator<Item = &Arg> + '_> {
 fn without(command: Command, such: &dyn Fn(&Arg) -> bool) -> Command {
     let own = |flag: Arg| if such(&flag) { flag.env(None::<&str>) } else { flag };
     command.mut_args(own).mut_subcommands(|command| without(command, such))
+}
+
+#[cfg(all(test, feature = "sidecar"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_meant_for_us_and_stands_for_nothing_is_told() {
+        let known = ["ONELANE_UPSTREAM", "ONELANE_ANSWER_WITHIN", "ONELANE_ADMIN"];
+        for (name, said) in [
+            ("ONELANE_ADMIN", None),
+            ("ONELANE_UPSTREEM", Some("did you mean ONELANE_UPSTREAM?")),
+            ("ONELANE_ANSWERWITHIN", Some("did you mean ONELANE_ANSWER_WITHIN?")),
+            ("ONELANE_SHIELD_GAP", Some("what is in [shield] can be set in the file alone")),
+            ("ONELANE_PORT", None),
+            ("ONELANE_SERVICE_HOST", None),
+            ("ONELANE_PORT_8080_TCP", None),
+            ("PATH", None),
+        ] {
+            let mistake = mistake(name, &known);
+            match said {
+                Some(said) => {
+                    assert!(mistake.as_ref().is_some_and(|is| is.contains(said)), "{name}: {mistake:?}")
+                }
+                None => assert_eq!(mistake, None, "{name}"),
+            }
+        }
+    }
 }

@@ -77,7 +77,10 @@ async fn conflicts_stop(busy_after: Duration) {
         players.join_all().await;
     }
     let stats = emulator.stats();
-    println!("busy for {busy_after:?}: {while_learning} conflicts of {} playlists, then none", stats.playlists);
+    println!(
+        "busy for {busy_after:?}: {while_learning} conflicts of {} playlists, then none",
+        stats.playlists
+    );
     assert!(while_learning > 0, "there was something to learn: {stats:?}");
     assert_eq!(stats.conflicts, while_learning, "{stats:?}");
     assert_eq!(stats.max_in_flight, 1);
@@ -92,8 +95,9 @@ async fn load(http: Http, sidecar: SocketAddr, session: u32, at: Instant) {
     sleep_until(at).await;
     let mut playlists = JoinSet::new();
     for n in 0..3 {
-        let target =
-            format!("http://{sidecar}/v1/manifest/acct/Demo/{session:08x}-30aa-4c1e-9d0f-2a4d1f7be901/{n}.m3u8");
+        let target = format!(
+            "http://{sidecar}/v1/manifest/acct/Demo/{session:08x}-30aa-4c1e-9d0f-2a4d1f7be901/{n}.m3u8"
+        );
         let asked = http.request(Request::get(target).body(Empty::new()).expect("a request"));
         playlists.spawn(async move {
             let answer = timeout(HANGS, asked).await.expect("an answer in time").expect("an answer");
