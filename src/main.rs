@@ -63,10 +63,11 @@ enum Command {
 
     /// Emulate MediaTailor, conflicts and all, to test players and proxies against
     ///
-    /// Of each flag its help says what AWS documents and what is inferred: for the conflict itself, that it
-    /// exists and that one playlist at a time avoids it is documented, and no more. Counters: GET
-    /// /__emulator/stats, /__emulator/sessions, /__emulator/sessions/ID; POST /__emulator/reset. While it runs: POST
-    /// /__emulator/faults, /__emulator/busy-after, /__emulator/expire; GET and DELETE /__emulator/faults.
+    /// The help of each flag says what AWS documents and what is inferred. Of the conflict itself no more is
+    /// documented than that it exists, and that one playlist at a time avoids it. Counters: GET
+    /// /__emulator/stats, /__emulator/sessions, /__emulator/sessions/ID; POST /__emulator/reset. While it
+    /// runs: POST /__emulator/faults, /__emulator/busy-after, /__emulator/expire; GET and DELETE
+    /// /__emulator/faults.
     #[cfg(feature = "emulator")]
     Emulate(Box<onelane::emulator::Args>),
 

@@ -1,6 +1,6 @@
 //! MediaTailor's own API, the one that an account is set up by: asked what a playback configuration is, and nothing else.
 //!
-//! Which configuration is meant can be said in every build; whoever is built without the feature `aws` refuses it by name.
+//! Every build reads which configuration is meant; a build without the feature `aws` refuses it by name.
 
 #[cfg(feature = "aws")]
 mod ask;

@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t, help_heading = "Conflicts")]
     pub conflict: Conflict,
 
-    /// Who loses under `--conflict optimistic`. Inferred.
+    /// Which request loses under `--conflict optimistic`. Inferred.
     #[arg(long, value_enum, default_value_t, help_heading = "Conflicts")]
     pub loser: Loser,
 
@@ -151,7 +151,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t, help_heading = "Sessions")]
     pub numbering: Numbering,
 
-    /// What a session id gets that the emulator did not make.
+    /// The answer to a session id that the emulator did not make.
     ///
     /// 400 and 404 are both documented for a session that is invalid or unavailable; which of them an unknown
     /// id gets is not. `adopt` takes any UUID for a session, for load tests that make up their own.

@@ -23,10 +23,10 @@
 //!
 //! # What is known, and what is guessed
 //!
-//! AWS documents that two playlists of one session at once may end in a 409, and that one at a time is the cure. All
-//! that it does not say is a guess here, and has a flag where another guess would be as good. *Documented* means a
-//! page of AWS's user guide or API reference; *inferred* means deduced from those or from code that talks to the
-//! service; *unknown* means that nothing was found.
+//! AWS documents that two playlists of one session at once may end in a 409, and that one at a time is the
+//! cure. Everything that AWS does not say is a guess here, and has a flag where another guess would be as
+//! good. *Documented* means a page of AWS's user guide or API reference; *inferred* means deduced from those
+//! or from code that talks to the service; *unknown* means that nothing was found.
 //!
 //! | Behaviour | Known how | Flag |
 //! |---|---|---|
@@ -120,7 +120,7 @@ pub use self::{
     session::latency::{Latency, MalformedLatency},
 };
 
-/// The emulator cannot start. Its text names the flag and the remedy.
+/// Why the emulator cannot start. Its text names the flag and the remedy.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(String);

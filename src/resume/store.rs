@@ -19,7 +19,8 @@ const EXPECTED: u64 = 2 * 1024;
 /// as are used.
 const SLOT: usize = 192;
 
-/// The sessions whose creation passed through here, within a byte budget; who was not asked for longest goes first.
+/// The sessions whose creation passed through here, within a byte budget; the one that has gone unrequested
+/// the longest goes first.
 pub struct Store {
     config: Config,
     sessions: Cache<SessionKey, Session, Weigh, RandomState>,

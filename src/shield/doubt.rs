@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 /// The longest that a request is held back for word of those in flight.
 pub(super) const MOST_WAIT: Duration = Duration::from_secs(1);
 
-/// After so many outcomes the older ones count half.
+/// After this many outcomes the older ones count half.
 const MEMORY: u32 = 64;
 
 /// The requests in flight of sessions that were not good before, by playback configuration: each of them may bring a 4xx, and nobody

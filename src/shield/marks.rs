@@ -56,10 +56,10 @@ impl Marks {
 
     /// What to do with a request of this session.
     ///
-    /// Of all requests that ask, one alone gets [`Check::Probe`] before the gap has passed again, and none while
-    /// the last one has not been heard of (within [`Config::lease`]): that is by [`mark`](Self::mark),
-    /// [`clear`](Self::clear) or, where it says nothing of the session, [`over`](Self::over). A session that nobody asked
-    /// for in [`Config::idle`] has no mark any more.
+    /// Of all requests that ask, only one gets [`Check::Probe`] before the gap has passed again, and none
+    /// does while the last probe is still out, for [`Config::lease`] at the most. Its end is told by
+    /// [`mark`](Self::mark), [`clear`](Self::clear) or, where it says nothing of the session,
+    /// [`over`](Self::over). A session that nobody asked for during [`Config::idle`] loses its mark.
     pub fn check(&self, session: &SessionKey, now: Instant) -> Check {
         self.check_by(&self.sessions, session, |mark| mark.look(now), now)
     }
@@ -77,7 +77,8 @@ impl Marks {
         self.check_by(&self.playlists, &(session.clone(), playlist), |mark| mark.look(now), now)
     }
 
-    /// What is known of a session, for a request that cannot probe it, since nobody hears what comes of it.
+    /// What is known of a session, for a request that cannot be its probe because nothing here hears what
+    /// comes of that request.
     pub fn known(&self, session: &SessionKey, now: Instant) -> Option<Known> {
         self.sessions.look(session, now, |mark| mark.known(now))
     }
@@ -106,10 +107,10 @@ impl Marks {
         self.playlists.change(&(session.clone(), playlist), Mark::over);
     }
 
-    /// Marks a session for what an exchange said of it, or renews its mark; the next probe is a gap away.
+    /// Marks a session by what an exchange said of it, or renews its mark; the next probe is a gap away.
     ///
-    /// A [`Failing`](Cause::Failing) exchange leaves a session that is lost or blocked what it is. `false` if there
-    /// are [as many marks](Config::capacity) already: the session is not shielded.
+    /// A [`Failing`](Cause::Failing) exchange leaves a session that is lost or blocked what it is. `false` if
+    /// there are already [as many marks](Config::capacity) as there may be: the session is then not shielded.
     pub fn mark(
         &self,
         session: &SessionKey,
@@ -121,8 +122,8 @@ impl Marks {
         self.put(session, Mark::new(cause, status, target_duration, now, &self.config), now)
     }
 
-    /// Marks a session one of whose playlists has failed, which took so long. One of which it is known that it fails by itself is
-    /// no reason for that: it waits longer for its next probe.
+    /// Marks a session after one of its playlists has failed, which took this long. A playlist that is known
+    /// to fail by itself does not mark its session: it waits longer for its own next probe.
     pub(crate) fn fail(
         &self,
         session: &SessionKey,
@@ -143,7 +144,7 @@ impl Marks {
         self.put(session, mark(), now);
     }
 
-    /// Takes the mark off a session that had a good answer; `true` if it had one. As cheap as a check.
+    /// Takes the mark off a session that had a good answer; `true` if it had a mark. As cheap as a check.
     pub fn clear(&self, session: &SessionKey) -> bool {
         self.sessions.remove(session).is_some()
     }

@@ -1,5 +1,5 @@
-//! Every log line of the library, by name, and every [metric](metrics). A session is shown by the first characters of its id, and the lines
-//! join with AWS's own by time, that beginning and the request id.
+//! Every log line of the library, by name, and every [metric](metrics). A session is shown by the first characters
+//! of its id. The lines can be joined with AWS's own by time, by these characters and by the request id.
 
 mod bridged;
 mod exchange;

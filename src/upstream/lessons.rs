@@ -30,7 +30,7 @@ pub struct Lessons {
     pub settle: Settle,
     /// Those that were made through here: until its first playlist, nothing else is known of one.
     pub(super) created: Lately,
-    /// Those of which nothing is kept and that had a good answer all the same.
+    /// Those that had a good answer although nothing is kept of them.
     pub(super) served: Lately,
     /// Bounds how often the operator is told of a quota.
     told: Arc<Seldom>,
@@ -62,7 +62,8 @@ impl Lessons {
         }
     }
 
-    /// What was learned so far, and how it is acted on from now on. All that is learned later is learned for both.
+    /// The same lessons under another configuration, by which they are acted on from now on. All that is
+    /// learned later is learned for both.
     #[must_use]
     pub fn reconfigured(
         &self,
@@ -81,8 +82,8 @@ impl Lessons {
         }
     }
 
-    /// For another upstream beside this one's: the store and the marks are the same, since their memory is for all. What
-    /// counts for an upstream by itself, 4xx and gaps, begins anew.
+    /// The lessons for another upstream beside this one: the store and the marks are the same, since all
+    /// upstreams share their memory. What counts for each upstream by itself, 4xx and gaps, begins anew.
     #[must_use]
     pub fn beside(&self, rescue: Option<rescue::Config>, shield: shield::Config, settle: Duration) -> Self {
         Self {

@@ -30,11 +30,13 @@ use crate::{
     telemetry,
 };
 
-/// Decides on a [`tower::retry::Retry`] around a [`Judge`](super::Judge): after which verdicts a request is sent again.
+/// The policy of a [`tower::retry::Retry`] around a [`Judge`](super::Judge): it decides after which verdicts
+/// a request is sent again.
 ///
-/// One budget is shared by all clones, so that an outage does not double the load, and another of the same size by what is
-/// [patient](RetryConfig::patient). Requests that create a session are sent again only if nothing was
-/// [sent](NotSent), and those that are not safe never. A 400 on a request with low-latency directives is tried once without them.
+/// All clones share one budget, so that an outage does not double the load; [patient](RetryConfig::patient)
+/// retries share another of the same size. Requests that create a session are sent again only if nothing was
+/// [sent](NotSent), and requests that are not safe to repeat never are. A 400 on a request with low-latency
+/// directives is tried once without them.
 #[derive(Clone)]
 pub struct Again {
     config: Arc<RetryConfig>,
@@ -64,7 +66,7 @@ const MOST_PER_SECOND: u32 = 1_000_000_000;
 // === impl Again ===
 
 impl Again {
-    /// With these limits; what makes no sense is taken for the nearest that does.
+    /// With these limits; a value that makes no sense is taken for the nearest that does.
     pub fn new(config: RetryConfig) -> Self {
         let part = if config.budget_part.is_finite() { config.budget_part.clamp(0.0, 1_000.0) } else { 0.2 };
         let per_second = config.budget_per_second.clamp(1, MOST_PER_SECOND);
@@ -80,19 +82,21 @@ impl Again {
         }
     }
 
-    /// Goes by what is kept there whether to be [patient](RetryConfig::patient).
+    /// Decides by what these lessons keep whether to be [patient](RetryConfig::patient).
     #[must_use]
     pub fn learning_from(self, lessons: Arc<Lessons>) -> Self {
         Self { lessons: Some(lessons), ..self }
     }
 
-    /// Is not [patient](RetryConfig::patient) with one playlist of a session that plays while others of it wait there.
+    /// Is not [patient](RetryConfig::patient) with one playlist of a session that plays while other requests
+    /// of that session wait in these lanes.
     #[must_use]
     pub fn giving_way_in(self, lanes: Lanes<SessionKey>) -> Self {
         Self { lanes: Some(lanes), ..self }
     }
 
-    /// With other limits, and what is left of the budget unless that is another.
+    /// The same policy with other limits. What is left of the budget stays, unless the new limits
+    /// set another budget.
     #[must_use]
     pub fn reconfigured(&self, config: RetryConfig) -> Self {
         let budget = |config: &RetryConfig| (config.budget_per_second, config.budget_part.to_bits());
@@ -112,7 +116,7 @@ impl Again {
             .make_backoff()
     }
 
-    /// How often a request may be sent again after this answer.
+    /// How many times a request may be sent again after this answer.
     fn times<B>(&self, result: &Result<Response<B>, BoxError>) -> u32 {
         let Ok(response) = result else { return self.config.broken };
         let Some(judgement) = response.extensions().get::<Judgement>() else { return 0 };

@@ -37,7 +37,7 @@ type Sessions = LruCache<HashedKey, VecDeque<Arc<Noted>>, BuildHasherDefault<Has
 pub enum Found {
     /// The session, and its last requests, the first one first.
     One(SessionId, Vec<Record>),
-    /// So many sessions begin so.
+    /// The ids of this many sessions begin with it.
     Several(usize),
     /// None is recorded.
     None,
@@ -114,7 +114,8 @@ impl Recorder {
 
     /// The last requests of a session by its id, or by the beginning of that if it has eight characters at least.
     ///
-    /// The beginning is looked for among all that are recorded, while their requests wait: it is for people.
+    /// A beginning is searched for among all recorded sessions, while their requests wait: this is
+    /// meant for people.
     pub fn find(&self, id: &str) -> Found {
         let sessions = self.sessions();
         let exact = SessionId::parse(id).ok();
@@ -141,7 +142,7 @@ impl Recorder {
         self.sessions().len()
     }
 
-    /// What they take, in bytes.
+    /// The memory that they take, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }

@@ -2,7 +2,7 @@ use http::{HeaderMap, Uri, header};
 
 use crate::sidecar::Config;
 
-/// One of several upstreams: which requests are for it, and how it is dealt with.
+/// One of several upstreams: which requests are for it, and its settings.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Site {

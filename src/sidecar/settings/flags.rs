@@ -83,7 +83,8 @@ impl Flags {
 ///
 /// # Errors
 ///
-/// When the file cannot be read, or says of a flag what that does not take; in one line, as [`Flags::read`] tells it.
+/// When the file cannot be read, or when it gives a flag a value that the flag does not take. The error is
+/// one line, as with [`Flags::read`].
 pub fn with_file(command: Command, arguments: &[OsString]) -> Result<Command, Error> {
     let mut command = command;
     // What is wrong with the arguments is told when they are read.

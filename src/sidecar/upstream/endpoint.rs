@@ -10,8 +10,8 @@ use crate::api::Named;
 
 /// Where requests go: a scheme and an authority, and nothing else.
 ///
-/// A file of settings may name the playback configuration whose endpoint it is instead. Until MediaTailor's API has been asked, at
-/// [`Sidecar::bind`](crate::sidecar::Sidecar::bind), it is then at a host that does not exist.
+/// A file of settings may instead name the playback configuration whose endpoint this is. Until MediaTailor's API
+/// has been asked, at [`Sidecar::bind`](crate::sidecar::Sidecar::bind), it then has a host that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     scheme: Scheme,

@@ -5,13 +5,14 @@
 //! takes no more connections, finishes its exchanges and ends, and the new one begins to take connections: those that came
 //! meanwhile have waited in the sockets, which both have had all the time.
 //!
-//! Nobody but the old one and one other ever has the ports, so that who is left when a process is killed needs no agreement:
+//! Nobody but the old one and one other ever has the ports, so that the process that is left when another is
+//! killed needs no agreement:
 //!
 //! - A candidate that is not chosen looks again for who is there, and is a candidate of that one, or takes the ports if they are free.
 //! - The new one keeps its connection for as long as it serves. If it is killed while the old one still finishes, the old one
 //!   serves again; if it stops in order or hands over in its turn, it says so first.
-//! - One that is stopped leaves the ports to a candidate that is still starting, which begins when the connection ends. Where there
-//!   is none it closes them, and who comes now waits for the end.
+//! - One that is stopped leaves the ports to a candidate that is still starting, which begins when the
+//!   connection ends. Where there is none it closes them, and a candidate that comes now waits for the end.
 
 mod candidate;
 mod place;
@@ -41,14 +42,15 @@ use crate::{sidecar::Error, telemetry::SIDECAR};
 #[derive(Debug)]
 pub(in crate::sidecar) struct HandOver {
     path: PathBuf,
-    /// Shared with the successor: whoever serves is who accepts here.
+    /// Shared with the successor: the process that serves is the one that accepts here.
     at: UnixListener,
     /// What is given: these stay open when the others are closed. `None` once nobody is to have them from here.
     ports: Option<[OwnedFd; 2]>,
     /// Who served before, and has yet to finish.
     before: Option<Predecessor>,
     candidates: Candidates,
-    /// Who has the ports by now. It waits for the end of this connection, and its own end of it ends with it.
+    /// The process that has the ports by now. It waits for the end of this connection, and its own end of
+    /// it ends with it.
     successor: Option<UnixStream>,
 }
 

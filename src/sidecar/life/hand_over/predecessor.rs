@@ -43,7 +43,8 @@ pub(super) struct Given<T> {
     pub(super) with: T,
 }
 
-/// How often somebody who ends may have been connected to: so many processes may be started at once, less one.
+/// How many times a process that is ending may have been connected to: this many processes may be started
+/// at once, less one.
 const TRIES: u32 = 8;
 
 const SILENT: &str = "what listens there does not answer: another process may be taking over, look for one that is \
@@ -183,7 +184,7 @@ async fn end(socket: &UnixStream) {
     while words::hear(socket).await.is_ok() {}
 }
 
-/// So many sockets.
+/// This many sockets.
 fn received<const N: usize>(sockets: Vec<OwnedFd>) -> io::Result<[OwnedFd; N]> {
     let lost = |_| io::Error::other("the sockets did not come; allow this process more open files");
     sockets.try_into().map_err(lost)
