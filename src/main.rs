@@ -40,8 +40,8 @@ enum Command {
 
     /// Check the settings of serve: say what is wrong, or what they come to and where each value is from
     ///
-    /// It takes the flags of serve and reads the same variables and file, and serves nothing. What it writes is a file that
-    /// makes the settings what they are. Exit code 64 when something is wrong.
+    /// It takes the flags of serve and reads the same variables and file, and serves nothing. What it writes
+    /// is a file that makes the settings what they are. Exit code 64 when something is wrong.
     #[cfg(feature = "sidecar")]
     Check(Box<onelane::sidecar::Flags>),
 
@@ -56,8 +56,8 @@ enum Command {
     /// Examine a playback URL: what it does, what that means for players, and what to do about it
     ///
     /// It loads the playlists of one session, creating it where the URL does: one after the other, two at once, and two
-    /// at once through a onelane in this process. 40 requests at most, 120 with --deep. Exit code 0 when there is nothing to do, 1 after
-    /// warnings, 2 after errors, 69 when nothing answers.
+    /// at once through a onelane in this process. 40 requests at most, 120 with --deep. Exit code 0 when
+    /// there is nothing to do, 1 after warnings, 2 after errors, 69 when nothing answers.
     #[cfg(feature = "sidecar")]
     Doctor(onelane::doctor::Args),
 

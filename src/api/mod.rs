@@ -1,4 +1,5 @@
-//! MediaTailor's own API, the one that an account is set up by: asked what a playback configuration is, and nothing else.
+//! MediaTailor's own API, the one that an account is set up by: asked what a playback configuration is,
+//! and nothing else.
 //!
 //! Every build reads which configuration is meant; a build without the feature `aws` refuses it by name.
 

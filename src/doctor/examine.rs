@@ -49,8 +49,8 @@ const NO_PLAYLIST: &str = "999999.m3u8";
 // === impl Examination ===
 
 impl Examination {
-    /// From the first request to the last, after what is known of the URL without one. `deep` asks what is not documented as
-    /// well, and waits so long for a session to expire.
+    /// From the first request to the last, after what is known of the URL without one. `deep` asks what is
+    /// not documented as well, and waits so long for a session to expire.
     pub(super) async fn of(url: Uri, visits: Visits, known: Vec<Finding>, deep: Option<Duration>) -> Report {
         let mut examination =
             Self { visits, findings: known, answers: None, settings: Vec::new(), bridged: false };

@@ -146,8 +146,9 @@ pub struct Args {
     /// What the numbers of a session's live playlists begin with.
     ///
     /// That they follow the origin's (`continuous`) is documented, that they may not (`reset`) inferred: then a player
-    /// that is given a new session under an old one's URLs meets lower numbers. `POST /__emulator/expire {"sessions":"all"}`, or a list of ids,
-    /// ends sessions, and takes `"numbering"` for those that are made afterwards.
+    /// that is given a new session under an old one's URLs meets lower numbers. `POST /__emulator/expire
+    /// {"sessions":"all"}`, or a list of ids, ends sessions, and takes `"numbering"` for those that are
+    /// made afterwards.
     #[arg(long, value_enum, default_value_t, help_heading = "Sessions")]
     pub numbering: Numbering,
 

@@ -72,8 +72,9 @@
 //!
 //! One clock and one grid of segments, those of the first variant, drive all renditions of all sessions: they switch
 //! between content and ads, and from the asset's end to its beginning, at the same instant, with the same
-//! discontinuity numbers. Segments of audio may be a little longer or shorter, or one more or fewer; captions may be one
-//! long file. Timestamps begin anew at each seam and are not rewritten, which is what the discontinuity is for.
+//! discontinuity numbers. Segments of audio may be a little longer or shorter, or one more or fewer; captions
+//! may be one long file. Timestamps begin anew at each seam and are not rewritten, which is what the
+//! discontinuity is for.
 //!
 //! # What it tells
 //!
@@ -86,7 +87,8 @@
 //!
 //! # What it can be told
 //!
-//! Faults befall playlists of sessions, stitched ones: not tracking, segments, DASH, or playlists for server-guided ads.
+//! Faults befall playlists of sessions, stitched ones: not tracking, segments, DASH, or playlists for
+//! server-guided ads.
 //!
 //! | Page | Effect |
 //! |---|---|

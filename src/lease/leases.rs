@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{session::SessionKey, telemetry};
 
-/// Who waits for a lease asks again after the first, unless it is told before, and then ever more rarely up to the second: a
-/// message may be lost, and an instance may have died.
+/// Who waits for a lease asks again after the first, unless it is told before, and then ever more rarely up
+/// to the second: a message may be lost, and an instance may have died.
 const POLLS: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(100));
 
 /// The leases of one instance. A clone is the same.
@@ -235,7 +235,8 @@ impl Inner {
         }
     }
 
-    /// Whether a revived engine is fast enough: otherwise turns would wait for it until it is given up, again and again.
+    /// Whether a revived engine is fast enough: otherwise turns would wait for it until it is given up,
+    /// again and again.
     pub(super) async fn answers_in_time(&self) -> Result<(), StoreError> {
         let (nobodys, token) = (LeaseId::of_nobody(&self.instance), self.token());
         let mut slow = StoreError::slow(self.budget);

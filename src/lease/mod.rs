@@ -33,7 +33,8 @@ pub use self::{
     store::{Answer, Grant, LeaseId, LeaseStore, StoreError, Token, Wakes},
 };
 
-/// A request has it in its extensions whose turn was to be agreed with other instances, and is not: a conflict is then theirs.
+/// A request has it in its extensions whose turn was to be agreed with other instances, and is not: a
+/// conflict is then theirs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NotAgreed;
 

@@ -13,8 +13,8 @@ use crate::session::SessionId;
 
 /// The store of leases that all instances share.
 ///
-/// Calls are bounded by [`BUDGET`](super::BUDGET) from outside; an implementation need not bound them itself, and must bear being dropped
-/// half-way.
+/// Calls are bounded by [`BUDGET`](super::BUDGET) from outside; an implementation need not bound them itself,
+/// and must bear being dropped half-way.
 pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// Makes the engine usable, or finds that it is not: connects, and tries everything that is needed later.
     /// It is called at the start, and again after each failure. From then on the implementation tells `wakes`
@@ -32,8 +32,8 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     fn release(&self, lease: &LeaseId, token: &Token) -> Answer<'_, ()>;
 
     /// Adds to the 4xx that all instances have had of a playback configuration, by its
-    /// [scope](crate::session::SessionKey::scope_id), and tells how many there were in the last minute, or in ten seconds more. What is in no
-    /// engine is nobody else's: by default 0.
+    /// [scope](crate::session::SessionKey::scope_id), and tells how many there were in the last minute, or in
+    /// ten seconds more. What is in no engine is nobody else's: by default 0.
     fn spend(&self, scope: u64, more: u32) -> Answer<'_, u32> {
         let _alone = (scope, more);
         Box::pin(std::future::ready(Ok(0)))

@@ -28,8 +28,8 @@ pub struct ObserveLayer {
 
 /// A service whose requests are counted by what their players got.
 ///
-/// An answer counts when its head is there; playlists have been collected by then. The lines that are logged meanwhile are in a
-/// span of [`telemetry::REQUEST`], at debug level.
+/// An answer counts when its head is there; playlists have been collected by then. The lines that are logged
+/// meanwhile are in a span of [`telemetry::REQUEST`], at debug level.
 ///
 /// # Cancel safety
 ///

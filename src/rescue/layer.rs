@@ -158,8 +158,8 @@ impl Asked {
                 answer = answer.as_mut() => return self.bridge(answer),
                 () = sleep_until(due) => {}
             }
-            // Where the session's exchanges come back one after the other, it is the lane that takes its time and not the
-            // upstream: what is old would put the session's playlists out of step.
+            // Where the session's exchanges come back one after the other, it is the lane that takes its time
+            // and not the upstream: what is old would put the session's playlists out of step.
             match store.confirmed(&self.key).map(|progress| progress + after) {
                 Some(next) if next > due => due = next,
                 _ => break,

@@ -186,8 +186,8 @@ impl Store {
         self.look(session)?.state().shelf.confirmed()
     }
 
-    /// Whether a session's playlist was good, whatever its query and content coding, and the upstream still gave it when it was last
-    /// asked.
+    /// Whether a session's playlist was good, whatever its query and content coding, and the upstream still
+    /// gave it when it was last asked.
     pub fn has(&self, session: &SessionKey, uri: &Uri) -> bool {
         self.look(session).is_some_and(|session| session.state().shelf.has(uri.path()))
     }

@@ -187,8 +187,8 @@ impl<S> Shield<S> {
     }
 }
 
-/// Whether it creates a session of a stream that had no 4xx: when many sessions are lost at once, those that take their place must
-/// not pay for them.
+/// Whether it creates a session of a stream that had no 4xx: when many sessions are lost at once, those that
+/// take their place must not pay for them.
 fn is_first(head: &Parts, lessons: &Lessons, stream: &SessionKey) -> bool {
     head.extensions.get::<Creates>().is_some() && !lessons.quota.has_spent(stream, Instant::now())
 }

@@ -83,7 +83,8 @@ impl Marks {
         self.sessions.look(session, now, |mark| mark.known(now))
     }
 
-    /// What is known of a playlist that fails by itself, unless it is time for its probe; and whether a try of it is costly.
+    /// What is known of a playlist that fails by itself, unless it is time for its probe; and whether a try
+    /// of it is costly.
     pub(crate) fn waits_alone(
         &self,
         session: &SessionKey,
@@ -149,8 +150,8 @@ impl Marks {
         self.sessions.remove(session).is_some()
     }
 
-    /// Takes the marks off a session and its playlist that had a good answer. If it was another that failed, that one is marked by
-    /// itself from now on.
+    /// Takes the marks off a session and its playlist that had a good answer. If it was another that failed,
+    /// that one is marked by itself from now on.
     pub(crate) fn good(&self, session: &SessionKey, playlist: Playlist, now: Instant) {
         if !self.playlists.is_empty() {
             self.playlists.remove(&(session.clone(), playlist));

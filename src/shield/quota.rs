@@ -152,8 +152,9 @@ impl Quota {
         }
     }
 
-    /// Takes a place among those in flight of sessions that were not good before. As long as all of them bring a 4xx there are
-    /// never more than the configuration's limit leaves; the fewer do, the more may be in flight, until half of it is spent.
+    /// Takes a place among those in flight of sessions that were not good before. As long as all of them
+    /// bring a 4xx there are never more than the configuration's limit leaves; the fewer do, the more may be
+    /// in flight, until half of it is spent.
     pub(super) fn reserve(&self, session: &SessionKey, now: Instant) -> Place {
         let scope = session.scope_id();
         let room = self.room(scope, now);
@@ -166,9 +167,9 @@ impl Quota {
         }
     }
 
-    /// Waits for a place that was to be had [later](Place::Later); `false` if there is none. Where nothing else is known of those in
-    /// flight than that they take long, it is given after a second: rather a 4xx too many than a viewer who does not get to see
-    /// anything.
+    /// Waits for a place that was to be had [later](Place::Later); `false` if there is none. Where nothing
+    /// else is known of those in flight than that they take long, it is given after a second: rather a 4xx
+    /// too many than a viewer who does not get to see anything.
     ///
     /// # Cancel safety
     ///

@@ -1,7 +1,7 @@
 //! The proxy beside a CDN's origin or a player's edge: `onelane serve`.
 //!
-//! HTTP/1.1 and HTTP/2 come in, over TLS where there is a certificate, HTTP/1.1 or HTTP/2 goes out to what the settings name, and
-//! every session of MediaTailor in between has one [lane](crate::lane).
+//! HTTP/1.1 and HTTP/2 come in, over TLS where there is a certificate, HTTP/1.1 or HTTP/2 goes out to what
+//! the settings name, and every session of MediaTailor in between has one [lane](crate::lane).
 //!
 //! ```no_run
 //! use onelane::sidecar::{Config, Sidecar};
@@ -83,8 +83,8 @@ pub struct Sidecar {
     threads: Option<(Threads, Vec<net::TcpListener>)>,
 }
 
-/// Runs `onelane serve` until a signal ends it. At SIGHUP and at `POST /reload` of the admin port `again` reads the settings
-/// again, or says in one line what is wrong with them.
+/// Runs `onelane serve` until a signal ends it. At SIGHUP and at `POST /reload` of the admin port `again`
+/// reads the settings again, or says in one line what is wrong with them.
 pub async fn run(
     flags: Flags,
     again: impl Fn() -> Result<Reread, String> + Send + Sync + 'static,

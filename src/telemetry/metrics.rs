@@ -10,7 +10,8 @@ use metrics::{Unit, counter};
 
 use crate::{session::Kind, upstream::Verdict};
 
-/// The most playback configurations that have a name of their own in the label `configuration`; the others share `other`.
+/// The most playback configurations that have a name of their own in the label `configuration`; the
+/// others share `other`.
 pub const CONFIGURATIONS: usize = 64;
 
 /// What there is to know of a metric before it has a value.

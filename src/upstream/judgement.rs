@@ -163,8 +163,8 @@ impl From<Verdict> for Judgement {
     }
 }
 
-/// What a status means that MediaTailor has no name for. Some of the 4xx say nothing of the request or its session, but that it did
-/// not come through: the next may (RFC 9110 section 15.5, RFC 8470 section 5.2).
+/// What a status means that MediaTailor has no name for. Some of the 4xx say nothing of the request or its
+/// session, but that it did not come through: the next may (RFC 9110 section 15.5, RFC 8470 section 5.2).
 fn of_status(status: StatusCode) -> Verdict {
     match status {
         StatusCode::REQUEST_TIMEOUT => Verdict::TimedOut,

@@ -196,8 +196,8 @@ fn keep_turn<B>(lessons: &Lessons, key: &SessionKey, response: &mut Response<B>)
 // === impl Pupil ===
 
 impl Pupil {
-    /// What there is to say without the upstream: the session may have been lost, or have failed, while this request waited for
-    /// its turn.
+    /// What there is to say without the upstream: the session may have been lost, or have failed, while this
+    /// request waited for its turn.
     fn known(&self, head: &Parts) -> Option<Answer> {
         if self.probe.is_some() {
             return None;

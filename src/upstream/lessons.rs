@@ -99,8 +99,8 @@ impl Lessons {
 
     /// An attempt that began at `sent` met a conflict, and not for want of a lease.
     ///
-    /// Long after the session's last answer it is not for want of a gap: somebody else loads its playlists. Where nothing is
-    /// kept, that cannot be told.
+    /// Long after the session's last answer it is not for want of a gap: somebody else loads its playlists.
+    /// Where nothing is kept, that cannot be told.
     pub(super) fn conflict(&self, key: &SessionKey, sent: Instant, now: Instant) {
         let since = self.store.confirmed(key).map(|last| sent.saturating_duration_since(last));
         if self.store.is_off() || since.is_some_and(|since| since <= self.settle.most()) {
@@ -125,8 +125,8 @@ impl Lessons {
         }
     }
 
-    /// Takes in what came of an exchange. Seen beside the session's other playlists it may mean something else, which is
-    /// then given: one that is older than what the session was given before is a failure of the upstream.
+    /// Takes in what came of an exchange. Seen beside the session's other playlists it may mean something else,
+    /// which is then given: one that is older than what the session was given before is a failure of the upstream.
     pub(super) fn take<B>(
         &self,
         key: &SessionKey,

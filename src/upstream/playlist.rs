@@ -66,8 +66,8 @@ pub struct Limits {
 
 /// Reads a playlist from the pieces of its body.
 ///
-/// A body in one piece and without an encoding is not copied. `gzip`, `deflate`, `br` and `zstd` are decoded, one of them at
-/// a time; the lines of a `Content-Encoding` count as one.
+/// A body in one piece and without an encoding is not copied. `gzip`, `deflate`, `br` and `zstd` are decoded,
+/// one of them at a time; the lines of a `Content-Encoding` count as one.
 ///
 /// # Errors
 ///
@@ -100,8 +100,8 @@ pub(super) fn begins<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(
     glance::opening(glance::without_mark(&start))
 }
 
-/// Has m3u8-rs read the text, as players decode it. It passes over what it does not know and stops without a word at a line that it
-/// cannot read, so that what it leaves unread tells more than its errors.
+/// Has m3u8-rs read the text, as players decode it. It passes over what it does not know and stops without a
+/// word at a line that it cannot read, so that what it leaves unread tells more than its errors.
 fn confirm(text: &[u8], kind: Kind) -> Result<(), Flaw> {
     let text = String::from_utf8_lossy(glance::without_mark(text));
     let rest = match kind {

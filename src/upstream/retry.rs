@@ -95,8 +95,7 @@ impl Again {
         Self { lanes: Some(lanes), ..self }
     }
 
-    /// The same policy with other limits. What is left of the budget stays, unless the new limits
-    /// set another budget.
+    /// The same policy with other limits; what is left of the budget stays, unless they set another.
     #[must_use]
     pub fn reconfigured(&self, config: RetryConfig) -> Self {
         let budget = |config: &RetryConfig| (config.budget_per_second, config.budget_part.to_bits());
@@ -151,7 +150,8 @@ impl Again {
             Verdict::Conflict => quota.allows_with_conflicts(key, Instant::now()) == Allowance::Allow,
             _ => true,
         };
-        // What plays is not to stand still for a rendition that does not, nor to grow old with a player that loads one after the other.
+        // What plays is not to stand still for a rendition that does not, nor to grow old with a player that
+        // loads one after the other.
         let gives_way = || {
             let waits = self.lanes.as_ref().is_some_and(|lanes| lanes.waiting_for(key) > 0);
             waits || store.target_duration(key).is_some_and(|target| course.first.elapsed() >= target)
@@ -220,8 +220,8 @@ impl Again {
                 if is_long { (pause * 4).max(least) } else { pause }
             }
         };
-        // What a request without directives costs is paid for by the one that never does any good: left at the refusal, however late
-        // that came, a session that is well would be taken for lost.
+        // What a request without directives costs is paid for by the one that never does any good: left at
+        // the refusal, however late that came, a session that is well would be taken for lost.
         let budget = match is_late {
             true if course.creates => &self.beginnings,
             true => &self.patience,

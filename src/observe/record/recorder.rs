@@ -19,8 +19,8 @@ use crate::session::{Hashed, HashedKey, Kind, SessionId, SessionKey};
 /// The last requests of the sessions that were active last.
 ///
 /// It is bounded three times: by a number of sessions, by [`EACH`](Self::EACH) requests of each, and by
-/// [`BYTES`](Self::BYTES) of memory for all. The session that was not active for the longest goes first; one alone can take no
-/// more than its own [`EACH`](Self::EACH).
+/// [`BYTES`](Self::BYTES) of memory for all. The session that was not active for the longest goes first; one
+/// alone can take no more than its own [`EACH`](Self::EACH).
 pub struct Recorder {
     sessions: Mutex<Sessions>,
     hasher: RandomState,
@@ -52,7 +52,8 @@ impl Recorder {
     /// How many requests are kept of one session.
     pub const EACH: usize = 32;
 
-    /// The memory that all may take, in bytes: 64 MiB. A request takes half a kilobyte, and two with its attempts at the most.
+    /// The memory that all may take, in bytes: 64 MiB. A request takes half a kilobyte, and two with its
+    /// attempts at the most.
     pub const BYTES: usize = 64 * 1024 * 1024;
 
     /// Records this many sessions; none if that is zero.

@@ -27,8 +27,8 @@ pub(in crate::sidecar) struct Tls {
     key: PathBuf,
     current: Arc<Current>,
     acceptor: TlsAcceptor,
-    /// Handshakes that have begun and not ended: some of the places for connections, so that clients which never end theirs
-    /// leave room for those that have.
+    /// Handshakes that have begun and not ended: some of the places for connections, so that clients which
+    /// never end theirs leave room for those that have.
     handshakes: Arc<Semaphore>,
 }
 

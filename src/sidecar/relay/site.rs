@@ -71,7 +71,8 @@ fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
     }
 }
 
-/// The same host as it is mostly written: a dot at the end says no more than that the name is whole (RFC 3986 section 3.2.2).
+/// The same host as it is mostly written: a dot at the end says no more than that the name is whole (RFC
+/// 3986 section 3.2.2).
 pub(in crate::sidecar) fn without_dot(host: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
 }

@@ -28,8 +28,8 @@ pub struct Config {
     #[arg(long, env = "ONELANE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// The PEM file with the certificate that players are shown and those of its issuers; --listen then speaks TLS, with
-    /// HTTP/2 where a player wants it. SIGHUP has it read again
+    /// The PEM file with the certificate that players are shown and those of its issuers; --listen then
+    /// speaks TLS, with HTTP/2 where a player wants it. SIGHUP has it read again
     #[arg(long, env = "ONELANE_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
 
@@ -37,7 +37,8 @@ pub struct Config {
     #[arg(long, env = "ONELANE_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
-    /// Where the page that shows the lanes is, /healthz, /readyz, /metrics and POST /reload; keep it off the public network
+    /// Where the page that shows the lanes is, /healthz, /readyz, /metrics and POST /reload; keep it off
+    /// the public network
     #[arg(long, env = "ONELANE_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     pub admin: SocketAddr,
 
@@ -78,8 +79,9 @@ pub struct Config {
 
     /// Let DASH manifests take turns as well
     ///
-    /// MediaTailor's MPDs name where they are in a Location, with MediaTailor's own host: players load them there from then on,
-    /// past onelane, which changes no manifest. Switch it off in the playback configuration: MpdLocation DISABLED.
+    /// MediaTailor's MPDs name where they are in a Location, with MediaTailor's own host: players load them
+    /// there from then on, past onelane, which changes no manifest. Switch it off in the playback
+    /// configuration: MpdLocation DISABLED.
     #[arg(long, env = "ONELANE_SERIALIZE_DASH")]
     pub serialize_dash: bool,
 
@@ -121,8 +123,8 @@ pub struct Config {
     #[arg(long, env = "ONELANE_REUSE_PORT")]
     pub reuse_port: bool,
 
-    /// A Unix socket by which the next process that is started with it takes --listen and --admin over from this one, which
-    /// finishes and ends. No connection is lost, and the next begins when this has finished
+    /// A Unix socket by which the next process that is started with it takes --listen and --admin over from
+    /// this one, which finishes and ends. No connection is lost, and the next begins when this has finished
     #[arg(long, env = "ONELANE_HAND_OVER", value_name = "PATH")]
     pub hand_over: Option<PathBuf>,
 

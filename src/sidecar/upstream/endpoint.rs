@@ -69,8 +69,8 @@ impl Upstream {
         Self { named: self.named.clone(), ..at.clone() }
     }
 
-    /// Whether this is the given address, written as numbers or as `localhost`. Of an address that stands for all of this
-    /// machine's, whether it is one of them.
+    /// Whether this is the given address, written as numbers or as `localhost`. Of an address that stands for
+    /// all of this machine's, whether it is one of them.
     pub(in crate::sidecar) fn is(&self, address: SocketAddr) -> bool {
         let port = self.authority.port_u16().unwrap_or(if self.scheme == Scheme::HTTPS { 443 } else { 80 });
         let host = self.authority.host().trim_matches(['[', ']']);

@@ -6,8 +6,8 @@ use opentelemetry_otlp::{
     tonic_types::transport::ClientTlsConfig,
 };
 
-/// Where spans go: a collector that takes OTLP over gRPC, as `http://HOST:4317`, or `https://` for one with a certificate of the
-/// system's roots.
+/// Where spans go: a collector that takes OTLP over gRPC, as `http://HOST:4317`, or `https://` for one with a
+/// certificate of the system's roots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collector(Uri);
 

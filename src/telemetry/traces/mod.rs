@@ -92,8 +92,8 @@ impl Traces {
         self.0.share.set(share);
     }
 
-    /// Begins the trace of a request, which goes on as long as anybody has the note that this gives back: `note`, or a new one.
-    /// Whoever the request goes to is told that it is part of it.
+    /// Begins the trace of a request, which goes on as long as anybody has the note that this gives back:
+    /// `note`, or a new one. Whoever the request goes to is told that it is part of it.
     pub(crate) fn begin(
         &self,
         at: Instant,

@@ -54,8 +54,8 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// As [`find`](Self::find), since another may have been faster or the one before have ended; when this has taken too long while
-    /// another serves; and when `prepare` fails.
+    /// As [`find`](Self::find), since another may have been faster or the one before have ended; when this
+    /// has taken too long while another serves; and when `prepare` fails.
     ///
     /// # Cancel safety
     ///

@@ -57,7 +57,8 @@ impl Predecessor {
     ///
     /// # Errors
     ///
-    /// When the path cannot be used, whoever is there does not answer or end, or its ports are not those that are wanted.
+    /// When the path cannot be used, whoever is there does not answer or end, or its ports are not those
+    /// that are wanted.
     pub(super) async fn at(path: &Path, config: &Config) -> Result<Option<Self>, Error> {
         let wrong = |why: &str| Error::hand_over(path, why);
         if fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
@@ -116,8 +117,8 @@ impl Predecessor {
         self.since
     }
 
-    /// Says that this is ready, and takes the ports; `prepare` has what it takes to serve there. `None` when it is not, or no
-    /// longer, who hands over to this.
+    /// Says that this is ready, and takes the ports; `prepare` has what it takes to serve there. `None` when
+    /// it is not, or no longer, who hands over to this.
     ///
     /// # Errors
     ///
