@@ -40,8 +40,8 @@ enum Command {
 
     /// Check the settings of serve: say what is wrong, or what they come to and where each value is from
     ///
-    /// It takes the flags of serve and reads the same variables and file, and serves nothing. What it writes is a file that
-    /// makes the settings what they are. Exit code 64 when something is wrong.
+    /// It takes the flags of serve and reads the same variables and file, and serves nothing. What it writes
+    /// is a file that makes the settings what they are. Exit code 64 when something is wrong.
     #[cfg(feature = "sidecar")]
     Check(Box<onelane::sidecar::Flags>),
 
@@ -56,17 +56,18 @@ enum Command {
     /// Examine a playback URL: what it does, what that means for players, and what to do about it
     ///
     /// It loads the playlists of one session, creating it where the URL does: one after the other, two at once, and two
-    /// at once through a onelane in this process. 40 requests at most, 120 with --deep. Exit code 0 when there is nothing to do, 1 after
-    /// warnings, 2 after errors, 69 when nothing answers.
+    /// at once through a onelane in this process. 40 requests at most, 120 with --deep. Exit code 0 when
+    /// there is nothing to do, 1 after warnings, 2 after errors, 69 when nothing answers.
     #[cfg(feature = "sidecar")]
     Doctor(onelane::doctor::Args),
 
     /// Emulate MediaTailor, conflicts and all, to test players and proxies against
     ///
-    /// Of each flag its help says what AWS documents and what is inferred: for the conflict itself, that it
-    /// exists and that one playlist at a time avoids it is documented, and no more. Counters: GET
-    /// /__emulator/stats, /__emulator/sessions, /__emulator/sessions/ID; POST /__emulator/reset. While it runs: POST
-    /// /__emulator/faults, /__emulator/busy-after, /__emulator/expire; GET and DELETE /__emulator/faults.
+    /// The help of each flag says what AWS documents and what is inferred. Of the conflict itself no more is
+    /// documented than that it exists, and that one playlist at a time avoids it. Counters: GET
+    /// /__emulator/stats, /__emulator/sessions, /__emulator/sessions/ID; POST /__emulator/reset. While it
+    /// runs: POST /__emulator/faults, /__emulator/busy-after, /__emulator/expire; GET and DELETE
+    /// /__emulator/faults.
     #[cfg(feature = "emulator")]
     Emulate(Box<onelane::emulator::Args>),
 

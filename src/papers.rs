@@ -11,7 +11,7 @@ use clap_mangen::Man;
 /// The command line of `onelane completions`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CompletionsArgs {
-    /// Whose
+    /// The shell to write completions for
     shell: Shell,
 }
 

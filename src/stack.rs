@@ -46,7 +46,7 @@ use crate::{
 /// A layer of all stages; see the [module](self). A clone, and every service that is made by one layer, shares lanes
 /// and lessons.
 ///
-/// `R` is the layer around what retries, within the exchange: none, unless [`resume`](Self::resume) puts one there.
+/// `R` is the layer around the retries: none, unless [`resume`](Self::resume) puts one there.
 #[derive(Debug, Clone)]
 pub struct Stack<E = MediaTailor, R = Identity> {
     name: NameLayer<E>,
@@ -102,9 +102,9 @@ impl<E> Stack<E> {
         Stack { name, resume, stages }
     }
 
-    /// Resumes sessions that are lost, or does not; see [`resume`]. After
-    /// [`extract_with`](Self::extract_with), since it has to tell sessions apart in the same way. Bodies of requests
-    /// must then be made of [`Bytes`](bytes::Bytes).
+    /// Resumes sessions that are lost; `None` switches that off. See [`resume`]. Call it after
+    /// [`extract_with`](Self::extract_with), since resuming has to tell sessions apart in the same way.
+    /// Bodies of requests must then be made of [`Bytes`](bytes::Bytes).
     #[must_use]
     pub fn resume(self, config: Option<resume::Config>) -> Stack<E, MayResume<E>> {
         let Self { name, resume: _, stages } = self;
@@ -114,15 +114,16 @@ impl<E> Stack<E> {
 }
 
 impl<E, R: Clone> Stack<E, R> {
-    /// The same lanes under another configuration, for an upstream beside this one: sessions are told apart by their upstream,
-    /// so neither meets what is the other's. It has a retry budget, a quota of 4xx and learned gaps of its own.
+    /// The same lanes under another configuration, for an upstream beside this one: sessions are told apart
+    /// by their upstream, so neither stack meets the sessions of the other. The new one has a retry budget, a
+    /// quota of 4xx and learned gaps of its own.
     #[must_use]
     pub fn beside(&self, config: Config) -> Self {
         self.with(self.stages.beside(config))
     }
 
-    /// The same lanes and lessons under another configuration, for requests from now on: those in line and in flight are
-    /// not disturbed. Services that were made before go on as they were; make new ones in their place.
+    /// The same lanes and lessons under another configuration, for requests from now on: those in line and in
+    /// flight are not disturbed. Services that were made before go on as they were; make new ones in their place.
     ///
     /// The memory of [`rescue::Config::bytes`](crate::rescue::Config::bytes) is shared out anew at once.
     #[must_use]
@@ -136,50 +137,50 @@ impl<E, R: Clone> Stack<E, R> {
 }
 
 impl<E, R> Stack<E, R> {
-    /// Calls the upstream by a name, where there are several: the label `upstream` of the metrics that count for each.
+    /// Names the upstream, where there are several: the label `upstream` of the metrics that count for each.
     #[must_use]
     pub fn named(mut self, upstream: impl Into<Arc<str>>) -> Self {
         self.stages.observe = self.stages.observe.for_upstream(upstream.into());
         self
     }
 
-    /// What was learned, to look at.
+    /// What was learned, for inspection.
     pub fn lessons(&self) -> &Lessons {
         &self.stages.lessons
     }
 
-    /// The lanes, to look at.
+    /// The lanes, for inspection.
     pub fn lanes(&self) -> &Lanes<SessionKey> {
         self.stages.serialize.lanes()
     }
 
-    /// Agrees turns with other instances, or does not any more.
+    /// Agrees on turns with other instances; `None` switches it off.
     #[must_use]
     pub fn leased(mut self, leases: Option<Leases>) -> Self {
         self.stages.serialize = self.stages.serialize.leased(leases);
         self
     }
 
-    /// Tells other instances of the 4xx that this one had, and hears of theirs: [`Quota::share`](crate::shield::Quota::share), to be called once
-    /// a second. Without [leases](Self::leased) it does nothing.
+    /// Tells other instances of 4xx, and hears of theirs; see [`Quota::share`](crate::shield::Quota::share).
+    /// Call it once a second. Without [leases](Self::leased) it does nothing.
     ///
     /// # Cancel safety
     ///
-    /// Dropped half-way it may tell the same once more the next time.
+    /// Dropped half-way, it may tell the same once more the next time.
     pub async fn share_quota(&self) {
         if let Some(leases) = self.stages.serialize.leases() {
             self.stages.lessons.quota.share(leases).await;
         }
     }
 
-    /// Notes what becomes of the last requests of each session there.
+    /// Notes what becomes of the last requests of each session in this recorder; `None` switches it off.
     #[must_use]
     pub fn recording(mut self, recorder: Option<Arc<Recorder>>) -> Self {
         self.stages.observe = self.stages.observe.recording(recorder);
         self
     }
 
-    /// Makes traces of requests there; see [`traces`](crate::telemetry::traces).
+    /// Makes these traces of requests; `None` switches it off. See [`traces`](crate::telemetry::traces).
     #[cfg(feature = "otlp")]
     #[must_use]
     pub fn tracing(mut self, traces: Option<crate::telemetry::traces::Traces>) -> Self {
@@ -193,13 +194,12 @@ impl<E, R> Stack<E, R> {
         self.stages.observe.traces()
     }
 
-    /// What was noted of single sessions, if that is asked for.
+    /// The recorder of single sessions, if there is one.
     pub fn recorder(&self) -> Option<&Arc<Recorder>> {
         self.stages.observe.recorder()
     }
 
-    /// Shows the gauges of the [metrics](crate::telemetry::metrics) as they are now. Call it before the recorder is read: nothing
-    /// else sets them.
+    /// Sets the gauges of the [metrics](crate::telemetry::metrics). Nothing else does: call it before each reading.
     pub fn show_levels(&self) {
         self.show_shared_levels();
         self.show_own_levels();
@@ -220,7 +220,7 @@ impl<E, R> Stack<E, R> {
         self.stages.observe.upstream()
     }
 
-    /// The layer of the lanes: to look at, to close and to drain.
+    /// The layer of the lanes: for inspection, and to close and drain them.
     pub fn serialize(&self) -> &SerializeLayer {
         &self.stages.serialize
     }

@@ -11,14 +11,14 @@ use clap::{
 #[cfg(feature = "sidecar")]
 const PREFIX: &str = "ONELANE_";
 
-/// Leaves out the variables that are set to nothing. systemd's `EnvironmentFile` and Docker can set a variable, and not take it
-/// away: `ONELANE_DEPTH=` is how one is unset there.
+/// Leaves out the variables that are set to nothing. systemd's `EnvironmentFile` and Docker can set a
+/// variable, and not take it away: `ONELANE_DEPTH=` is how one is unset there.
 pub(crate) fn without_empty(command: Command) -> Command {
     without(command, &|flag| value(flag).is_some_and(|value| value.is_empty()))
 }
 
-/// Names the variable that a wrong value is from in the place of its flag, which nobody has written. `command` is what refused the
-/// arguments.
+/// Names the variable that a wrong value is from in the place of its flag, which nobody has written.
+/// `command` is what refused the arguments.
 pub(crate) fn named(error: clap::Error, command: &Command, arguments: &[OsString]) -> clap::Error {
     if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
         return error;

@@ -36,7 +36,8 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// How long one request may take: time for another is left.
 const ATTEMPT_WITHIN: Duration = Duration::from_secs(4);
 
-/// How long the instance's own address may take to say that it has a role: a machine that is no instance has nobody there.
+/// How long the instance's own address may take to say that it has a role: a machine that is no instance
+/// has nobody there.
 const INSTANCE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Codes of AWS that mean the credentials themselves.
@@ -61,8 +62,8 @@ impl Api {
         Self { client, until: Instant::now() + WITHIN, credentials: None }
     }
 
-    /// Asks what a playback configuration is (`GetPlaybackConfiguration`), with the credentials and the endpoint that AWS's own
-    /// variables and files name, and this instance's or task's role.
+    /// Asks what a playback configuration is (`GetPlaybackConfiguration`), with the credentials and the
+    /// endpoint that AWS's own variables and files name, and this instance's or task's role.
     ///
     /// # Errors
     ///

@@ -1,6 +1,7 @@
-//! MediaTailor's own API, the one that an account is set up by: asked what a playback configuration is, and nothing else.
+//! MediaTailor's own API, the one that an account is set up by: asked what a playback configuration is,
+//! and nothing else.
 //!
-//! Which configuration is meant can be said in every build; whoever is built without the feature `aws` refuses it by name.
+//! Every build reads which configuration is meant; a build without the feature `aws` refuses it by name.
 
 #[cfg(feature = "aws")]
 mod ask;
@@ -21,4 +22,4 @@ pub(crate) use self::{
 /// What to do where a build cannot ask.
 #[cfg(not(feature = "aws"))]
 pub(crate) const NOT_BUILT: &str =
-    "this onelane was built without the feature aws; build it with `cargo install onelane --features aws`";
+    "this onelane was built without the feature aws; build it with `cargo install --path . --features aws`";

@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME[..TIME]", default_value = "20ms..60ms")]
     pub latency: Latency,
 
-    /// Who loses when two requests of a session meet: the second at once, or one of them at its end
+    /// Which request loses when two of a session meet: the second at once, or one of them at its end
     #[arg(long, value_name = "MODEL", default_value = "reject", value_parser = conflict())]
     pub conflict: Conflict,
 
@@ -34,8 +34,8 @@ pub struct Args {
     #[arg(long, conflicts_with = "serve")]
     pub json: bool,
 
-    /// Stay up until SIGINT or SIGTERM, to look at: both sides at once, onelane with its page, and something that goes wrong every few
-    /// seconds
+    /// Run both sides at once, for people to look at, until SIGINT or SIGTERM: onelane with its page, and
+    /// something that goes wrong every few seconds
     #[arg(long, conflicts_with = "seconds")]
     pub serve: bool,
 }

@@ -31,8 +31,8 @@ use self::{
 
 /// The command `onelane demo`: runs both sides and says what they show, on standard output.
 ///
-/// It succeeds when the direct side met conflicts and the other side none. With `--serve` both run at once, to be looked at, until a signal ends
-/// it.
+/// It succeeds when the direct side met conflicts and the other side none. With `--serve` both run at once,
+/// for people to look at, until a signal ends them.
 ///
 /// # Cancel safety
 ///

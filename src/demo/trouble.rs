@@ -4,7 +4,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::emulator::{Emulator, Fault};
 
-/// What goes wrong while the demo stays up, one after the other: each is something that onelane deals with in another way.
+/// What goes wrong while the demo stays up, one after the other: each is something that onelane deals
+/// with in another way.
 const TROUBLES: [Trouble; 4] = [
     Trouble {
         told: "somebody else loads the same sessions: conflicts that onelane cannot keep from happening, and retries",

@@ -40,7 +40,7 @@ const PLAYLISTS: usize = 4;
 /// What takes longer than this is slow: it is when onelane gives the last good playlist.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// How often two playlists are loaded at once: whether they conflict can be chance.
+/// How many times two playlists are loaded at once: whether they conflict can be chance.
 pub(super) const PAIRS: usize = 3;
 
 /// A playlist that no session has.
@@ -49,8 +49,8 @@ const NO_PLAYLIST: &str = "999999.m3u8";
 // === impl Examination ===
 
 impl Examination {
-    /// From the first request to the last, after what is known of the URL without one. `deep` asks what is not documented as
-    /// well, and waits so long for a session to expire.
+    /// From the first request to the last, after what is known of the URL without one. `deep` asks what is
+    /// not documented as well, and waits so long for a session to expire.
     pub(super) async fn of(url: Uri, visits: Visits, known: Vec<Finding>, deep: Option<Duration>) -> Report {
         let mut examination =
             Self { visits, findings: known, answers: None, settings: Vec::new(), bridged: false };
@@ -272,7 +272,7 @@ impl Examination {
         self.tell(seen.finding());
     }
 
-    /// What a playlist says now, unless that is none of the upstream's.
+    /// What a playlist says now, unless the answer is not the upstream's.
     async fn state_of(&mut self, playlist: &Uri) -> Option<Summary> {
         let answer = self.follow(playlist, false).await.ok()?;
         if self.is_bridged(&answer) || !self.judge(&answer) {

@@ -106,8 +106,8 @@ impl Examination {
         false
     }
 
-    /// Whether it is a playlist that a onelane had kept, since its upstream failed or was slow. What its headers and its clock
-    /// say is of then, and tells nothing of who is asked now.
+    /// Whether it is a playlist that a onelane had kept, since its upstream failed or was slow. What its
+    /// headers and its clock say is of then, and tells nothing of who is asked now.
     pub(super) fn is_bridged(&mut self, answer: &Answer) -> bool {
         let Some(reason) = answer.header(RESCUE) else { return false };
         let age = answer.header(header::AGE).map(|age| format!(", {age} s old")).unwrap_or_default();
@@ -154,7 +154,8 @@ impl Examination {
     }
 }
 
-/// Whether a shared cache may keep an answer with these headers; `None` where they leave it to the cache (RFC 9111 section 4.2.2).
+/// Whether a shared cache may keep an answer with these headers; `None` where they leave it to the cache (RFC
+/// 9111 section 4.2.2).
 fn may_be_kept(control: &str, age: Option<&str>) -> Option<bool> {
     let control = control.to_ascii_lowercase();
     let has = |word: &str| control.contains(word);

@@ -1,8 +1,8 @@
 //! `onelane doctor URL`: what a playback URL does, what that means for players, and what to do about it.
 //!
 //! It loads the playlists of one session, or of one that it creates: each by itself, then two at once, then two at once
-//! through a onelane in this process. It sends 40 requests at most, one after the other but for those pairs. With `--deep`
-//! it finds out as well what no document of AWS says, in 120 requests at most.
+//! through a onelane in this process. It sends 40 requests at most, one after the other but for those pairs.
+//! With `--deep` it finds out as well what no document of AWS says, in 120 requests at most.
 
 mod answer;
 mod clock;
@@ -32,14 +32,14 @@ use crate::api;
 #[derive(Debug, Clone, clap::Args)]
 #[non_exhaustive]
 pub struct Args {
-    /// A playback URL of MediaTailor (/v1/master/..., /v1/session/..., or a playlist of a session), of a CDN in front of
-    /// it, or of onelane
+    /// A playback URL of MediaTailor (/v1/master/..., /v1/session/..., or a playlist of a session), of a CDN
+    /// in front of it, or of onelane
     #[arg(value_name = "URL")]
     pub url: Uri,
 
-    /// Find out as well what no document says: which of two overlapping requests loses and when, whether work goes on after
-    /// a disconnect, how long a session stays busy, what takes part, what lost sessions get; and which settings of onelane
-    /// follow. It makes a dozen conflicts or two, and sends 120 requests at most
+    /// Find out as well what no document says: which of two overlapping requests loses and when, whether work
+    /// goes on after a disconnect, how long a session stays busy, what takes part, what lost sessions get; and
+    /// which settings of onelane follow. It makes a dozen conflicts or two, and sends 120 requests at most
     #[arg(long)]
     pub deep: bool,
 
@@ -47,8 +47,9 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "12m", value_parser = humantime::parse_duration, requires = "deep")]
     pub expire_within: Duration,
 
-    /// Ask MediaTailor's API what this playback configuration is, and whether the URL is of it; needs AWS credentials that allow
-    /// mediatailor:GetPlaybackConfiguration, and a onelane that was built with the feature aws
+    /// Ask MediaTailor's API what this playback configuration is, and whether the URL is of it; needs
+    /// AWS credentials that allow mediatailor:GetPlaybackConfiguration, and a onelane that was built
+    /// with the feature aws
     #[arg(long, value_name = "NAME", value_parser = api::name)]
     pub configuration: Option<String>,
 

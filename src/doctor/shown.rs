@@ -4,9 +4,9 @@ use http::Uri;
 
 use crate::session::ShownPath;
 
-/// A URL as a report may hold it: without its query, which has tokens of viewers in it, without a user's name and password,
-/// and with session ids as short as in logs. Reports are pasted into tickets, and whoever knows a whole id can watch the
-/// session's stream.
+/// A URL as a report may hold it: without its query, which has tokens of viewers in it, without a user's name
+/// and password, and with session ids as short as in logs. Reports are pasted into tickets, and whoever knows
+/// a whole id can watch the session's stream.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown<'a>(pub(super) &'a Uri);
 

@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t, help_heading = "Conflicts")]
     pub conflict: Conflict,
 
-    /// Who loses under `--conflict optimistic`. Inferred.
+    /// Which request loses under `--conflict optimistic`. Inferred.
     #[arg(long, value_enum, default_value_t, help_heading = "Conflicts")]
     pub loser: Loser,
 
@@ -146,12 +146,13 @@ pub struct Args {
     /// What the numbers of a session's live playlists begin with.
     ///
     /// That they follow the origin's (`continuous`) is documented, that they may not (`reset`) inferred: then a player
-    /// that is given a new session under an old one's URLs meets lower numbers. `POST /__emulator/expire {"sessions":"all"}`, or a list of ids,
-    /// ends sessions, and takes `"numbering"` for those that are made afterwards.
+    /// that is given a new session under an old one's URLs meets lower numbers. `POST /__emulator/expire
+    /// {"sessions":"all"}`, or a list of ids, ends sessions, and takes `"numbering"` for those that are
+    /// made afterwards.
     #[arg(long, value_enum, default_value_t, help_heading = "Sessions")]
     pub numbering: Numbering,
 
-    /// What a session id gets that the emulator did not make.
+    /// The answer to a session id that the emulator did not make.
     ///
     /// 400 and 404 are both documented for a session that is invalid or unavailable; which of them an unknown
     /// id gets is not. `adopt` takes any UUID for a session, for load tests that make up their own.

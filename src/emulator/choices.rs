@@ -13,7 +13,7 @@ pub enum Conflict {
     None,
 }
 
-/// Who gets the 409 of [`Conflict::Optimistic`].
+/// Which request gets the 409 of [`Conflict::Optimistic`].
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Loser {
     /// The one that ends last.
@@ -33,7 +33,7 @@ pub enum Mode {
     Vod,
 }
 
-/// What a session id gets that the emulator did not make.
+/// The answer to a session id that the emulator did not make.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unknown {
     /// 400 BadRequestException.

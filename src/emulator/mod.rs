@@ -23,10 +23,10 @@
 //!
 //! # What is known, and what is guessed
 //!
-//! AWS documents that two playlists of one session at once may end in a 409, and that one at a time is the cure. All
-//! that it does not say is a guess here, and has a flag where another guess would be as good. *Documented* means a
-//! page of AWS's user guide or API reference; *inferred* means deduced from those or from code that talks to the
-//! service; *unknown* means that nothing was found.
+//! AWS documents that two playlists of one session at once may end in a 409, and that one at a time is the
+//! cure. Everything that AWS does not say is a guess here, and has a flag where another guess would be as
+//! good. *Documented* means a page of AWS's user guide or API reference; *inferred* means deduced from those
+//! or from code that talks to the service; *unknown* means that nothing was found.
 //!
 //! | Behaviour | Known how | Flag |
 //! |---|---|---|
@@ -72,8 +72,9 @@
 //!
 //! One clock and one grid of segments, those of the first variant, drive all renditions of all sessions: they switch
 //! between content and ads, and from the asset's end to its beginning, at the same instant, with the same
-//! discontinuity numbers. Segments of audio may be a little longer or shorter, or one more or fewer; captions may be one
-//! long file. Timestamps begin anew at each seam and are not rewritten, which is what the discontinuity is for.
+//! discontinuity numbers. Segments of audio may be a little longer or shorter, or one more or fewer; captions
+//! may be one long file. Timestamps begin anew at each seam and are not rewritten, which is what the
+//! discontinuity is for.
 //!
 //! # What it tells
 //!
@@ -86,7 +87,8 @@
 //!
 //! # What it can be told
 //!
-//! Faults befall playlists of sessions, stitched ones: not tracking, segments, DASH, or playlists for server-guided ads.
+//! Faults befall playlists of sessions, stitched ones: not tracking, segments, DASH, or playlists for
+//! server-guided ads.
 //!
 //! | Page | Effect |
 //! |---|---|
@@ -120,7 +122,7 @@ pub use self::{
     session::latency::{Latency, MalformedLatency},
 };
 
-/// The emulator cannot start. Its text names the flag and the remedy.
+/// Why the emulator cannot start. Its text names the flag and the remedy.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(String);

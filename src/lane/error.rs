@@ -9,7 +9,7 @@ pub struct Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The lane, or the sum of all, has as many in line as its limit allows.
+    /// As many tickets are out, in the lane or waiting in all lanes together, as the limits allow.
     Full,
     /// The turn did not come in time.
     WaitedTooLong,

@@ -58,7 +58,8 @@ impl<K: Eq + Hash + Clone> Lanes<K> {
         }
     }
 
-    /// The same lanes with other limits, for all who come through this handle. Who stands in line already stays.
+    /// The same lanes with other limits, for every caller that comes through this handle. Tickets that are in
+    /// line already stay there.
     #[must_use]
     pub fn with_limits(&self, limits: Limits) -> Self {
         Self { inner: Arc::clone(&self.inner), limits }
@@ -70,15 +71,15 @@ impl<K: Eq + Hash + Clone> Lanes<K> {
     ///
     /// # Errors
     ///
-    /// [`Full`](super::ErrorKind::Full) when the lane's depth or the sum of all who wait is at its limit,
-    /// [`Closed`](super::ErrorKind::Closed) after [`close`](Self::close).
+    /// [`Full`](super::ErrorKind::Full) when the lane's depth or the number of all waiting tickets is at its
+    /// limit, [`Closed`](super::ErrorKind::Closed) after [`close`](Self::close).
     pub fn join(&self, key: K) -> Result<Ticket<K>, Error> {
         let admission = self.inner.admit(&key, &self.limits)?;
         Ok(Ticket::new(Arc::clone(&self.inner), key, admission, self.limits.wait))
     }
 
-    /// Refuses whoever comes from now on and ends the wait of those in line. Turns that are out run to their
-    /// end.
+    /// Refuses every caller that comes from now on and ends the wait of the tickets in line. Turns that are
+    /// out run to their end.
     pub fn close(&self) {
         // The flag first: who locks a shard after the walk sees it, who came before is met by the walk.
         self.inner.closed.store(true, Ordering::SeqCst);
@@ -91,8 +92,8 @@ impl<K: Eq + Hash + Clone> Lanes<K> {
 }
 
 impl<K: Eq + Hash + Clone> Lanes<K> {
-    /// The lanes in which the most wait, and how many do in each; at most `n`, the longest first. It goes through all lanes:
-    /// for people, not for each request.
+    /// The longest lanes, and how many wait in each; at most `n`, the longest first. It goes through all
+    /// lanes, so it is meant for people to call, not for each request.
     pub fn longest(&self, n: usize) -> Vec<(K, u32)> {
         let waiting = self.inner.slots.iter().filter(|slot| slot.value().users > 1);
         let mut all: Vec<_> = waiting.map(|slot| (slot.key().clone(), slot.value().users - 1)).collect();

@@ -21,7 +21,8 @@
 //! # }
 //! ```
 //!
-//! It differs from [`tower::limit::ConcurrencyLimit`](https://docs.rs/tower/latest/tower/limit/struct.ConcurrencyLimit.html)
+//! It differs from
+//! [`tower::limit::ConcurrencyLimit`](https://docs.rs/tower/latest/tower/limit/struct.ConcurrencyLimit.html)
 //! in that the key is known only once the request is there, so nothing can be reserved before.
 
 mod error;

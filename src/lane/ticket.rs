@@ -14,7 +14,7 @@ use super::{
     sync::{AcquireError, OwnedSemaphorePermit, timeout},
 };
 
-/// A place in one lane. Dropping it leaves the line; who stands behind moves up.
+/// A place in one lane. Dropping it leaves the line; the tickets behind it move up.
 #[must_use = "a ticket that is dropped leaves the line"]
 pub struct Ticket<K: Eq + Hash> {
     // Before the place, as in `Turn`: a turn that has come already is handed on while the lane still exists.

@@ -10,10 +10,11 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::StoreError;
 
-/// So many failures in a row are no accident.
+/// This many failures in a row are no accident.
 pub(super) const MANY: u32 = 3;
 
-/// Nor are any two of them so far apart with no success in between: not for longer does a player wait for an engine in vain.
+/// Nor are any two of them so far apart with no success in between: not for longer does a player wait for
+/// an engine in vain.
 const LONG: Duration = Duration::from_millis(500);
 
 /// Whether the engine is worth asking.

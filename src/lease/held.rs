@@ -7,7 +7,7 @@ use super::{
     leases::{Inner, lifetime},
 };
 
-/// What a turn has of the engine: a lease, or nothing where it was bypassed. Dropping it gives the lease up.
+/// What the engine gave a turn: a lease, or nothing where the engine was bypassed. Dropping it gives the lease up.
 #[derive(Debug, Default)]
 pub struct Lease {
     held: Option<Held>,
@@ -24,7 +24,7 @@ pub(super) struct Held {
 // === impl Lease ===
 
 impl Lease {
-    /// What a turn has that needs none.
+    /// No lease, for a turn that needs none.
     pub fn none() -> Self {
         Self::default()
     }
@@ -33,13 +33,13 @@ impl Lease {
         Self { held: Some(held) }
     }
 
-    /// Whether there is one.
+    /// Whether there is a lease.
     pub fn is_held(&self) -> bool {
         self.held.is_some()
     }
 
-    /// What renews it for as long as it is polled, and never resolves; `None` if there is none. Its turn may last `max_hold`, and it
-    /// does not outlive that by more than a second.
+    /// A future that renews the lease for as long as it is polled, and never resolves; `None` if there is no
+    /// lease. The turn may last `max_hold`, and the lease does not outlive that by more than a second.
     ///
     /// # Cancel safety
     ///

@@ -26,13 +26,14 @@ use super::{
 };
 use crate::{session::SessionKey, telemetry};
 
-/// Who waits for a lease asks again after the first, unless it is told before, and then ever more rarely up to the second: a
-/// message may be lost, and an instance may have died.
+/// Who waits for a lease asks again after the first, unless it is told before, and then ever more rarely up
+/// to the second: a message may be lost, and an instance may have died.
 const POLLS: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(100));
 
 /// The leases of one instance. A clone is the same.
 ///
-/// Made within a tokio runtime that outlives it, which talks to the engine whichever runtime asks.
+/// They have to be made within a tokio runtime that outlives them: that runtime talks to the engine,
+/// whichever runtime asks.
 #[derive(Debug, Clone)]
 pub struct Leases {
     inner: Arc<Inner>,
@@ -93,9 +94,9 @@ impl Leases {
         Self { inner, _keeper: Arc::new(AbortOnDropHandle::new(keeper)) }
     }
 
-    /// Waits for a session's lease. It always comes to an end: where the engine is of no use, with no lease.
+    /// Waits for a session's lease. The wait always comes to an end: with no lease where the engine is of no use.
     ///
-    /// Only the head of the session's lane may ask: two of one instance are not kept apart.
+    /// Only the head of the session's lane may ask: two callers of one instance are not kept apart.
     ///
     /// # Cancel safety
     ///
@@ -134,12 +135,12 @@ impl Leases {
         Lease::none()
     }
 
-    /// Adds to the 4xx that all instances have had of a playback configuration, and tells how many those are; `None` while the engine is of
-    /// no use.
+    /// Adds to the 4xx that all instances have had of a playback configuration, and returns the sum; `None`
+    /// while the engine is of no use.
     ///
     /// # Cancel safety
     ///
-    /// Whether it was added is not known then.
+    /// After a drop it is not known whether they were added.
     pub async fn spend(&self, scope: u64, more: u32) -> Option<u32> {
         let inner = &self.inner;
         if !inner.health.is_up() {
@@ -148,11 +149,11 @@ impl Leases {
         inner.in_time(inner.store.spend(scope, more)).await
     }
 
-    /// Resolves once the engine was tried for the first time: whether it is of use.
+    /// Resolves once the engine was tried for the first time, and says whether it is of use.
     ///
     /// # Errors
     ///
-    /// Why it is not.
+    /// Why the engine is of no use.
     ///
     /// # Cancel safety
     ///
@@ -170,7 +171,8 @@ impl Leases {
         (!self.inner.health.is_up()).then(|| self.inner.health.why().unwrap_or_else(unknown))
     }
 
-    /// Resolves once the engine knows of all that was given up, or had its time to. For the end: others would wait.
+    /// Resolves once the engine knows of every lease that was given up, or has had its time to. Await it
+    /// before the process ends: other instances would wait for these leases.
     ///
     /// # Cancel safety
     ///
@@ -233,7 +235,8 @@ impl Inner {
         }
     }
 
-    /// Whether a revived engine is fast enough: otherwise turns would wait for it until it is given up, again and again.
+    /// Whether a revived engine is fast enough: otherwise turns would wait for it until it is given up,
+    /// again and again.
     pub(super) async fn answers_in_time(&self) -> Result<(), StoreError> {
         let (nobodys, token) = (LeaseId::of_nobody(&self.instance), self.token());
         let mut slow = StoreError::slow(self.budget);

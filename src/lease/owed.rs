@@ -8,8 +8,8 @@ use super::{LeaseId, Token};
 /// The most that are kept; the oldest of more are the first to end by themselves.
 const MOST: usize = 10_000;
 
-/// Leases that were given up while the engine could not be told. It may have them still, and what it was asked for before it stood
-/// still it may grant when it goes on: whoever waits for one of those would wait until it ends.
+/// Leases that were given up while the engine could not be told. It may have them still, and what it was asked for
+/// before it stood still it may grant when it goes on: whoever waits for one of those would wait until it ends.
 #[derive(Debug, Default)]
 pub(super) struct Owed {
     given_up: Mutex<VecDeque<(LeaseId, Token)>>,

@@ -11,28 +11,29 @@ use sha2::{Digest as _, Sha256};
 use super::leases::Inner;
 use crate::session::SessionId;
 
-/// What all instances share: where leases are.
+/// The store of leases that all instances share.
 ///
-/// Calls are bounded by [`BUDGET`](super::BUDGET) from outside; an implementation need not bound them itself, and must bear being dropped
-/// half-way.
+/// Calls are bounded by [`BUDGET`](super::BUDGET) from outside; an implementation need not bound them itself,
+/// and must bear being dropped half-way.
 pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
-    /// Makes the engine usable, or finds that it is not: connects, and tries everything that is needed later. It is called at the
-    /// start, and again after each failure. From then on it tells `wakes` what it hears.
+    /// Makes the engine usable, or finds that it is not: connects, and tries everything that is needed later.
+    /// It is called at the start, and again after each failure. From then on the implementation tells `wakes`
+    /// what it hears from the engine.
     fn revive(&self, wakes: Wakes) -> Answer<'_, ()>;
 
-    /// Grants a lease if nobody has it, or if only an earlier turn of the same instance has it and nobody is next; otherwise the instance
-    /// gets in line for it, once however often it asks.
+    /// Grants a lease if nobody has it, or if only an earlier turn of the same instance has it and nobody is
+    /// next; otherwise the instance joins the line for it, once however often it asks.
     fn acquire(&self, lease: &LeaseId, token: &Token, ttl: Duration) -> Answer<'_, Grant>;
 
-    /// Makes a lease valid for `ttl` from now; `false` if it is another's by now.
+    /// Makes a lease valid for `ttl` from now; `false` if another has it by now.
     fn renew(&self, lease: &LeaseId, token: &Token, ttl: Duration) -> Answer<'_, bool>;
 
-    /// Gives a lease up, or the claim to be next for it, if it is this token's; then it is the next instance's.
+    /// Gives up a lease, or the claim to be next for it, if this token has it; the next instance may then have it.
     fn release(&self, lease: &LeaseId, token: &Token) -> Answer<'_, ()>;
 
     /// Adds to the 4xx that all instances have had of a playback configuration, by its
-    /// [scope](crate::session::SessionKey::scope_id), and tells how many there were in the last minute, or in ten seconds more. What is in no
-    /// engine is nobody else's: by default 0.
+    /// [scope](crate::session::SessionKey::scope_id), and tells how many there were in the last minute, or in
+    /// ten seconds more. What is in no engine is nobody else's: by default 0.
     fn spend(&self, scope: u64, more: u32) -> Answer<'_, u32> {
         let _alone = (scope, more);
         Box::pin(std::future::ready(Ok(0)))
@@ -56,19 +57,19 @@ pub enum Grant {
 #[error("{0}")]
 pub struct StoreError(String);
 
-/// A session's lease: a hash of its id, since who reads the engine need not be one who may watch the stream. The same in every instance,
-/// whatever it calls the upstream.
+/// Names the lease of a session: a hash of the session's id, since a reader of the engine is not always
+/// allowed to watch the stream. It is the same in every instance, whatever the instance calls the upstream.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseId([u8; 12]);
 
-/// Who has a lease: an instance, and which of its turns.
+/// The holder of a lease: an instance, and one of its turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     text: String,
     instance: usize,
 }
 
-/// What an engine tells of its own accord.
+/// Takes what an engine tells of its own accord.
 #[derive(Debug, Clone)]
 pub struct Wakes(pub(super) Weak<Inner>);
 
@@ -88,7 +89,7 @@ impl StoreError {
 // === impl LeaseId ===
 
 impl LeaseId {
-    /// Of a session's id.
+    /// The lease of the session with this id.
     pub fn of(id: &SessionId) -> Self {
         id.whole(Self::hash)
     }
@@ -153,21 +154,21 @@ impl Token {
 // === impl Wakes ===
 
 impl Wakes {
-    /// This instance is next for a lease: ask for it.
+    /// Says that this instance is next for a lease: it then asks for it.
     pub fn next(&self, lease: &LeaseId) {
         if let Some(leases) = self.0.upgrade() {
             leases.next(lease);
         }
     }
 
-    /// The engine went away.
+    /// Says that the engine went away, and why.
     pub fn lost(&self, why: &StoreError) {
         if let Some(leases) = self.0.upgrade() {
             leases.down(why);
         }
     }
 
-    /// Which instance this is, to be told of what is its own.
+    /// The name of this instance, by which the engine tells it what it is next for.
     pub fn instance(&self) -> String {
         self.0.upgrade().map(|leases| leases.instance().to_owned()).unwrap_or_default()
     }

@@ -17,8 +17,8 @@ use super::Format;
 
 /// Writes an event as one line, in the words of tracing-subscriber's own formats.
 ///
-/// Those took a sixth of the sidecar's time. This one knows that spans say nothing that the lines do not, puts a line together in memory
-/// that it keeps, and writes numbers and plain text without the detour over `fmt`.
+/// Those took a sixth of the sidecar's time. This one knows that spans say nothing that the lines do not, puts
+/// a line together in memory that it keeps, and writes numbers and plain text without the detour over `fmt`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Line(pub(super) Format);
 

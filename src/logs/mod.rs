@@ -108,8 +108,8 @@ impl Logs {
     }
 }
 
-/// What comes before the filter that is given, and yields to it: where AWS's client finds no credentials, one line of the
-/// command's own says so.
+/// What comes before the filter that is given, and yields to it: where AWS's client finds no credentials, one
+/// line of the command's own says so.
 const QUIET: &str = if cfg!(feature = "aws") { "aws_config=off," } else { "" };
 
 fn filter(said: &str) -> Result<EnvFilter, String> {

@@ -28,8 +28,8 @@ pub struct ObserveLayer {
 
 /// A service whose requests are counted by what their players got.
 ///
-/// An answer counts when its head is there; playlists have been collected by then. The lines that are logged meanwhile are in a
-/// span of [`telemetry::REQUEST`], at debug level.
+/// An answer counts when its head is there; playlists have been collected by then. The lines that are logged
+/// meanwhile are in a span of [`telemetry::REQUEST`], at debug level.
 ///
 /// # Cancel safety
 ///
@@ -79,7 +79,7 @@ pin_project! {
 // === impl ObserveLayer ===
 
 impl ObserveLayer {
-    /// What it counts goes to the recorder of the process.
+    /// Counts into the metrics recorder of the process.
     pub fn new() -> Self {
         Self::default()
     }
@@ -97,7 +97,7 @@ impl ObserveLayer {
         Self { traces, ..self }
     }
 
-    /// Calls the upstream by a name, where there are several.
+    /// Names the upstream, where there are several.
     #[must_use]
     pub fn for_upstream(&self, name: Arc<str>) -> Self {
         Self { upstream: Some(name), ..self.clone() }
@@ -114,7 +114,7 @@ impl ObserveLayer {
         self.traces.as_ref()
     }
 
-    /// Where that is noted.
+    /// The recorder in which that is noted, if there is one.
     pub fn recorder(&self) -> Option<&Arc<Recorder>> {
         self.recorder.as_ref()
     }

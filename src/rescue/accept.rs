@@ -4,9 +4,9 @@ use http::{HeaderMap, HeaderValue, header};
 
 use crate::upstream::coding::Coding;
 
-/// The content codings that a player takes, of its `Accept-Encoding` (RFC 9110 section 12.5.3).
+/// The content codings that a player takes, read from its `Accept-Encoding` (RFC 9110 section 12.5.3).
 ///
-/// Read it while the request's head is at hand: it is a byte.
+/// It takes one byte: read it while the request's head is at hand.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Accept(u8);
 
@@ -23,9 +23,9 @@ enum Said {
 impl Accept {
     /// Reads the field; several lines of it count as one.
     ///
-    /// Without it the RFC lets every coding pass. Here it then is `identity` alone, as MediaTailor has it: ffmpeg and
-    /// others that send none are never given a compressed playlist. A member that is malformed is
-    /// passed over; one that is named twice is taken only if no mention refuses it.
+    /// Without the field the RFC lets every coding pass. Here its absence means `identity` alone, as it does
+    /// to MediaTailor: ffmpeg and others that do not send it are never given a compressed playlist. A member
+    /// that is malformed is passed over; one that is named twice is taken only if no mention refuses it.
     pub fn of(headers: &HeaderMap) -> Self {
         Self::of_lines(headers.get_all(header::ACCEPT_ENCODING))
     }

@@ -22,7 +22,7 @@ pub struct Rescue {
 pub enum NoRescue {
     /// Nothing is kept of this URL and session, or the session was lost since.
     Unknown,
-    /// It is kept in a content coding alone that the player does not take.
+    /// It is kept only in content codings that the player does not take.
     NotAccepted,
     /// The upstream has not confirmed it for longer than [`Config::max_age`](super::Config::max_age).
     TooOld,

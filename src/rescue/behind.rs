@@ -6,8 +6,8 @@ use super::good::Numbers;
 
 /// Answers in a row whose media sequence is lower than what was given before.
 ///
-/// They are of a node of the upstream that is behind, or the encoder has begun its numbering anew. The former is met now and
-/// then, stands still, or soon catches up; the latter is all that comes from then on, and moves.
+/// They are of a node of the upstream that is behind, or the encoder has begun its numbering anew. The former
+/// is met now and then, stands still, or soon catches up; the latter is all that comes from then on, and moves.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Behind {
     since: Instant,
@@ -21,8 +21,8 @@ type Window = (u64, u64);
 /// How long answers that have nothing in common with what was given before go on, in target durations.
 const APART: u32 = 1;
 
-/// How long those do that end within it: a node that is behind by less is as far within that time. Players take a playlist
-/// that does not change for this long.
+/// How long those do that end within it: a node that is behind by less is as far within that time. Players
+/// take a playlist that does not change for this long.
 const OVERLAPPING: u32 = 3;
 
 // === impl Behind ===

@@ -5,12 +5,12 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct Config {
     /// How long a player waits for its own answer before it is given the last good one, while the exchange goes
-    /// on. It begins anew with every good answer of the session, whose lane then moves. Default: 2 s; the player polls
-    /// again half a target duration later and meets the finished exchange.
+    /// on. The wait begins anew with every good answer of the session, since its lane then moves. Default: 2
+    /// s; the player polls again half a target duration later and meets the finished exchange.
     pub after: Duration,
-    /// The longest time since the upstream last confirmed a playlist for which it is given. One that has ended
-    /// does not age. Default: 60 s. From 1.5 target durations without change on AVPlayer steps down, and from
-    /// 3.5 on Media3 may give up, as they would at an error: whoever fails over to a second CDN sets it lower.
+    /// How long after the upstream last confirmed a playlist it is still given. A playlist that has ended
+    /// does not age. Default: 60 s. After 1.5 target durations without a change AVPlayer steps down, and
+    /// after 3.5 Media3 may give up, as they would at an error: set it lower to fail over to a second CDN.
     pub max_age: Duration,
     /// The memory that all playlists may take, their heads and the store's own bookkeeping included, in bytes.
     /// Default: 256 MiB.

@@ -8,7 +8,8 @@ use crate::upstream::playlist::Summary;
 
 /// A good playlist, as the upstream answered it to a `GET` with 200.
 ///
-/// It borrows from the answer: what is to be kept is copied, without the slack of the buffers it was read into.
+/// It borrows from the answer: a playlist that is kept is copied, without the slack of the buffers that the
+/// answer was read into.
 #[derive(Clone, Copy)]
 pub struct Good<'a> {
     pub(super) headers: &'a HeaderMap,
@@ -30,8 +31,8 @@ pub(super) struct Numbers {
 // === impl Good ===
 
 impl<'a> Good<'a> {
-    /// A playlist of these headers and this body, in the pieces in which it came, of which nothing else is
-    /// known: as it is for a multivariant playlist.
+    /// A playlist with these headers and this body, in the pieces in which the body came. Nothing else is
+    /// known of it yet, which is all there is to a multivariant playlist.
     pub fn new(headers: &'a HeaderMap, body: &'a VecDeque<Bytes>) -> Self {
         Self { headers, body, numbers: Numbers::default(), unchanged: None }
     }
@@ -58,22 +59,22 @@ impl<'a> Good<'a> {
         self
     }
 
-    /// Sets whether it has an `EXT-X-ENDLIST`: it will not change any more.
+    /// Sets whether it has an `EXT-X-ENDLIST`, after which it does not change any more.
     #[must_use]
     pub fn ended(mut self, ended: bool) -> Self {
         self.numbers.ended = ended;
         self
     }
 
-    /// What was read of it, for [`Store::same`](super::Store::same). Default: nothing.
+    /// Sets what was read of it, for [`Store::same`](super::Store::same). Default: nothing.
     #[must_use]
     pub fn summary(mut self, summary: Option<Summary>) -> Self {
         self.numbers.summary = summary;
         self
     }
 
-    /// Sets since when it is known, as [`Store::same`](super::Store::same) says: it is not compared with what is kept since
-    /// then. Default: unknown.
+    /// Sets since when it is known to be the same, as [`Store::same`](super::Store::same) says: it is then
+    /// not compared again with what has been kept since that time. Default: unknown.
     #[must_use]
     pub fn unchanged(mut self, unchanged: Option<Instant>) -> Self {
         self.unchanged = unchanged;

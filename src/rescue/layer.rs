@@ -37,9 +37,10 @@ pub struct RescueLayer {
 }
 
 /// A service that answers with the last good playlist, within the limits that the [module](super) names,
-/// - where the answer is one that a playlist of before [can bridge](Judgement::survivable), and
-/// - where no answer has come, and no other of its session, for [`Config::after`](super::Config::after): what was asked
-///   for then goes on without the player, and refreshes the store.
+/// - where the answer is one that an earlier playlist [can bridge](Judgement::survivable), and
+/// - where neither an answer to the request nor any other of its session has come for
+///   [`Config::after`](super::Config::after): the exchange then goes on without the player, and
+///   refreshes the store.
 ///
 /// # Cancel safety
 ///
@@ -69,7 +70,7 @@ struct Asked {
 // === impl RescueLayer ===
 
 impl RescueLayer {
-    /// From what was learned here.
+    /// Rescues from what these lessons keep.
     pub fn new(lessons: Arc<Lessons>) -> Self {
         Self { lessons }
     }
@@ -157,8 +158,8 @@ impl Asked {
                 answer = answer.as_mut() => return self.bridge(answer),
                 () = sleep_until(due) => {}
             }
-            // Where the session's exchanges come back one after the other, it is the lane that takes its time and not the
-            // upstream: what is old would put the session's playlists out of step.
+            // Where the session's exchanges come back one after the other, it is the lane that takes its time
+            // and not the upstream: what is old would put the session's playlists out of step.
             match store.confirmed(&self.key).map(|progress| progress + after) {
                 Some(next) if next > due => due = next,
                 _ => break,

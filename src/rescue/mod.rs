@@ -1,8 +1,8 @@
 //! WHAT does the player get when the upstream fails? The last good playlist of its session, within limits.
 //!
-//! A repeated playlist was survived by every player that was tried, an error by few. The [`Store`] keeps the
-//! last playlist that was good, byte for byte, of every session and URL. Who stands by the upstream
-//! [learns](Store::learn), who stands by the player [rescues](Store::rescue):
+//! Every player that was tried survived a repeated playlist; few survived an error. The [`Store`] keeps the
+//! last good playlist of every session and URL, byte for byte. The side of the upstream
+//! [learns](Store::learn), the side of the player [rescues](Store::rescue):
 //!
 //! ```
 //! use std::collections::VecDeque;
@@ -32,19 +32,22 @@
 //! # The rules
 //!
 //! A playlist is given
-//! - if the upstream confirmed it within [`Config::max_age`], by the same again or by a 304 that [names it](Store::confirm), or if it has
-//!   ended;
-//! - never with a lower media sequence, nor with an earlier end, than the session was given of it, over all content codings and
-//!   blocking reloads;
-//! - to a blocking reload only if it satisfies it, and to a plain request what a reload got last, if that was asked for in full;
+//! - if the upstream confirmed it within [`Config::max_age`], by sending the same again or by a 304 that
+//!   [names it](Store::confirm), or if it has ended;
+//! - never with a lower media sequence, nor with an earlier end, than the session was already given of that
+//!   playlist, over all content codings and blocking reloads;
+//! - to a blocking reload only if it satisfies that reload; to a plain request it may be what a reload got
+//!   last, if that asked for the whole playlist;
 //! - only in a content coding that the player takes;
 //! - not while the upstream denies it;
 //! - never once the session was [forgotten](Store::forget).
 //!
-//! A lower media sequence than before, or one that ends before what can be given in its place, is [not taken](Learned::Older) from
-//! the upstream either. But where nothing else comes of a playlist, each such answer no lower than the one before it and at least one higher, its encoder has begun the numbering anew: for a
-//! target duration if they end before what was given begins, for three if they do not. What is kept of the session and was not
-//! confirmed since is then dropped, since it is of the numbering before, and [what comes is taken](Learned::Renumbered).
+//! A lower media sequence than before, or one that ends before what can be given in its place, is [not
+//! taken](Learned::Older) from the upstream either. But where only such answers come of a playlist, none of
+//! them lower than the one before and at least one higher, its encoder has begun the numbering anew. This has
+//! to last for one target duration if the answers end before what was given begins, and for three if they do
+//! not. What is kept of the session and was not confirmed meanwhile then belongs to the earlier numbering: it
+//! is dropped, and [what comes is taken](Learned::Renumbered).
 
 mod accept;
 mod answer;

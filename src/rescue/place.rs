@@ -73,7 +73,7 @@ impl Place {
         }
     }
 
-    /// Whether a playlist of this media sequence is a step back. It is none any more once what is kept is too
+    /// Whether a playlist of this media sequence is a step back. It stops being one once what is kept is too
     /// old: then the upstream has begun anew.
     pub(super) fn forbids(&self, sequence: Option<u64>, now: Instant, bounds: &Bounds) -> bool {
         sequence.is_some() && sequence < self.highest && self.is_current(now, bounds)
@@ -98,8 +98,8 @@ impl Place {
         behind.begun_anew(self.highest?, good.numbers.target_duration?, now)
     }
 
-    /// Notes how far the playlist goes, whichever place it was given at: what had ended has not, and what was given beyond that counts
-    /// no more.
+    /// Notes how far the playlist goes, whichever place it was given at: a form that had ended has not, and
+    /// what was given beyond that no longer counts.
     pub(super) fn go_on(&mut self, numbers: &Numbers) {
         if !numbers.ended {
             self.forms.retain(|kept| !kept.numbers.ended);
@@ -140,7 +140,8 @@ impl Place {
         **self.plain.as_ref().unwrap_or(&self.url) == *url.plain
     }
 
-    /// Whether what it has may be given to who asks for this: what a reload got is the same playlist, if nothing was to be skipped.
+    /// Whether what it has may be given to a request for this URL: what a reload got is the same playlist, if
+    /// nothing was to be skipped.
     pub(super) fn serves(&self, url: &Url<'_>) -> bool {
         self.in_full || *self.url == *url.whole
     }

@@ -11,10 +11,10 @@ use super::{
 };
 use crate::session::SessionKey;
 
-/// A session may take as much as so many of the largest playlists.
+/// A session may take as much memory as this many of the largest playlists.
 pub(super) const LARGEST_PER_SESSION: u64 = 4;
 
-/// That is no less than so many bytes for each of them.
+/// The least size, in bytes, that each of these counts as.
 pub(super) const LEAST_LARGEST: u64 = 16 * 1024;
 
 /// The part of a shard that a session may take. Also the part that is for sessions that were seen again: the

@@ -19,9 +19,9 @@ use crate::{session::SessionKey, upstream::playlist::Summary};
 
 /// The last good playlists of all sessions, within a byte budget.
 ///
-/// One store serves all who learn and all who rescue: put it in an [`Arc`]. It is a cache by session, so that a
-/// session that is lost is forgotten in one step; what was not asked for longest goes first. Nothing
-/// here waits.
+/// One store serves everything that learns and everything that rescues: put it in an [`Arc`]. It is a cache
+/// by session, so that a session that is lost is forgotten in one step; what has gone unrequested the longest
+/// goes first. Nothing here waits.
 pub struct Store {
     config: Config,
     /// `None` where nothing is kept.
@@ -37,11 +37,13 @@ impl Store {
         Self::at(Home::default(), config, None)
     }
 
-    /// What is kept, under another configuration. Where there is less room than before, what was not asked for longest goes at
-    /// once. All that were made of one another so have one memory in common, which is the budget of the last one.
+    /// The same store under another configuration. Where there is less room than before, what has gone
+    /// unrequested the longest goes at once. All stores that were made of one another in this way share one
+    /// memory, within the budget of the last one.
     ///
-    /// `None` makes one that is [off](Self::off), and drops everything unless another still keeps it. Whoever is switched on later
-    /// shares that again, but gives nothing of before: the players were given something newer meanwhile.
+    /// `None` makes a store that is [off](Self::off), and drops everything unless another store still keeps
+    /// it. A store that is switched on later shares the memory again, but gives nothing from before: the
+    /// players were given something newer meanwhile.
     #[must_use]
     pub fn reconfigured(&self, config: Option<Config>) -> Self {
         match (config, &self.kept) {
@@ -66,7 +68,7 @@ impl Store {
         Self { kept: Some((pool, Bounds { since, ..bounds })), config, home }
     }
 
-    /// Whether it is one that keeps nothing.
+    /// Whether it keeps nothing; see [`off`](Self::off).
     pub fn is_off(&self) -> bool {
         self.kept.is_none()
     }
@@ -76,8 +78,9 @@ impl Store {
         &self.config
     }
 
-    /// Takes in what the upstream answered to a `GET` for `uri` with 200. Path and query of `uri` count, delivery
-    /// directives included; `CMCD` (CTA-5004), by which players report on themselves, does not.
+    /// Takes in what the upstream answered to a `GET` for `uri` with 200. The path and query of `uri` tell
+    /// playlists apart, delivery directives included; `CMCD` (CTA-5004), by which players report on
+    /// themselves, does not count.
     ///
     /// A playlist of a lower media sequence than before is not taken, unless what is kept is too old to be given or the
     /// numbering has begun anew, as the [module](super) tells.
@@ -116,11 +119,12 @@ impl Store {
         }
     }
 
-    /// Takes in a 304 with these headers to a request for `uri`: what is kept with its `ETag` or, where it has none, its `Last-Modified`
-    /// is as young as if it had come again (RFC 9111 section 4.3.4). `false` if nothing is: the player has something else.
+    /// Takes in a 304 with these headers to a request for `uri`: what is kept with its `ETag` or, where it
+    /// has none, its `Last-Modified` counts as fresh as if it had come again (RFC 9111 section 4.3.4).
+    /// `false` if nothing is kept with that: the player has something else.
     ///
-    /// As with a playlist that comes unchanged again and again, that says nothing of how long it may stay so: see
-    /// [`Rescue::unchanged`].
+    /// As with a playlist that comes unchanged again and again, its age then says nothing of how long it has
+    /// been unchanged: see [`Rescue::unchanged`].
     pub fn confirm(&self, session: &SessionKey, uri: &Uri, headers: &HeaderMap, now: Instant) -> bool {
         let Some((pool, bounds)) = &self.kept else { return false };
         let Some(Session { shared, .. }) = pool.sessions.get(session) else { return false };
@@ -132,7 +136,8 @@ impl Store {
 
     /// Gives the last good playlist of `uri` to a player that takes what `accept` says.
     ///
-    /// It is of the very URL, or of one that differs in delivery directives alone, where it satisfies those of `uri`.
+    /// That is the playlist of this very URL, or of one that differs in delivery directives alone, if the
+    /// playlist satisfies those of `uri`.
     ///
     /// # Errors
     ///
@@ -161,17 +166,17 @@ impl Store {
         }
     }
 
-    /// Drops the sessions of which nothing can be given any more. The budget holds without it: call it from time
-    /// to time where idle sessions should cost no memory. It walks over all sessions.
+    /// Drops the sessions that have nothing left to give. The budget holds without it: call it from time to
+    /// time if idle sessions should cost no memory. It walks over all sessions.
     pub fn expire(&self, now: Instant) {
         if let Some(pool) = self.pool() {
             pool.expire(now);
         }
     }
 
-    /// What was [read](Good::summary) of the playlist that is kept of `uri`, if `good` is the very same: reading it
-    /// again would cost twenty times as much as to compare. With it, since when it has been the same, for
-    /// [`Good::unchanged`].
+    /// If `good` is the very playlist that is kept of `uri`: what was [read](Good::summary) of it, and since
+    /// when it has been the same, for [`Good::unchanged`]. Reading it again would cost twenty times as much
+    /// as comparing it.
     pub fn same(&self, session: &SessionKey, uri: &Uri, good: &Good<'_>) -> Option<(Summary, Instant)> {
         self.look(session)?.state().shelf.same(&Url::of(uri), good)
     }
@@ -181,8 +186,8 @@ impl Store {
         self.look(session)?.state().shelf.confirmed()
     }
 
-    /// Whether a session's playlist was good, whatever its query and content coding, and the upstream still gave it when it was last
-    /// asked.
+    /// Whether a session's playlist was good, whatever its query and content coding, and the upstream still
+    /// gave it when it was last asked.
     pub fn has(&self, session: &SessionKey, uri: &Uri) -> bool {
         self.look(session).is_some_and(|session| session.state().shelf.has(uri.path()))
     }
@@ -221,7 +226,7 @@ impl Store {
         self.look(session)?.state().shelf.target_duration()
     }
 
-    /// How many sessions something is kept of.
+    /// How many sessions have something kept.
     pub fn sessions(&self) -> usize {
         self.pool().map_or(0, |pool| pool.sessions.len())
     }

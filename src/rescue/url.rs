@@ -10,7 +10,8 @@ use crate::{
 /// The address of a playlist, and what its delivery directives ask for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Url<'a> {
-    /// Path and query as they came, but for what a player says of itself: a blocking reload is another URL than a plain one.
+    /// Path and query as they came, but for what a player says of itself: a blocking reload is another URL
+    /// than a plain one.
     pub(super) whole: Cow<'a, str>,
     /// The same without the directives.
     pub(super) plain: Cow<'a, str>,

@@ -2,7 +2,7 @@ use http::{HeaderMap, header};
 
 use super::head::Head;
 
-/// By what a 304 names the answer that is still current (RFC 9111 section 4.3.4).
+/// The field by which a 304 names the answer that is still current (RFC 9111 section 4.3.4).
 ///
 /// One that names nothing confirms nothing here: what its player has may have come from elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl<'a> Validator<'a> {
         })
     }
 
-    /// Whether it is that of what was kept with this head.
+    /// Whether it names what was kept with this head.
     pub(super) fn names(self, head: &Head) -> bool {
         let tag = head.get(&header::ETAG);
         match self {
@@ -40,7 +40,7 @@ impl<'a> Validator<'a> {
         }
     }
 
-    /// Whether it names all that it fits; otherwise it is the latest of them alone.
+    /// Whether it may name several kept forms; a weak one names the latest alone.
     pub(super) fn is_strong(self) -> bool {
         matches!(self, Self::Strong(_))
     }

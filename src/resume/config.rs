@@ -4,11 +4,12 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// The memory that all sessions may take, bookkeeping included, in bytes. Default: 64 MiB, some 40,000 sessions, and fewer
-    /// where they load their multivariant playlists by their ids, which are then kept as well.
+    /// The memory that all sessions may take, bookkeeping included, in bytes. Default: 64 MiB, some 40,000
+    /// sessions, and fewer where they load their multivariant playlists by their ids, which are then kept as well.
     pub bytes: u64,
-    /// The largest creation that is kept, URL, headers and body together, in bytes, and the largest multivariant playlist, counted so.
-    /// Default: 64 KiB. The body of a `POST` without a `Content-Length` is never kept.
+    /// The largest creation that is kept, URL, headers and body together, in bytes, and the largest
+    /// multivariant playlist, counted the same way. Default: 64 KiB. The body of a `POST` without a
+    /// `Content-Length` is never kept.
     pub largest: usize,
     /// The least time between two attempts for one session. Default: 60 s.
     pub every: Duration,

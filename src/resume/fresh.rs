@@ -46,7 +46,8 @@ impl Fresh {
         Some(Self { key, id, offer: Some(offer), multivariant: None })
     }
 
-    /// Finds the session in the answer to its explicit creation ("Client-side ad tracking" in MediaTailor's user guide).
+    /// Finds the session in the answer to its explicit creation ("Client-side ad tracking" in
+    /// MediaTailor's user guide).
     pub(super) fn of_creation<'a>(
         uri: &Uri,
         head: &response::Parts,

@@ -30,11 +30,11 @@ pub struct ResumeLayer<E = MediaTailor> {
 }
 
 /// A service that makes a new session in place of a lost one, by the rules that the [module](super) names. It stands
-/// within the exchange, around what judges and retries, so that all of it happens in the lost session's turn.
+/// within the exchange, around what judges and retries, so that the whole of it happens in the lost session's turn.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future drops the inner service's, and with it the attempt: there is no other within
+/// Dropping the future drops the inner service's, and with it the attempt: no other is made within
 /// [`Config::every`].
 pub struct Resume<S, E = MediaTailor> {
     inner: S,
@@ -66,7 +66,7 @@ impl<E> ResumeLayer<E> {
         Self { shared: Arc::new(Shared { store: Store::new(config), extract }) }
     }
 
-    /// What is kept, to look at.
+    /// What is kept, for inspection.
     pub fn store(&self) -> &Store {
         &self.shared.store
     }

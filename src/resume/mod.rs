@@ -1,8 +1,8 @@
-//! WHAT becomes of a session that is lost in the middle of play? Opt-in: a new one behind the same URLs, where that
-//! proves to go on where the old one was.
+//! WHAT becomes of a session that is lost in the middle of play? Opt-in: a new session behind the same URLs,
+//! where it proves to go on where the old one was.
 //!
-//! A new session under an old one's URLs kills most players unless its numbers go on, so nothing here is ever spliced on
-//! a guess. `docs/resume.md` tells operators what it does and what AWS sees of it.
+//! A new session under an old one's URLs kills most players unless its numbers go on, so nothing here is ever
+//! spliced on a guess. `docs/resume.md` tells operators what it does and what AWS sees of it.
 //!
 //! ```
 //! use onelane::{resume, stack::{Config, Stack}};
@@ -21,20 +21,22 @@
 //!
 //! # The rules
 //!
-//! - What made a session is kept if it passed through here: the method, URL and body, and the headers that MediaTailor
-//!   looks at. Of every media playlist the last numbers are kept. Nothing is sent for any other session.
-//! - When a media playlist's request meets [`SessionLost`](crate::upstream::Verdict::SessionLost), a new session is made
-//!   in the same turn, at most once in [`Config::every`].
-//! - Its answer is given if it offers as many variants and renditions, and if the same playlist
-//!   has the same target duration, begins within the old one's window, and falls back in nothing. Otherwise the session
-//!   stays lost.
-//! - From then on the old session's media playlists and tracking are asked of the new one. Every playlist that was given
-//!   before has to go on as well: the first that does not ends the session for good.
-//! - The new session is asked through the old one's lane alone, so that it has one request in flight as well: players
-//!   never learn an address of it. A multivariant playlist is therefore never that of a stand-in: it is as it was before the
-//!   loss, byte for byte, or [not there](crate::upstream::Verdict::NotFound), and the session goes on in either case. Whoever
-//!   loads it without a session gets one of its own.
-//! - VOD is not resumed: what stands behind the same numbers there is another's ads.
+//! - The request that made a session is kept if it passed through here: the method, URL and body, and the
+//!   headers that MediaTailor looks at. Of every media playlist the last numbers are kept. Nothing is sent
+//!   for any other session.
+//! - When a media playlist's request meets [`SessionLost`](crate::upstream::Verdict::SessionLost), a new
+//!   session is made in the same turn, at most once in [`Config::every`].
+//! - The new session's answer is given if that session offers as many variants and renditions, and if the
+//!   same playlist has the same target duration, begins within the old one's window, and falls back in none
+//!   of its numbers. Otherwise the session stays lost.
+//! - From then on the old session's media playlists and tracking are asked of the new one. Every playlist
+//!   that was given before has to go on as well: the first that does not ends the session for good.
+//! - The new session is asked through the old one's lane alone, so that it too has one request in flight at a
+//!   time: players never learn an address of it. A multivariant playlist is therefore never that of a
+//!   stand-in: it is as it was before the loss, byte for byte, or [not
+//!   there](crate::upstream::Verdict::NotFound), and the session goes on in either case. A player that loads
+//!   it without a session gets a session of its own.
+//! - VOD is not resumed: the same numbers there stand for another session's ads.
 
 mod config;
 mod create;

@@ -8,7 +8,8 @@ use crate::{
     serialize::Body,
 };
 
-/// The headers of a request that its answer depends on: another player may take another coding, or stand on another page.
+/// The headers of a request that its answer depends on: another player may take another coding, or stand
+/// on another page.
 const SELECTING: [HeaderName; 2] = [header::ACCEPT_ENCODING, header::ORIGIN];
 
 /// A session's multivariant playlist as it was last good, byte for byte: what it names goes on once another session

@@ -75,8 +75,8 @@ impl<E: Extract> Playlist<E> {
         Ok(self.learn(response, name(&asked), stand_in.as_ref()))
     }
 
-    /// Never a stand-in's: its children would name that session, and it would be loaded past this lane. Once there is one it is
-    /// what it was before, or is not there; the session goes on in either case.
+    /// Never a stand-in's: its children would name that session, and it would be loaded past this lane. Once
+    /// there is one it is what it was before, or is not there; the session goes on in either case.
     async fn multivariant<S, Q, B>(
         self,
         mut inner: S,

@@ -128,7 +128,8 @@ impl Record {
         } else if !seen.numbers.is_followed_by(&numbers)
             && now.saturating_duration_since(seen.at) <= seen.numbers.stale_for()
         {
-            // A failure of the upstream, which players are not given. One that lasts is none: a stream that is numbered anew.
+            // A failure of the upstream, which players are not given. One that lasts is none: a stream that
+            // is numbered anew.
             return Learned::Known;
         }
         (seen.numbers, seen.at, seen.of) = (numbers, now, of);

@@ -19,7 +19,8 @@ const EXPECTED: u64 = 2 * 1024;
 /// as are used.
 const SLOT: usize = 192;
 
-/// The sessions whose creation passed through here, within a byte budget; who was not asked for longest goes first.
+/// The sessions whose creation passed through here, within a byte budget; the one that has gone unrequested
+/// the longest goes first.
 pub struct Store {
     config: Config,
     sessions: Cache<SessionKey, Session, Weigh, RandomState>,
@@ -39,7 +40,8 @@ struct Weigh;
 
 impl Store {
     pub(super) fn new(config: Config) -> Self {
-        // The fewer shards, the larger the largest session that has room in one: it has a creation and a multivariant playlist.
+        // The fewer shards, the larger the largest session that has room in one: it has a creation and a
+        // multivariant playlist.
         let needed = (config.largest as u64).max(EXPECTED).saturating_mul(2 * 4);
         let shards = 1 << (config.bytes / needed).clamp(1, 64).ilog2();
         let expected = usize::try_from(config.bytes / EXPECTED).unwrap_or(usize::MAX);

@@ -4,26 +4,26 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// The time between two probes of a session that is lost or failing and whose target duration is not known;
-    /// otherwise half of that is. Default: 3 s, half of the usual six.
+    /// The time between two probes of a session that is lost or failing and whose target duration is not
+    /// known; where it is known, half of it is the gap. Default: 3 s, half of the usual six.
     pub gap: Duration,
     /// The least time between two probes. Default: 1 s.
     pub least_gap: Duration,
     /// The time between two probes of a session that is blocked, and the most for any other. Default: 30 s.
     pub blocked_gap: Duration,
-    /// How long a probe may be out before it is given up: another may then follow, even though nothing was heard
-    /// of it. Default: 10 s, as long as an exchange may hold its turn.
+    /// How long a probe may be out before it is given up: another may then follow, even though nothing was
+    /// heard of the first. Default: 10 s, as long as an exchange may hold its turn.
     pub lease: Duration,
-    /// How long a mark is kept that nobody asks for. Default: 60 s.
+    /// How long a mark is kept while nobody asks for its session. Default: 60 s.
     pub idle: Duration,
     /// The most sessions that are marked, and the most sessions and configurations that a quota is counted for.
-    /// Who comes on top is not shielded. Default: 100,000.
+    /// Sessions beyond that are not shielded. Default: 100,000.
     pub capacity: usize,
     /// The most 4xx of one session in a minute; 0 counts as 1. Default: 60.
     pub session_4xx_per_minute: u32,
     /// The most 4xx of one playback configuration in a minute, over all its sessions; 0 counts as 1. Default: 600.
     pub configuration_4xx_per_minute: u32,
-    /// The part of either quota from which on it is nearly spent, between 0 and 1. Default: 0.8.
+    /// The part of either quota, between 0 and 1, from which on that quota counts as nearly spent. Default: 0.8.
     pub warn_at: f64,
 }
 

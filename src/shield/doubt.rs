@@ -6,11 +6,11 @@ use tokio::sync::Notify;
 /// The longest that a request is held back for word of those in flight.
 pub(super) const MOST_WAIT: Duration = Duration::from_secs(1);
 
-/// After so many outcomes the older ones count half.
+/// After this many outcomes the older ones count half.
 const MEMORY: u32 = 64;
 
-/// The requests in flight of sessions that were not good before, by playback configuration: each of them may bring a 4xx, and nobody
-/// knows yet. Nothing is held of a configuration that has none.
+/// The requests in flight of sessions that were not good before, by playback configuration: each of them may
+/// bring a 4xx, and nobody knows yet. Nothing is held of a configuration that has none.
 #[derive(Debug, Default)]
 pub(super) struct Doubts(DashMap<u64, Doubt>);
 
@@ -99,8 +99,8 @@ impl Doubts {
 // === impl Doubt ===
 
 impl Doubt {
-    /// Whether one more may be in flight: as many may as are expected to bring no more 4xx than there is room for. With one in
-    /// flight at the least while there is any room, somebody always comes back and calls who waits.
+    /// Whether one more may be in flight: as many may as are expected to bring no more 4xx than there is room for.
+    /// With one in flight at the least while there is any room, somebody always comes back and calls who waits.
     fn has_place(&self, room: Room) -> bool {
         let (flying, left) = (u64::from(self.flying) + 1, u64::from(room.left()));
         if room.is_half_spent() {

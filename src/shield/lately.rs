@@ -19,7 +19,7 @@ struct Since(Instant);
 // === impl Lately ===
 
 impl Lately {
-    /// None yet, and so many at the most; who comes on top is not remembered.
+    /// None yet, and this many at the most; sessions beyond that are not remembered.
     pub(crate) fn new(capacity: usize) -> Self {
         Self(Arc::new(Ledger::new(capacity, MINUTE / 2)))
     }

@@ -32,14 +32,17 @@ pub struct ShieldLayer {
 /// the upstream said last: the verdict is in the answer's extensions.
 ///
 /// A session that is failing is answered here only where a last good playlist can take the answer's place: a player
-/// that has nothing yet may have its try. Where one of its playlists fails and others do not, the others go on as before: that
-/// one is asked for by itself, the more seldom the longer they have to wait for each of its failures.
+/// that has nothing yet may have its try. Where one of its playlists fails and others do not, the others go
+/// on as before: the failing one is probed by itself, the more rarely the longer the others have to wait for
+/// each of its failures.
 ///
-/// Once a session or its configuration has had as many 4xx in a minute as [`Config`](super::Config) allows, what was not good before is answered here as well. So is what creates sessions of a stream of
-/// which none was made in the last minute: that has the limits of a session, with all that create one of the same stream.
+/// Once a session or its configuration has had as many 4xx in a minute as [`Config`](super::Config) allows,
+/// requests for what was not good before are answered here as well. So are requests that create a session of
+/// a stream, if no session of that stream was made in the last minute: all requests that create sessions of
+/// one stream have, together, the limits of one session.
 ///
-/// As long as it is not known whether such requests go well, no more of them are in flight than the configuration may have
-/// 4xx: the others wait until the first are back, a second at the most.
+/// As long as it is not known whether such requests go well, no more of them are in flight than the
+/// configuration may still have 4xx: the others wait until the first are back, a second at the most.
 ///
 /// # Cancel safety
 ///
@@ -81,7 +84,7 @@ pin_project! {
 // === impl ShieldLayer ===
 
 impl ShieldLayer {
-    /// For the sessions that were marked here.
+    /// Answers for the sessions that these lessons have marked.
     pub fn new(lessons: Arc<Lessons>) -> Self {
         Self { lessons }
     }
@@ -153,8 +156,9 @@ impl<S> Shield<S> {
         self.admit(head, key, kind)
     }
 
-    /// The way of a request that creates a session. One that others of its stream had less than a minute ago it may have as well, since
-    /// some are refused for what they ask alone. Where there is none left, one now and then finds out whether the stream has begun.
+    /// The way of a request that creates a session. If others of its stream had a session less than a minute
+    /// ago, this one may have one as well, since some are refused only for what they ask. Where no quota is
+    /// left, a request now and then finds out whether the stream has begun.
     fn create(&self, head: &mut Parts, stream: SessionKey, kind: Kind) -> Way {
         let (lessons, now) = (&self.lessons, Instant::now());
         let is_spent = matches!(lessons.quota.allows(&stream, now), Allowance::Spent(_));
@@ -189,8 +193,8 @@ impl<S> Shield<S> {
     }
 }
 
-/// Whether it creates a session of a stream that had no 4xx: when many sessions are lost at once, those that take their place must
-/// not pay for them.
+/// Whether it creates a session of a stream that had no 4xx: when many sessions are lost at once, those that
+/// take their place must not pay for them.
 fn is_first(head: &Parts, lessons: &Lessons, stream: &SessionKey) -> bool {
     head.extensions.get::<Creates>().is_some() && !lessons.quota.has_spent(stream, Instant::now())
 }

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use crate::lane::Headcount;
 
-/// A bounded map of things that pass. Those that have passed are dropped by whoever touches the map when that is
-/// due, so that it needs no task; and the map gives its memory back after a crowd.
+/// A bounded map of things that pass. Those that have passed are dropped by the call that touches the map
+/// when that is due, so that it needs no task; and the map gives its memory back after a crowd.
 #[derive(Debug)]
 pub(super) struct Ledger<K: Eq + Hash, V> {
     entries: DashMap<K, V>,
@@ -32,9 +32,9 @@ pub(super) trait Passing {
 // === impl Ledger ===
 
 impl<K: Eq + Hash + Clone, V: Passing> Ledger<K, V> {
-    /// Holds so many entries at most, and by chance as many more as threads add one at the same instant. Who
-    /// touches it first once `every` is over since the last time walks over all of them and drops those that
-    /// have passed.
+    /// Holds at most `capacity` entries, and by chance as many more as threads add one at the same instant.
+    /// The first call that touches it once `every` is over since the last walk walks over all entries and
+    /// drops those that have passed.
     pub(super) fn new(capacity: usize, every: Duration) -> Self {
         Self {
             entries: DashMap::new(),

@@ -125,13 +125,14 @@ impl Mark {
         mark
     }
 
-    /// For what happened to this playlist, which took so long.
+    /// The mark for what happened to this playlist, which took this long.
     pub(super) fn of(self, failed: Playlist, took: Duration) -> Self {
         Self { failed: Some(failed), took, ..self }
     }
 
-    /// Takes in what was said later. A failure on the way says nothing of a session that is lost or blocked, and one of its playlists
-    /// nothing new. Where a second playlist is missing, and none was given, the session is lost.
+    /// Takes in what was said later. A failure on the way says nothing new of a session that is lost or blocked,
+    /// and neither does one missing playlist. Where a second playlist is missing and none was given, the session
+    /// is lost.
     pub(super) fn renew(&mut self, later: Self, config: &Config) {
         let target_duration = later.target_duration.or(self.target_duration);
         let now = later.said;
@@ -155,8 +156,9 @@ impl Mark {
         self.wait(now, config);
     }
 
-    /// Takes in that the playlist has failed once more, and its siblings have not. As each of its probes keeps them waiting, it has a
-    /// quarter of the time at the most; and what may count against the account comes less and less often.
+    /// Takes in that the playlist has failed once more, and its siblings have not. As each of its probes
+    /// keeps the siblings waiting, probes take a quarter of the time at the most; and probes that may count
+    /// against the account come less and less often.
     pub(super) fn fail_again(&mut self, later: Self, config: &Config) {
         let counts = later.status.is_some_and(|status| status.is_client_error());
         let gap = if counts { self.gap.saturating_mul(2) } else { later.gap };
@@ -165,8 +167,8 @@ impl Mark {
         self.wait(now, config);
     }
 
-    /// What is left of it for the playlist that failed when a sibling of it did not. Its next probe may go out at once: mostly it is
-    /// over for both. One that was never there is missing as before.
+    /// The mark that the failed playlist keeps by itself when a sibling of it did not fail. Its next probe
+    /// may go out at once: mostly the failure is over for both. One that was never there stays missing.
     pub(super) fn remainder(self, good: Playlist, now: Instant) -> Option<(Playlist, Self)> {
         let failed = self.failed.filter(|failed| *failed != good)?;
         let probe_at = if self.cause == Cause::Missing { self.probe_at } else { now };
@@ -187,7 +189,8 @@ impl Mark {
         self.cause == Cause::Lost
     }
 
-    /// Whether a try keeps the siblings waiting for so long that there must not be one too many.
+    /// Whether a try costs so much, by the time that its siblings wait or by a 4xx, that there must be
+    /// no needless one.
     pub(super) fn is_costly(&self, config: &Config) -> bool {
         self.took >= config.least_gap || self.status.is_some_and(|status| status.is_client_error())
     }
@@ -198,8 +201,9 @@ impl Mark {
         (!due).then(|| self.known(now))
     }
 
-    /// What is known, unless it is time for a probe by this playlist. The one that has just failed lets those that ask as well go
-    /// first: else it would be every probe, and one that fails for good would keep its session marked.
+    /// What is known, unless it is time for a probe by this playlist. The playlist that has just failed lets
+    /// its siblings go first where they ask as well: otherwise every probe would be one of its own, and a
+    /// playlist that fails for good would keep its session marked.
     pub(super) fn look_for(&self, playlist: Playlist, now: Instant) -> Option<Known> {
         if self.failed != Some(playlist) {
             self.has_siblings.store(true, Ordering::Relaxed);
@@ -235,7 +239,8 @@ impl Mark {
         Check::Probe
     }
 
-    /// The probe that was let out is over. If nothing was heard of it, it says nothing of who is to go first either.
+    /// The probe that was let out is over. If nothing was heard of it, it does not decide which playlist
+    /// goes first either.
     pub(super) fn over(&mut self) {
         if self.lease.take().is_some() && self.cause != Cause::Missing {
             self.failed = None;

@@ -56,10 +56,10 @@ impl Marks {
 
     /// What to do with a request of this session.
     ///
-    /// Of all requests that ask, one alone gets [`Check::Probe`] before the gap has passed again, and none while
-    /// the last one has not been heard of (within [`Config::lease`]): that is by [`mark`](Self::mark),
-    /// [`clear`](Self::clear) or, where it says nothing of the session, [`over`](Self::over). A session that nobody asked
-    /// for in [`Config::idle`] has no mark any more.
+    /// Of all requests that ask, only one gets [`Check::Probe`] before the gap has passed again, and none
+    /// does while the last probe is still out, for [`Config::lease`] at the most. Its end is told by
+    /// [`mark`](Self::mark), [`clear`](Self::clear) or, where it says nothing of the session,
+    /// [`over`](Self::over). A session that nobody asked for during [`Config::idle`] loses its mark.
     pub fn check(&self, session: &SessionKey, now: Instant) -> Check {
         self.check_by(&self.sessions, session, |mark| mark.look(now), now)
     }
@@ -80,18 +80,20 @@ impl Marks {
         self.check_by(&self.playlists, &(session.clone(), playlist), |mark| mark.look(now), now)
     }
 
-    /// What is known of a session, for a request that cannot probe it, since nobody hears what comes of it.
+    /// What is known of a session, for a request that cannot be its probe because nothing here hears what
+    /// comes of that request.
     pub fn known(&self, session: &SessionKey, now: Instant) -> Option<Known> {
         self.sessions.look(session, now, |mark| mark.known(now))
     }
 
-    /// What is known of a session that says anything of this playlist.
+    /// What is known of a session, where that says anything of this playlist.
     pub(crate) fn known_for(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> Option<Known> {
         let known = |mark: &Mark| mark.concerns(playlist).then(|| mark.known(now));
         self.sessions.look(session, now, known).flatten()
     }
 
-    /// What is known of a playlist that fails by itself, unless it is time for its probe; and whether a try of it is costly.
+    /// What is known of a playlist that fails by itself, unless it is time for its probe; and whether a try
+    /// of it is costly.
     pub(crate) fn waits_alone(
         &self,
         session: &SessionKey,
@@ -115,10 +117,10 @@ impl Marks {
         self.playlists.change(&(session.clone(), playlist), Mark::over);
     }
 
-    /// Marks a session for what an exchange said of it, or renews its mark; the next probe is a gap away.
+    /// Marks a session by what an exchange said of it, or renews its mark; the next probe is a gap away.
     ///
-    /// A [`Failing`](Cause::Failing) exchange leaves a session that is lost or blocked what it is. `false` if there
-    /// are [as many marks](Config::capacity) already: the session is not shielded.
+    /// A [`Failing`](Cause::Failing) exchange leaves a session that is lost or blocked what it is. `false` if
+    /// there are already [as many marks](Config::capacity) as there may be: the session is then not shielded.
     pub fn mark(
         &self,
         session: &SessionKey,
@@ -130,8 +132,8 @@ impl Marks {
         self.put(session, Mark::new(cause, status, target_duration, now, &self.config), now)
     }
 
-    /// Marks a session one of whose playlists has failed, which took so long. One of which it is known that it fails by itself is
-    /// no reason for that: it waits longer for its next probe.
+    /// Marks a session after one of its playlists has failed, which took this long. A playlist that is known
+    /// to fail by itself does not mark its session: it waits longer for its own next probe.
     pub(crate) fn fail(
         &self,
         session: &SessionKey,
@@ -152,8 +154,8 @@ impl Marks {
         self.put(session, mark(), now);
     }
 
-    /// Marks a playlist that is missing and that was never given: by itself where others were, and otherwise for its session, which is
-    /// lost if another is missing as well. `true` if it is.
+    /// Marks a playlist that is missing and was never given: by itself where others were given, else for its
+    /// session, which is lost if a second one is missing as well. `true` if it is.
     pub(crate) fn miss(
         &self,
         session: &SessionKey,
@@ -173,13 +175,13 @@ impl Marks {
         self.put(session, mark, now) && self.sessions.look(session, now, Mark::is_lost) == Some(true)
     }
 
-    /// Takes the mark off a session that had a good answer; `true` if it had one. As cheap as a check.
+    /// Takes the mark off a session that had a good answer; `true` if it had a mark. As cheap as a check.
     pub fn clear(&self, session: &SessionKey) -> bool {
         self.sessions.remove(session).is_some()
     }
 
-    /// Takes the marks off a session and its playlist that had a good answer. If it was another that failed, that one is marked by
-    /// itself from now on.
+    /// Takes the marks off a session and its playlist that had a good answer. If it was another that failed,
+    /// that one is marked by itself from now on.
     pub(crate) fn good(&self, session: &SessionKey, playlist: Playlist, now: Instant) {
         if !self.playlists.is_empty() {
             self.playlists.remove(&(session.clone(), playlist));

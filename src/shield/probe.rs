@@ -3,10 +3,11 @@ use std::sync::Arc;
 use super::mark::Playlist;
 use crate::{session::SessionKey, upstream::Lessons};
 
-/// In the extensions of the one request that finds out whether its session, or its playlist, still is what it was marked for.
+/// In the extensions of the one request that finds out whether its session, or its playlist, still is what
+/// it was marked for.
 ///
-/// The last clone to go ends the wait for word of it: whether its answer said nothing of the session, or its player went before it
-/// was sent, the next probe is a gap after this one and no later.
+/// The last clone to go ends the wait for word of it: whether its answer said nothing of the session, or its
+/// player went before it was sent, the next probe is a gap after this one and no later.
 #[derive(Debug, Clone)]
 pub(crate) struct Probe(#[expect(dead_code, reason = "held for its drop")] Arc<Out>);
 

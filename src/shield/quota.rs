@@ -14,14 +14,15 @@ use crate::{lease::Leases, session::SessionKey};
 /// How many 4xx the upstream gave in the last minute, by session and by playback configuration.
 ///
 /// AWS blocks a session or a whole configuration with 410 after a very high volume of 4xx from it (page
-/// "playback-errors" of MediaTailor's user guide). Only what had a 4xx is held, a minute long. Put it in an
-/// [`Arc`](std::sync::Arc) to share it. Nothing here waits.
+/// "playback-errors" of MediaTailor's user guide). Only sessions and configurations that had a 4xx are held,
+/// for a minute. Put it in an [`Arc`](std::sync::Arc) to share it. Nothing here waits.
 ///
-/// A [conflict](Self::conflict) is a 4xx as well, to AWS, to its session and to the operator. But it says that the session is there:
-/// nobody else of the configuration is [refused](Self::allows) for it, and other instances are not told.
+/// A [conflict](Self::conflict) counts as a 4xx, too, to AWS, to its session and to the operator. But it says
+/// that the session is there: no other session of the configuration is [refused](Self::allows) for it, and
+/// other instances are not told.
 ///
-/// Those of [tracking](Self::track) count against the configuration alone, and may be a quarter of its quota: a viewer plays on without
-/// ad reports, and where they are not set up each player asks for them in vain.
+/// The 4xx of [tracking](Self::track) count against the configuration alone, and may be a quarter of its quota:
+/// a viewer plays on without ad reports, and where they are not set up each player asks for them in vain.
 pub struct Quota {
     sessions: Counts<SessionKey>,
     /// By [`SessionKey::scope_id`].
@@ -55,9 +56,9 @@ pub(super) enum Place {
 pub enum Allowance {
     /// Enough.
     Allow,
-    /// Less than [`Config::warn_at`] leaves: time to tell the operator.
+    /// Little: the part [`Config::warn_at`] is spent, and it is time to tell the operator.
     NearLimit(Scope),
-    /// Nothing: what would likely be one more 4xx should not be sent.
+    /// Nothing: a request that is likely to get one more 4xx should not be sent.
     Spent(Scope),
 }
 
@@ -100,13 +101,14 @@ impl Quota {
         }
     }
 
-    /// Tells other instances what was spent of the configurations' quotas since the last time, and hears what they have. Called once a
-    /// second it keeps all of them together within the limit, but for what they spend in that second; while the engine is of no use each
-    /// goes by its own count. Sessions are counted here alone.
+    /// Tells other instances what was spent of the configurations' quotas since the last time, and hears what
+    /// they have spent. Called once a second, it keeps all instances together within the limit, but for what
+    /// they spend in that second; while the engine is of no use, each goes by its own count. Each instance
+    /// counts its sessions by itself.
     ///
     /// # Cancel safety
     ///
-    /// Dropped half-way it may tell the same once more the next time: rather too much than too little.
+    /// Dropped half-way, it may tell the same once more the next time: it errs towards too much.
     pub async fn share(&self, leases: &Leases) {
         // All that has passed goes first, since the engine may be away for long.
         let now = Instant::now();
@@ -147,15 +149,16 @@ impl Quota {
         self.conflicts.spend(&session.scope_id(), now);
     }
 
-    /// Whether this session and its configuration may have one more 4xx, conflicts of others aside. Where both are at the same level, the
-    /// configuration is named. Costs two atomic loads while there are no 4xx.
+    /// Whether this session and its configuration may have one more 4xx, the conflicts of other sessions
+    /// aside. Where both are at the same level, the configuration is named. It costs two atomic loads while
+    /// there are no 4xx.
     ///
     /// It takes nothing: those in flight at the same time may spend more than there is.
     pub fn allows(&self, session: &SessionKey, now: Instant) -> Allowance {
         self.allowance(session, self.spent(session.scope_id(), now), now)
     }
 
-    /// The same with the conflicts of others, as AWS counts.
+    /// The same with the conflicts of other sessions, as AWS counts.
     pub fn allows_with_conflicts(&self, session: &SessionKey, now: Instant) -> Allowance {
         let scope = session.scope_id();
         let spent = self.spent(scope, now).saturating_add(self.conflicts.count(&scope, now));
@@ -173,8 +176,9 @@ impl Quota {
         }
     }
 
-    /// Takes a place among those in flight of sessions that were not good before. As long as all of them bring a 4xx there are
-    /// never more than the configuration's limit leaves; the fewer do, the more may be in flight, until half of it is spent.
+    /// Takes a place among those in flight of sessions that were not good before. As long as all of them
+    /// bring a 4xx there are never more than the configuration's limit leaves; the fewer do, the more may be
+    /// in flight, until half of it is spent.
     pub(super) fn reserve(&self, session: &SessionKey, now: Instant) -> Place {
         let scope = session.scope_id();
         let room = self.room(scope, now);
@@ -187,9 +191,9 @@ impl Quota {
         }
     }
 
-    /// Waits for a place that was to be had [later](Place::Later); `false` if there is none. Where nothing else is known of those in
-    /// flight than that they take long, it is given after a second: rather a 4xx too many than a viewer who does not get to see
-    /// anything.
+    /// Waits for a place that was to be had [later](Place::Later); `false` if there is none. Where nothing
+    /// else is known of those in flight than that they take long, it is given after a second: rather a 4xx
+    /// too many than a viewer who does not get to see anything.
     ///
     /// # Cancel safety
     ///

@@ -6,8 +6,8 @@ use std::{
 use dashmap::DashMap;
 use tokio::time::Instant;
 
-/// How long what was heard of others counts: longer than a few rounds, since an engine may be away for a moment, and shorter than a
-/// minute, since who hears nothing goes by its own count.
+/// How long what was heard of others counts: longer than a few rounds, since an engine may be away for a
+/// moment, and shorter than a minute, since who hears nothing goes by its own count.
 const FRESH: Duration = Duration::from_secs(10);
 
 /// What other instances count of the same playback configurations. Empty, and of no cost, while nobody asks them.

@@ -7,7 +7,7 @@ use super::ledger::Passing;
 /// How long is counted over.
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
-/// So long is one slice.
+/// The length of one slice.
 const SLICE: Duration = Duration::from_secs(10);
 
 /// A minute has six slices, and the one that it began in.

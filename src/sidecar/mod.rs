@@ -1,7 +1,7 @@
 //! The proxy beside a CDN's origin or a player's edge: `onelane serve`.
 //!
-//! HTTP/1.1 and HTTP/2 come in, over TLS where there is a certificate, HTTP/1.1 or HTTP/2 goes out to what the settings name, and
-//! every session of MediaTailor in between has one [lane](crate::lane).
+//! HTTP/1.1 and HTTP/2 come in, over TLS where there is a certificate, HTTP/1.1 or HTTP/2 goes out to what
+//! the settings name, and every session of MediaTailor in between has one [lane](crate::lane).
 //!
 //! ```no_run
 //! use onelane::sidecar::{Config, Sidecar};
@@ -83,8 +83,8 @@ pub struct Sidecar {
     threads: Option<(Threads, Vec<net::TcpListener>)>,
 }
 
-/// Runs `onelane serve` until a signal ends it. At SIGHUP and at `POST /reload` of the admin port `again` reads the settings
-/// again, or says in one line what is wrong with them.
+/// Runs `onelane serve` until a signal ends it. At SIGHUP and at `POST /reload` of the admin port `again`
+/// reads the settings again, or says in one line what is wrong with them.
 pub async fn run(
     flags: Flags,
     again: impl Fn() -> Result<Reread, String> + Send + Sync + 'static,
@@ -161,9 +161,10 @@ impl Sidecar {
     ///
     /// # Errors
     ///
-    /// When a port cannot be had, the system's certificates cannot be read, the upstream is the sidecar's own address, or it
-    /// does not answer where [`Config::require_upstream`] wants it to, or the files of TLS are not what they should be, or MediaTailor's API
-    /// does not say within 10 s what a playback configuration is that the settings name.
+    /// When a port cannot be had; when the system's certificates cannot be read; when the upstream is the
+    /// sidecar's own address, or does not answer although [`Config::require_upstream`] wants it to; when the
+    /// files of TLS are not what they should be; and when the settings name a playback configuration and
+    /// MediaTailor's API does not say within 10 s what it is.
     pub async fn bind(config: Config) -> Result<Self, Error> {
         let mut sidecar = Self::ready(config, false).await?;
         sidecar.before_finished().await;
@@ -209,8 +210,8 @@ impl Sidecar {
         }
     }
 
-    /// Lets `POST /reload` of the admin port read the settings again by `again`, which says in one line what is wrong with them.
-    /// Without it only the files of TLS are.
+    /// Lets `POST /reload` of the admin port read the settings again by calling `again`, which says in one
+    /// line what is wrong with them. Without this, only the files of TLS are read again.
     #[must_use]
     pub fn reload_with(self, again: impl Fn() -> Result<Reread, String> + Send + Sync + 'static) -> Self {
         let Self { config, proxy, tls, .. } = &self;
@@ -223,19 +224,19 @@ impl Sidecar {
         door::address(&self.listener)
     }
 
-    /// Where the page that shows the lanes is, `/healthz`, `/readyz` and `/metrics`.
+    /// Where the admin port is, with the page that shows the lanes, `/healthz`, `/readyz` and `/metrics`.
     pub fn admin_addr(&self) -> SocketAddr {
         door::address(&self.admin)
     }
 
-    /// The layer at the heart, to look at its lanes.
+    /// The layer at the heart, for the inspection of its lanes.
     pub fn layer(&self) -> &crate::serialize::SerializeLayer {
         self.proxy.layer()
     }
 
-    /// Serves until `stop` resolves, then drains: turns unready, after [`Config::unready_for`] takes no more connections, finishes what waits
-    /// and what is in flight, abandoned exchanges included. `false` when [`Config::drain`] was too short
-    /// for that.
+    /// Serves until `stop` resolves, then drains: turns unready, after [`Config::unready_for`] takes no more
+    /// connections, and finishes what waits and what is in flight, abandoned exchanges included. Returns
+    /// `false` when [`Config::drain`] was too short for that.
     ///
     /// Everything runs on the caller's runtime; [`Config::threads`] is for [`run_threads`](Self::run_threads).
     ///
@@ -260,11 +261,11 @@ impl Sidecar {
         attend(&reload, (listen, admin), ends, door, &proxy, again, stop).await
     }
 
-    /// The same on [`Config::threads`] threads of its own, as `onelane serve` does: a request stays on one.
+    /// The same on [`Config::threads`] threads of its own, as `onelane serve` does: a request stays on one thread.
     ///
     /// # Errors
     ///
-    /// When the machine does not give as many threads, or what they take of it.
+    /// When the machine does not provide that many threads, or what they need.
     ///
     /// # Cancel safety
     ///

@@ -11,7 +11,7 @@ use crate::{
 pub struct Config {
     /// What players get.
     pub remap: remap::Config,
-    /// When they get the last good playlist; `None` where they never do, and none is kept.
+    /// When players get the last good playlist; with `None` they never do, and none is kept.
     pub rescue: Option<rescue::Config>,
     /// When sessions are answered without the upstream.
     pub shield: shield::Config,
@@ -19,7 +19,7 @@ pub struct Config {
     pub serialize: serialize::Config,
     /// When a request is sent again.
     pub retry: RetryConfig,
-    /// The longest gap between two turns that is learned. Default: 250 ms; zero for none.
+    /// The longest gap between two turns of a session that may be learned. Default: 250 ms; zero for none.
     pub settle: Duration,
     /// Whether `_HLS_msn`, `_HLS_part` and `_HLS_skip` are taken off requests before anything else looks at them; see
     /// [`StripDirectives`](crate::upstream::StripDirectives). Default: no.

@@ -80,13 +80,15 @@ impl Meters {
         self.scopes.get(&scope).map(|known| known.0)
     }
 
-    /// What the upstream of a session is called, if it has a name and one of the configuration's sessions was named before.
+    /// What the upstream of a session is called, if it has a name and one of the configuration's sessions
+    /// was named before.
     #[cfg(feature = "sidecar")]
     pub(crate) fn upstream(&self, scope: u64) -> Option<Arc<str>> {
         self.scopes.get(&scope)?.1.clone()
     }
 
-    /// Names a playback configuration, and the scope of its sessions by it and its upstream, if there is room for one more.
+    /// Names a playback configuration, and the scope of its sessions by it and its upstream, if there is
+    /// room for one more.
     pub(crate) fn name(
         &self,
         scope: Option<u64>,

@@ -1,19 +1,20 @@
 //! Every metric of the library, by name.
 //!
-//! They go through the facade of the [`metrics`] crate: whoever embeds the library installs a recorder of their own, before the
-//! first request, since what each request needs is looked up once. `onelane serve` shows them at `/metrics`; `docs/metrics.md`
-//! says what each is good for. No label names a session, and no label has a value of a client's own making beyond
-//! [`CONFIGURATIONS`]. The label `upstream` is there where several are [named](crate::stack::Stack::named), and left out where there is
-//! one.
+//! They go through the facade of the [`metrics`] crate: a program that embeds the library installs a recorder
+//! of its own before the first request, since the metrics that each request needs are looked up once.
+//! `onelane serve` shows them at `/metrics`; `docs/metrics.md` says what each metric is good for. No label
+//! names a session, and no label has a value of a client's own making beyond [`CONFIGURATIONS`]. The label
+//! `upstream` is there where several are [named](crate::stack::Stack::named), and left out where there is one.
 
 use metrics::{Unit, counter};
 
 use crate::{session::Kind, upstream::Verdict};
 
-/// The most playback configurations that have a name of their own in the label `configuration`; the others share `other`.
+/// The most playback configurations that have a name of their own in the label `configuration`; the
+/// others share `other`.
 pub const CONFIGURATIONS: usize = 64;
 
-/// A metric: what there is to know of it before it has a value.
+/// What there is to know of a metric before it has a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metric {
@@ -136,8 +137,8 @@ metrics! {
         "Sessions with a last good playlist.";
 }
 
-/// Tells the recorder what each metric is, and begins those at nought whose labels are known: a rate shows the first event
-/// only where there was a value before.
+/// Tells the recorder what each metric is, and sets those whose labels are known to zero: a rate shows the
+/// first event only where there was a value before.
 pub fn describe() {
     for Metric { name, form, help, .. } in ALL {
         match form {

@@ -1,5 +1,5 @@
-//! Every log line of the library, by name, and every [metric](metrics). A session is shown by the first characters of its id, and the lines
-//! join with AWS's own by time, that beginning and the request id.
+//! Every log line of the library, by name, and every [metric](metrics). A session is shown by the first characters
+//! of its id. The lines can be joined with AWS's own by time, by these characters and by the request id.
 
 mod bridged;
 mod exchange;
@@ -55,7 +55,8 @@ use crate::{
 /// MediaTailor's have theirs at debug level, unless they fail.
 pub const EXCHANGE: &str = "onelane::exchange";
 
-/// The target of the span that a request is in until its answer's head is there: with its session and kind, at debug level.
+/// The target of the span that a request is in until its answer's head is there: with its session and
+/// kind, at debug level.
 pub const REQUEST: &str = "onelane::request";
 
 /// The target of the lines on requests that were not sent, or not answered in time.
@@ -71,7 +72,8 @@ pub const LEASE: &str = "onelane::lease";
 #[cfg(feature = "otlp")]
 pub const TRACES: &str = "onelane::traces";
 
-/// The target of the sidecar's lines on itself: that it starts, serves, reads its settings again, hands over, drains and ends.
+/// The target of the sidecar's lines on itself: that it starts, serves, reads its settings again, hands over,
+/// drains and ends.
 #[cfg(feature = "sidecar")]
 pub const SIDECAR: &str = "onelane::sidecar";
 

@@ -12,7 +12,7 @@ pub(crate) struct Seldom(Mutex<Kept>);
 #[derive(Debug)]
 struct Kept {
     last: Option<Instant>,
-    /// How often it was due since, and was not written.
+    /// How many times it was due since, and was not written.
     silent: u64,
 }
 

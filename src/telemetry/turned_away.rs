@@ -12,8 +12,8 @@ use crate::{
 /// What to do where requests come back to the process that sent them.
 pub(crate) const WENT_ROUND: &str = "operators: --upstream leads back to this onelane, directly or through a CDN; name MediaTailor's endpoint there";
 
-/// A request was answered before it came to any stage, and by this: nobody else counts it. The host is anybody's: it is shown
-/// without what could be taken for something else, and not at any length.
+/// A request was answered before it came to any stage, and by this: nobody else counts it. The host is
+/// anybody's: it is shown without what could be taken for something else, and not at any length.
 pub(crate) fn turned_away(
     named: &Extracted,
     host: &[u8],

@@ -39,8 +39,8 @@ pub(crate) fn without(uri: &Uri) -> Option<Uri> {
     retain(uri, |pair| Directive::of(pair).is_none())
 }
 
-/// The same URL without those that ask for a playlist, `_HLS_msn`, `_HLS_part` and `_HLS_skip`; the rest of the query stays
-/// as it is. `None` if it has none of these.
+/// The same URL without those that ask for a playlist, `_HLS_msn`, `_HLS_part` and `_HLS_skip`; the rest of
+/// the query stays as it is. `None` if it has none of these.
 pub(crate) fn stripped(uri: &Uri) -> Option<Uri> {
     retain(uri, |pair| matches!(Directive::of(pair), None | Some(Directive::Other)))
 }

@@ -24,7 +24,7 @@ pub enum Exception {
     Gone,
     /// 500: an error that MediaTailor did not expect.
     InternalService,
-    /// 502: the address of the origin or the ad server is not a valid one.
+    /// 502: the address of the origin or the ad server is not valid.
     BadGateway,
     /// 502: the origin's manifest has changed or is not supported.
     UnsupportedManifest,

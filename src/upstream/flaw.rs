@@ -1,4 +1,4 @@
-/// Why what came in place of a playlist is none that a player could use.
+/// Why an answer that should be a playlist is not one that a player could use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{}", self.meaning())]
 #[non_exhaustive]
@@ -30,7 +30,8 @@ pub enum Flaw {
     Encoding,
     /// Its `Content-Encoding` is not one that is read here. Nothing is known to be wrong with it.
     UnknownEncoding,
-    /// Its text is not a playlist's: an address that is not UTF-8, a number that is none, or lines of both kinds of playlist.
+    /// Its text is not a playlist's: an address that is not UTF-8, a number that is not one, or lines of both
+    /// kinds of playlist.
     Unreadable,
 }
 

@@ -43,9 +43,9 @@ pub struct JudgeLayer {
 
 /// A service whose answers carry a [`Judgement`] in their extensions.
 ///
-/// Playlists and errors are read whole before they are judged, 2 MiB of them by default; what is larger goes on as it
-/// comes and is judged by its head. Segments and the like go on untouched and have no judgement. What the inner
-/// service fails with stays an error: there is no answer that a judgement could stand in.
+/// Playlists and errors are read whole before they are judged, up to 2 MiB by default; a larger body goes on
+/// as it comes, and the answer is judged by its head. Segments and the like go on untouched and have no
+/// judgement. An error of the inner service stays an error: there is no answer that could carry a judgement.
 ///
 /// # Cancel safety
 ///
@@ -91,7 +91,7 @@ impl JudgeLayer {
         Self { collect_up_to, ..self }
     }
 
-    /// Counts the conflicts and the 4xx of every attempt.
+    /// Counts the conflicts and the 4xx of every attempt in these lessons.
     #[must_use]
     pub fn teaching(self, lessons: Arc<Lessons>) -> Self {
         Self { lessons: Some(lessons), ..self }

@@ -19,7 +19,7 @@ const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 pub struct Judgement {
     /// What the answer means.
     pub verdict: Verdict,
-    /// What an error answer names, or its status stands for.
+    /// The exception that an error answer names, or that its status stands for.
     pub exception: Option<Exception>,
     /// Whether the answer itself names the exception: it is then MediaTailor's own, and not that of something on the
     /// way.
@@ -37,11 +37,13 @@ pub struct Judgement {
 // === impl Judgement ===
 
 impl Judgement {
-    /// Judges an answer to a request of `kind` that named a session or did not, by the pieces of its whole body.
+    /// Judges an answer by the pieces of its whole body; `kind` and `has_session` say what was asked for, and
+    /// whether the request named a session.
     ///
-    /// MediaTailor's word goes before the status. Segments, redirects, and successes that need be no playlist
-    /// are [`Passed`](Verdict::Passed), and so is a playlist that is too long or whose encoding is not known
-    /// here: it may be a good one. Where a media playlist was asked for, a multivariant one is none.
+    /// What MediaTailor names counts before the status. Segments, redirects, and successes that need not be
+    /// playlists are [`Passed`](Verdict::Passed), and so is a playlist that is too long or whose encoding is
+    /// not known here: it may be a good one. Where a media playlist was asked for, a multivariant one does
+    /// not count as a playlist.
     pub fn of<'a>(
         kind: Kind,
         has_session: bool,
@@ -80,8 +82,8 @@ impl Judgement {
         }
     }
 
-    /// Judges an error in place of what is passed on otherwise. `None` unless it is MediaTailor's own: it names its exception, or its
-    /// body has a message.
+    /// Judges an error in place of what is passed on otherwise. `None` unless it is MediaTailor's own: it names
+    /// its exception, or its body has a message.
     pub(crate) fn of_passing<'a>(
         status: StatusCode,
         headers: &HeaderMap,
@@ -92,8 +94,8 @@ impl Judgement {
         (judgement.named || judgement.message.is_some()).then_some(judgement)
     }
 
-    /// Judges a success of which `start` is all that was read, since more was to come than is collected: a playlist that is too
-    /// long may be a good one, what does not even begin as one is not.
+    /// Judges a success from `start`, which is all that was read, since more was to come than is collected: a
+    /// playlist that is too long may be a good one, but a body that does not even begin as one is not.
     pub(crate) fn of_start<'a>(
         kind: Kind,
         headers: &HeaderMap,
@@ -121,8 +123,9 @@ impl Judgement {
         }
     }
 
-    /// Whether a playlist of before can stand in for the answer: where its [verdict](Verdict::survivable) says so, and where it
-    /// leads the player away.
+    /// Whether an earlier playlist can stand in for the answer: so it can where the answer's
+    /// [verdict](Verdict::survivable) allows it, and where the answer [leads the player
+    /// away](Flaw::Elsewhere).
     pub fn survivable(&self) -> bool {
         self.verdict.survivable() || self.flaw == Some(Flaw::Elsewhere)
     }
@@ -172,8 +175,8 @@ impl From<Verdict> for Judgement {
     }
 }
 
-/// What a status means that MediaTailor has no name for. Some of the 4xx say nothing of the request or its session, but that it did
-/// not come through: the next may (RFC 9110 section 15.5, RFC 8470 section 5.2).
+/// What a status means that MediaTailor has no name for. Some of the 4xx say nothing of the request or its
+/// session, but that it did not come through: the next may (RFC 9110 section 15.5, RFC 8470 section 5.2).
 fn of_status(status: StatusCode) -> Verdict {
     match status {
         StatusCode::REQUEST_TIMEOUT => Verdict::TimedOut,

@@ -10,8 +10,9 @@ use crate::{
 
 /// What is known of a session, asked before an exchange and when its answer is there.
 impl Lessons {
-    /// What is known of a request's session, where that is answer enough. Of one that just failed it is only where there
-    /// is a last good playlist to give: another may have its try. One of its playlists says nothing of it.
+    /// What is known of a request's session, where that is enough to answer. For a session that just failed
+    /// it is enough only where there is a last good playlist to give; otherwise the request may have its try.
+    /// What is known of one of its playlists alone is never enough.
     pub(crate) fn known(&self, key: &SessionKey, head: &Parts, now: Instant) -> Option<Known> {
         let known = self.marks.known(key, now).filter(|known| known.cause != Cause::Missing);
         known.filter(|known| self.is_enough(known, key, head, now))
@@ -21,8 +22,8 @@ impl Lessons {
         known.cause != Cause::Failing || self.bridges(key, head, now)
     }
 
-    /// The same of a playlist, which may fail by itself. Where its failures take long, its siblings wait for each of them: then what is
-    /// known is enough whatever there is to give.
+    /// The same for a playlist, which may fail by itself. Where its failures take long, its siblings wait for
+    /// each of them: then what is known is enough, whether or not there is a playlist to give.
     pub(crate) fn known_for(&self, key: &SessionKey, head: &Parts, now: Instant) -> Option<Known> {
         if self.marks.has_none() {
             return None;
@@ -35,7 +36,7 @@ impl Lessons {
 
     fn waits_alone(&self, key: &SessionKey, head: &Parts, playlist: Playlist, now: Instant) -> Option<Known> {
         let (known, is_costly) = self.marks.waits_alone(key, playlist, now)?;
-        // Who never had it may have its try, unless that is all there is to be known.
+        // A player that never had it may have its try, unless all that is known is that it is missing.
         let waits = known.cause == Cause::Missing
             || self.store.has(key, &head.uri) && (is_costly || self.bridges(key, head, now));
         waits.then_some(known)
@@ -45,9 +46,9 @@ impl Lessons {
         self.store.rescue(key, &head.uri, Accept::of(&head.headers), now).is_ok()
     }
 
-    /// Whether a request of a playlist may be sent, is a probe, or is answered by what is known. Who is not answered by what
-    /// is known of the session goes on anyway, and finds out nothing that the others wait for. With the playlist, if that is
-    /// known to fail by itself.
+    /// Whether a request of a playlist may be sent, is a probe, or is answered by what is known. A request
+    /// that what is known of the session does not answer goes on anyway, and finds out nothing that the
+    /// others wait for. Returns the playlist as well if it is known to fail by itself.
     pub(crate) fn check(&self, key: &SessionKey, head: &Parts, now: Instant) -> (Check, Option<Playlist>) {
         if self.marks.has_none() {
             return (Check::Pass, None);
@@ -89,23 +90,25 @@ impl Lessons {
         self.served.has(key, now)
     }
 
-    /// Whether a request is hardly one that spends a 4xx: something good is kept of its session, and its playlist was given when it was
-    /// last asked for.
+    /// Whether a request is unlikely to spend a 4xx: something good is kept of its session, and the upstream
+    /// gave its playlist when it was last asked for it.
     pub(crate) fn is_good(&self, key: &SessionKey, uri: &Uri) -> bool {
         self.store.knows(key) && !self.store.denies(key, uri)
     }
 
-    /// Whether a session of which nothing is kept is hardly one of those that spend their configuration's quota: it had no 4xx and
-    /// was just made through here, was just served or, where no playlists are kept, is anybody's. When many sessions are lost at
-    /// once, those that are made in their place must not pay for them, nor those of which nothing is kept.
+    /// Whether a session without a kept playlist is unlikely to spend its configuration's quota: it had no
+    /// 4xx, and it was just made through here or was just served. Where no playlists are kept at all, having
+    /// had no 4xx is enough. When many sessions are lost at once, neither the sessions that replace them nor
+    /// sessions without a kept playlist must pay for them.
     pub(crate) fn was_good(&self, key: &SessionKey, now: Instant) -> bool {
         (self.store.is_off() || self.is_new(key, now) || self.was_served(key, now))
             && !self.quota.has_spent(key, now)
     }
 
-    /// What an answer means that would be another of a session of which nothing else is known. A rendition that was never there takes
-    /// no sibling with it that was just good, or that nobody has asked for yet; and what is missing for another method than `GET` may
-    /// be there for that.
+    /// What a lost session's answer means where siblings of its playlist contradict it, or may:
+    /// [`NotFound`](Verdict::NotFound). A rendition that was never there must not end its siblings that were
+    /// just good, or that nobody has asked for yet; and a playlist that is missing for another method than
+    /// `GET` may be there for that.
     pub(super) fn among_others(
         &self,
         key: &SessionKey,

@@ -35,9 +35,10 @@ pub struct LearnLayer {
 /// whose player has gone teaches as well.
 ///
 /// Playlists go into the store for rescues and take a session's mark off; a session that is lost, blocked or failing is
-/// marked. A playlist that is older than the one before is judged to be [none](super::Verdict::NotPlaylist). The answer that
-/// makes a session tells which one it is, so that what others have done is not held against it. An exchange that is
-/// dropped before its answer, since it has held its turn for too long, has failed.
+/// marked. A playlist that is older than the one before is judged to be [no
+/// playlist](super::Verdict::NotPlaylist). The answer that makes a session tells which session that is, so
+/// that what other sessions have done is not held against it. An exchange that is dropped before its answer,
+/// since it has held its turn for too long, has failed.
 #[derive(Clone)]
 pub struct Learn<S> {
     inner: S,
@@ -64,12 +65,12 @@ struct Pupil {
 // === impl LearnLayer ===
 
 impl LearnLayer {
-    /// Into these lessons.
+    /// Teaches these lessons.
     pub fn new(lessons: Arc<Lessons>) -> Self {
         Self { lessons, extract: Arc::new(MediaTailor::new()) }
     }
 
-    /// Tells the sessions of new ones' URLs by another [`Extract`].
+    /// Finds the session in the URLs of a new session by another [`Extract`].
     #[must_use]
     pub fn extract_with(self, extract: Arc<dyn Extract + Send + Sync>) -> Self {
         Self { extract, ..self }
@@ -195,8 +196,8 @@ fn keep_turn<B>(lessons: &Lessons, key: &SessionKey, response: &mut Response<B>)
 // === impl Pupil ===
 
 impl Pupil {
-    /// What there is to say without the upstream: the session may have been lost, or have failed, while this request waited for
-    /// its turn.
+    /// What there is to say without the upstream: the session may have been lost, or have failed, while this
+    /// request waited for its turn.
     fn known(&self, head: &Parts) -> Option<Answer> {
         if self.probe.is_some() {
             return None;

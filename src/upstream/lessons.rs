@@ -30,7 +30,7 @@ pub struct Lessons {
     pub settle: Settle,
     /// Those that were made through here: until its first playlist, nothing else is known of one.
     pub(super) created: Lately,
-    /// Those of which nothing is kept and that had a good answer all the same.
+    /// Those that had a good answer although nothing is kept of them.
     pub(super) served: Lately,
     /// Bounds how often the operator is told of a quota.
     told: Arc<Seldom>,
@@ -62,7 +62,8 @@ impl Lessons {
         }
     }
 
-    /// What was learned so far, and how it is acted on from now on. All that is learned later is learned for both.
+    /// The same lessons under another configuration, by which they are acted on from now on. All that is
+    /// learned later is learned for both.
     #[must_use]
     pub fn reconfigured(
         &self,
@@ -81,8 +82,8 @@ impl Lessons {
         }
     }
 
-    /// For another upstream beside this one's: the store and the marks are the same, since their memory is for all. What
-    /// counts for an upstream by itself, 4xx and gaps, begins anew.
+    /// The lessons for another upstream beside this one: the store and the marks are the same, since all
+    /// upstreams share their memory. What counts for each upstream by itself, 4xx and gaps, begins anew.
     #[must_use]
     pub fn beside(&self, rescue: Option<rescue::Config>, shield: shield::Config, settle: Duration) -> Self {
         Self {
@@ -98,8 +99,8 @@ impl Lessons {
 
     /// An attempt that began at `sent` met a conflict, and not for want of a lease.
     ///
-    /// Long after the session's last answer it is not for want of a gap: somebody else loads its playlists. Where nothing is
-    /// kept, that cannot be told.
+    /// Long after the session's last answer it is not for want of a gap: somebody else loads its playlists.
+    /// Where nothing is kept, that cannot be told.
     pub(super) fn conflict(&self, key: &SessionKey, sent: Instant, now: Instant) {
         let since = self.store.confirmed(key).map(|last| sent.saturating_duration_since(last));
         if self.store.is_off() || since.is_some_and(|since| since <= self.settle.most()) {
@@ -125,8 +126,8 @@ impl Lessons {
         }
     }
 
-    /// Takes in what came of an exchange. Seen beside the session's other playlists it may mean something else, which is
-    /// then given: one that is older than what the session was given before is a failure of the upstream.
+    /// Takes in what came of an exchange. Seen beside the session's other playlists it may mean something else,
+    /// which is then given: one that is older than what the session was given before is a failure of the upstream.
     pub(super) fn take<B>(
         &self,
         key: &SessionKey,

@@ -11,10 +11,10 @@ const SHOWN: usize = 512;
 /// What an error's body says in free text: its `message` or `Message`.
 ///
 /// **For the log alone, never for a player**: MediaTailor writes the origin's URL, the account and the session
-/// into it ("Playback errors" in its user guide). Of what has the shape of a UUID the first eight characters are
-/// given, since whoever knows a whole session id can watch the session's stream, and of a URL nothing past its `?`.
-/// At most 512 characters are given and `…` where there are more; what could break a line or turn its direction is
-/// escaped.
+/// into it ("Playback errors" in its user guide). Anything in the shape of a UUID is cut to its first eight
+/// characters, since a whole session id is all that it takes to watch the session's stream, and nothing of a
+/// URL past its `?` is given. At most 512 characters are given, and `…` where there are more; anything that
+/// could break a line or turn its direction is escaped.
 pub fn message(body: &[u8]) -> Option<String> {
     let body = object(body)?;
     let text = ["message", "Message"].into_iter().find_map(|key| body.get(key)?.as_str())?;

@@ -4,8 +4,8 @@ use http::Uri;
 
 use crate::session::{Kind, Route};
 
-/// Whether a player that follows this `Location` gets anything but a media playlist of the session that it asked for one of, through
-/// the session's lane.
+/// Whether a player that follows this `Location` gets anything but a media playlist of the session that it
+/// asked for one of, through the session's lane.
 pub(super) fn leads_away(location: &str, asked: &Uri) -> bool {
     let Some(target) = within(location, asked) else { return true };
     let (path, query) = match target.split_once('?') {

@@ -1,8 +1,9 @@
 //! A playlist, read to tell a good one from what only looks like one.
 //!
 //! Every playlist is walked once, line by line, for the little that a [`Summary`] holds: that costs a few
-//! microseconds. m3u8-rs, which takes many times as long, has the last word on whatever looks unusual. It counts nothing:
-//! it drops a variant for one attribute that it cannot read, and players start it all the same.
+//! microseconds. m3u8-rs, which takes many times as long, has the last word on anything that looks unusual.
+//! But nothing is counted by what it read: it drops a variant for a single attribute that it cannot read, and
+//! players start that variant all the same.
 
 use std::time::Duration;
 
@@ -17,9 +18,9 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Which of both kinds it is.
+    /// Which of the two kinds it is.
     pub kind: Kind,
-    /// The longest that a segment may be, which is also how often a player asks again; a day at most.
+    /// The longest that a segment may last, which is also the time after which a player asks again; a day at most.
     pub target_duration: Duration,
     /// The number of the first segment.
     pub media_sequence: u64,
@@ -39,7 +40,8 @@ pub struct Summary {
     pub renditions: usize,
 }
 
-/// So much is looked at of a playlist that is too long to be read, in bytes: its first line, and a page's blank ones.
+/// How much of a playlist is inspected that is too long to be read, in bytes: its first line, and a
+/// page's blank ones.
 const STARTS_WITHIN: usize = 1024;
 
 /// Which kind of playlist it is (RFC 8216 section 2).
@@ -58,14 +60,14 @@ pub struct Limits {
     /// The longest text that is read, decoded, in bytes. Default: 4 MiB, twice what MediaTailor takes of an
     /// origin ("Quotas" in its user guide).
     pub decode_up_to: usize,
-    /// The longest text that is given to the full parser, where it looks unusual, in bytes. Default: 64 KiB.
+    /// The longest text that is given to the full parser if it looks unusual, in bytes. Default: 64 KiB.
     pub parse_up_to: usize,
 }
 
 /// Reads a playlist from the pieces of its body.
 ///
-/// A body in one piece and without an encoding is not copied. `gzip`, `deflate`, `br` and `zstd` are decoded, one of them at
-/// a time; the lines of a `Content-Encoding` count as one.
+/// A body in one piece and without an encoding is not copied. `gzip`, `deflate`, `br` and `zstd` are decoded,
+/// one of them at a time; the lines of a `Content-Encoding` count as one.
 ///
 /// # Errors
 ///
@@ -92,14 +94,14 @@ pub fn read<'a, 'b>(
     Ok(summary)
 }
 
-/// Looks at how a playlist begins of which only the first pieces are at hand, and not decoded.
+/// Looks at how a playlist begins when only its first pieces are at hand, and not decoded.
 pub(super) fn begins<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Flaw> {
     let start: Vec<u8> = pieces.into_iter().flatten().copied().take(STARTS_WITHIN).collect();
     glance::opening(glance::without_mark(&start))
 }
 
-/// Has m3u8-rs read the text, as players decode it. It passes over what it does not know and stops without a word at a line that it
-/// cannot read, so that what it leaves unread tells more than its errors.
+/// Has m3u8-rs read the text, as players decode it. It passes over what it does not know and stops without a
+/// word at a line that it cannot read, so that what it leaves unread tells more than its errors.
 fn confirm(text: &[u8], kind: Kind) -> Result<(), Flaw> {
     let text = String::from_utf8_lossy(glance::without_mark(text));
     let rest = match kind {

@@ -11,10 +11,9 @@ use tower::{
     BoxError,
     retry::{
         Policy,
-        backoff::{Backoff as _, ExponentialBackoff, ExponentialBackoffMaker, MakeBackoff as _},
+        backoff::Backoff as _,
         budget::{Budget as _, TpsBudget},
     },
-    util::rng::HasherRng,
 };
 
 use self::course::Course;
@@ -30,11 +29,13 @@ use crate::{
     telemetry,
 };
 
-/// Decides on a [`tower::retry::Retry`] around a [`Judge`](super::Judge): after which verdicts a request is sent again.
+/// The policy of a [`tower::retry::Retry`] around a [`Judge`](super::Judge): it decides after which verdicts
+/// a request is sent again.
 ///
-/// One budget is shared by all clones, so that an outage does not double the load, and another of the same size by what is
-/// [patient](RetryConfig::patient). Requests that create a session are sent again only if nothing was
-/// [sent](NotSent), and those that are not safe never. A 400 on a request with low-latency directives is tried once without them.
+/// All clones share one budget, so that an outage does not double the load; [patient](RetryConfig::patient)
+/// retries share another of the same size. Requests that create a session are sent again only if nothing was
+/// [sent](NotSent), and requests that are not safe to repeat never are. A 400 on a request with low-latency
+/// directives is tried once without them.
 #[derive(Clone)]
 pub struct Again {
     config: Arc<RetryConfig>,
@@ -64,7 +65,7 @@ const MOST_PER_SECOND: u32 = 1_000_000_000;
 // === impl Again ===
 
 impl Again {
-    /// With these limits; what makes no sense is taken for the nearest that does.
+    /// With these limits; a value that makes no sense is taken for the nearest that does.
     pub fn new(config: RetryConfig) -> Self {
         let part = if config.budget_part.is_finite() { config.budget_part.clamp(0.0, 1_000.0) } else { 0.2 };
         let per_second = config.budget_per_second.clamp(1, MOST_PER_SECOND);
@@ -80,19 +81,20 @@ impl Again {
         }
     }
 
-    /// Goes by what is kept there whether to be [patient](RetryConfig::patient).
+    /// Decides by what these lessons keep whether to be [patient](RetryConfig::patient).
     #[must_use]
     pub fn learning_from(self, lessons: Arc<Lessons>) -> Self {
         Self { lessons: Some(lessons), ..self }
     }
 
-    /// Is not [patient](RetryConfig::patient) with one playlist of a session that plays while others of it wait there.
+    /// Is not [patient](RetryConfig::patient) with one playlist of a session that plays while other requests
+    /// of that session wait in these lanes.
     #[must_use]
     pub fn giving_way_in(self, lanes: Lanes<SessionKey>) -> Self {
         Self { lanes: Some(lanes), ..self }
     }
 
-    /// With other limits, and what is left of the budget unless that is another.
+    /// The same policy with other limits; what is left of the budget stays, unless they set another.
     #[must_use]
     pub fn reconfigured(&self, config: RetryConfig) -> Self {
         let budget = |config: &RetryConfig| (config.budget_per_second, config.budget_part.to_bits());
@@ -102,17 +104,7 @@ impl Again {
         }
     }
 
-    /// The pauses of one request. Their dice are its own: clones of one pair would all fall alike, and requests that
-    /// failed together would meet again.
-    fn pauses(&self) -> ExponentialBackoff<HasherRng> {
-        let least = self.config.least_pause.clamp(Duration::from_millis(1), Duration::from_secs(60));
-        let longest = self.config.longest_pause.clamp(least, Duration::from_secs(60));
-        ExponentialBackoffMaker::new(least, longest, 0.5, HasherRng::default())
-            .expect("the least is above zero and no more than the longest, and the jitter is a part")
-            .make_backoff()
-    }
-
-    /// How often a request may be sent again after this answer.
+    /// How many times a request may be sent again after this answer.
     fn times<B>(&self, kind: Kind, result: &Result<Response<B>, BoxError>) -> u32 {
         let Ok(response) = result else { return self.config.broken };
         // What is passed on is asked for again by its player.
@@ -151,7 +143,8 @@ impl Again {
             Verdict::Conflict => quota.allows_with_conflicts(key, Instant::now()) == Allowance::Allow,
             _ => true,
         };
-        // What plays is not to stand still for a rendition that does not, nor to grow old with a player that loads one after the other.
+        // What plays is not to stand still for a rendition that does not, nor to grow old with a player that
+        // loads one after the other.
         let gives_way = || {
             let waits = self.lanes.as_ref().is_some_and(|lanes| lanes.waiting_for(key) > 0);
             waits || store.target_duration(key).is_some_and(|target| course.first.elapsed() >= target)
@@ -213,15 +206,15 @@ impl Again {
             _ if undirected.is_some() => Duration::ZERO,
             Verdict::Unreachable if !is_late => GRACE,
             _ => {
-                let pauses = course.pauses.get_or_insert_with(|| self.pauses());
+                let pauses = course.pauses.get_or_insert_with(|| self.config.pauses());
                 let pause = pauses.next_backoff().deadline().saturating_duration_since(Instant::now());
                 let is_long = is_late || matches!(verdict, Verdict::Throttled | Verdict::Overloaded);
                 let least = if verdict == Verdict::Unreachable { GRACE } else { Duration::ZERO };
                 if is_long { (pause * 4).max(least) } else { pause }
             }
         };
-        // What a request without directives costs is paid for by the one that never does any good: left at the refusal, however late
-        // that came, a session that is well would be taken for lost.
+        // What a request without directives costs is paid for by the one that never does any good: left at
+        // the refusal, however late that came, a session that is well would be taken for lost.
         let budget = match is_late {
             true if course.creates => &self.beginnings,
             true => &self.patience,

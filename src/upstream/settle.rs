@@ -31,12 +31,12 @@ const MOST: usize = 10_000;
 
 /// The gap between two turns of a session, learned for each playback configuration.
 ///
-/// An upstream may be busy with a session for a moment after its answer. A conflict that is met within one's own turn
-/// says so: the gap grows from nothing, twice as long with each conflict, until they stop. When they have stayed away
-/// for 40 s it shrinks, and is gone within the minute. Should they come back, it is at once what was enough before.
-/// As long as one session alone meets them, it alone has the gap: somebody else may load its playlists, which is no reason to
-/// keep all the others waiting.
-/// Where there are no conflicts it costs one atomic load.
+/// An upstream may be busy with a session for a moment after its answer. A conflict that is met within one's
+/// own turn is the sign of that: the gap grows from nothing, twice as long with each conflict, until
+/// conflicts stop. When they have stayed away for 40 s the gap shrinks, and it is gone within the minute.
+/// Should they come back, the gap is at once what was enough before. As long as a single session meets
+/// conflicts, that session alone has the gap: somebody else may be loading its playlists, which is no reason
+/// to keep all the others waiting. Where there are no conflicts, the gap costs one atomic load.
 #[derive(Debug)]
 pub struct Settle {
     most: Duration,
@@ -78,8 +78,8 @@ impl Settle {
         self.most
     }
 
-    /// Notes a conflict that an attempt of this session met which began at `sent`. Conflicts of attempts that were on their way
-    /// when the gap grew last say nothing of the gap that is now.
+    /// Notes a conflict of this session, met by an attempt that began at `sent`. If that attempt was already
+    /// on its way when the gap last grew, its conflict says nothing of the gap as it is now.
     pub fn conflict(&self, session: &SessionKey, sent: Instant, now: Instant) {
         if self.most.is_zero() {
             return;

@@ -12,11 +12,13 @@ pub struct StripDirectivesLayer {
     on: bool,
 }
 
-/// A service that never sees `_HLS_msn`, `_HLS_part` and `_HLS_skip` (RFC 8216bis section 6.2.5): neither is a request
-/// held upstream, and with it its session's turn, nor do two differ by them alone. The rest of the query stays as it is.
+/// A service that takes `_HLS_msn`, `_HLS_part` and `_HLS_skip` (RFC 8216bis section 6.2.5) off requests, so
+/// that the inner service never sees them. No request, and with it its session's turn, is then held upstream,
+/// and no two requests differ by these directives alone. The rest of the query stays as it is.
 ///
-/// For an upstream that fails at them, or whose held requests keep a session's other playlists waiting for too long. A
-/// player whose playlist promises blocking reloads gets an answer at once, and may ask again as fast.
+/// It is for an upstream that fails at them, or whose held requests keep a session's other playlists waiting
+/// for too long. A player whose playlist promises blocking reloads then gets each answer at once, and may ask
+/// again just as fast.
 #[derive(Debug, Clone)]
 pub struct StripDirectives<S> {
     inner: S,
@@ -26,7 +28,7 @@ pub struct StripDirectives<S> {
 // === impl StripDirectivesLayer ===
 
 impl StripDirectivesLayer {
-    /// Whether they are taken off; if not, requests pass as they are.
+    /// Takes the directives off if `on`; otherwise requests pass as they are.
     pub fn new(on: bool) -> Self {
         Self { on }
     }

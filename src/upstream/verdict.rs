@@ -39,7 +39,7 @@ pub enum Verdict {
     Failed,
     /// Not judged: a request that is not for a playlist, a redirect, or a body that was not read.
     Passed,
-    /// As many wait in the lane, or in all of them, as its limits allow.
+    /// As many requests wait, in the lane or in all lanes together, as the limits allow.
     LaneFull,
     /// The proxy shuts down.
     ShuttingDown,
@@ -120,12 +120,12 @@ impl Verdict {
         }
     }
 
-    /// Whether it is a playlist that a player can use, which is what there is to learn from.
+    /// Whether the answer is a playlist that a player can use: only such a playlist is learned from.
     pub fn is_playlist(self) -> bool {
         self == Self::Playlist
     }
 
-    /// Whether the session may well be fine once this has passed, so that a playlist of before can bridge it.
+    /// Whether the session may well be fine once this has passed, so that an earlier playlist can bridge it.
     pub fn survivable(self) -> bool {
         matches!(
             self,

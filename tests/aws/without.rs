@@ -2,7 +2,7 @@
 
 use crate::process::{ended, onelane, settings};
 
-const REMEDY: &str = "built without the feature aws; build it with `cargo install onelane --features aws`";
+const REMEDY: &str = "built without the feature aws; build it with `cargo install --path . --features aws`";
 
 #[tokio::test]
 async fn doctor_says_how_to_build_it() {

@@ -1,5 +1,5 @@
-//! `--configuration`: whether the URL is of that playback configuration, and what the configuration says that matters to
-//! players and to onelane.
+//! `--configuration`: whether the URL is of that playback configuration, and what the configuration says that
+//! matters to players and to onelane.
 
 mod address;
 mod settings;

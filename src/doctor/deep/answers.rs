@@ -8,7 +8,7 @@ pub struct Answers {
     pub busy_after: Option<Busy>,
     /// Which of two overlapping requests loses.
     pub loser: Option<Loser>,
-    /// When it does.
+    /// When the loser gets the 409.
     pub loses_at: Option<LosesAt>,
     /// What the loser was given.
     pub conflict: Option<Refusal>,
@@ -18,13 +18,13 @@ pub struct Answers {
     pub tracking: Option<bool>,
     /// Whether multivariant playlists with a session id take part in conflicts.
     pub multivariant: Option<bool>,
-    /// What a session id gets that nobody has.
+    /// How a session id that nobody has is refused.
     pub unknown: Option<Refusal>,
-    /// What an expired session gets.
+    /// How an expired session is refused.
     pub expired: Option<Refusal>,
 }
 
-/// Between which times a session is free again; milliseconds from an answer to the next request.
+/// The bounds of the time after which a session is free again, in milliseconds from an answer to the next request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Busy {
@@ -58,7 +58,7 @@ pub enum LosesAt {
     Start,
     /// When its own work is done.
     End,
-    /// Now so, now so.
+    /// Now at the start, now at the end.
     Either,
 }
 
@@ -68,7 +68,7 @@ pub enum LosesAt {
 pub struct Refusal {
     /// The status of the answer.
     pub status: u16,
-    /// What MediaTailor named in it.
+    /// The exception that MediaTailor named in it.
     pub exception: Option<&'static str>,
     /// Its `Retry-After`.
     pub retry_after: Option<String>,

@@ -9,10 +9,10 @@ use super::{Busy, Deep, Finding, Stop};
 /// The gaps between an answer and the next request that are tried, in milliseconds.
 const GAPS: [u64; 10] = [0, 5, 10, 20, 40, 80, 160, 320, 640, 1280];
 
-/// How often each is tried that did not conflict.
+/// How many times each gap is tried that did not conflict.
 const PASSES: usize = 2;
 
-/// How often what lies between two of them is halved.
+/// How many times the range between two gaps is halved.
 const HALVINGS: usize = 3;
 
 // === impl Deep ===

@@ -1,6 +1,7 @@
 //! What no document of AWS says of an account's own MediaTailor, found out by trying.
 //!
-//! One question after the other, with a pause between them that lets the session come to rest. Two requests at once at most.
+//! One question after the other, with a pause between them that lets the session come to rest. Two requests
+//! at once at most.
 
 mod answers;
 mod busy;

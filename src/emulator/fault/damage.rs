@@ -22,7 +22,7 @@ pub(in crate::emulator) enum Damage {
     Reset,
     /// The connection is cut in the middle of the body.
     Cut(Held),
-    /// So many bytes of the body are sent each second.
+    /// This many bytes of the body are sent each second.
     Slow(u64, Held),
     /// The body is gzip, and ends in its middle.
     HalfGzip,

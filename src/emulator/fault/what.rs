@@ -65,7 +65,7 @@ use crate::emulator::{
 #[serde(transparent)]
 pub struct Fault(Fields);
 
-/// A text is no [`Fault`]. It names the field, and what could be there.
+/// Why a text is no [`Fault`]. It names the field, and what could be there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct MalformedFault(String);

@@ -168,7 +168,8 @@ pub(in crate::emulator) fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, s
     })
 }
 
-/// The session that a query names: `aws.sessionId`, else a UUID in `sessionId`; anything else there is a parameter of the origin's.
+/// The session that a query names: `aws.sessionId`, else a UUID in `sessionId`; anything else there is a
+/// parameter of the origin's.
 pub(in crate::emulator) fn session_in(query: &str) -> Option<Cow<'_, str>> {
     let named = |name: &str| pairs(query).find(|(key, _)| key == name).map(|(_, value)| value);
     let bare = || named("sessionId").filter(|value| value.len() == 36 && Uuid::try_parse(value).is_ok());

@@ -54,7 +54,7 @@ impl Emulator {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, nothing is left behind.
+    /// If the future is dropped before it is done, nothing is left behind.
     pub async fn bind(args: Args) -> Result<Self, Error> {
         let (timeline, unbroken) = stage::timelines(&args)?;
         let listen = args.listen;
@@ -103,7 +103,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// There are 1,000 already.
+    /// When there are 1,000 faults already.
     pub fn add_fault(&self, fault: Fault) -> Result<(), Error> {
         self.service.add_fault(fault).map_err(|why| Error(format!("--fault: {why}")))
     }

@@ -21,7 +21,7 @@ pub struct Latency {
     high: Duration,
 }
 
-/// A text is no [`Latency`].
+/// Why a text is no [`Latency`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}; write a duration or two, such as 40ms or 20ms..60ms")]
 pub struct MalformedLatency(String);

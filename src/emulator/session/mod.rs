@@ -1,4 +1,5 @@
-//! WHO plays, and may they now? Sessions from their creation to their end, what is in flight in each, and how long it takes.
+//! WHO plays, and may they now? Sessions from their creation to their end, what is in flight in each, and
+//! how long it takes.
 
 pub(super) mod admission;
 pub(super) mod chance;

@@ -32,8 +32,9 @@ impl Inner {
         self.releases.spawn_on(release, &self.runtime);
     }
 
-    /// Gives a lease up that the engine could not be told of before: again and again until it knows, is of no use, or the lease has
-    /// ended by itself. None of it counts for the engine's health, which players' calls find out about.
+    /// Gives a lease up that the engine could not be told of before: again and again until it knows, is of
+    /// no use, or the lease has ended by itself. None of it counts for the engine's health, which players'
+    /// calls find out about.
     async fn insist(&self, id: LeaseId, token: Token) {
         // From now on: what an engine was asked for before it stood still it may grant when it goes on.
         let ends = Instant::now() + TTL;

@@ -1,9 +1,10 @@
 //! Leases in Redis 7 or Valkey: one server, a cluster, or what sentinels point at.
 //!
-//! Two keys for each session that is asked for, `onelane:{<hash>}` with who has the lease and `onelane:{<hash>}line` with the instances that
-//! wait for it, and two for each playback configuration that has 4xx, `onelane:{4xx-<hash>}` with how many and `onelane:{4xx-<hash>}slice`; all
-//! end by themselves. An instance is told on a channel of its own, `onelane:next:<instance>`, that it is next. An ACL
-//! user needs the keys `~onelane:*`, the channels `&onelane:*`, and of commands `+@connection +@scripting +@pubsub +@string +@list
+//! There are two keys for each session whose lease is asked for, `onelane:{<hash>}` with the lease's holder and
+//! `onelane:{<hash>}line` with the instances that wait for it, and two for each playback configuration that has
+//! 4xx, `onelane:{4xx-<hash>}` with their number and `onelane:{4xx-<hash>}slice`; all of them expire by themselves.
+//! An instance is told on a channel of its own, `onelane:next:<instance>`, that it is next. An ACL user needs the
+//! keys `~onelane:*`, the channels `&onelane:*`, and of commands `+@connection +@scripting +@pubsub +@string +@list
 //! +@keyspace` (`-@dangerous` may follow); with a cluster `+cluster`, with sentinels `+role +info`.
 
 mod script;
@@ -35,7 +36,7 @@ use super::{Answer, Grant, LeaseId, LeaseStore, RESERVED, StoreError, Token, Wak
 /// How long a connection may take to come about, TLS and login included.
 const CONNECT_WITHIN: Duration = Duration::from_millis(500);
 
-/// A store of leases in Redis or Valkey. It has one connection, to a cluster one for each node.
+/// A store of leases in Redis or Valkey. It has one connection; to a cluster, one for each node.
 pub struct Redis {
     url: LeaseUrl,
     scripts: Scripts,
@@ -53,7 +54,7 @@ enum Connection {
 // === impl Redis ===
 
 impl Redis {
-    /// A store there. It does not connect yet.
+    /// A store at this URL. It does not connect yet.
     pub fn new(url: LeaseUrl) -> Self {
         Self { url, scripts: Scripts::new(), connection: Mutex::new(None), nth: Arc::default() }
     }
@@ -87,7 +88,8 @@ impl Redis {
         })
     }
 
-    /// Hears what the server says of its own accord, on a connection that is made now; what one before has to say counts no more.
+    /// Hears what the server says of its own accord, on a connection that is made now; what an earlier
+    /// connection still says no longer counts.
     fn listener(&self, wakes: Wakes) -> Arc<dyn redis::aio::AsyncPushSender> {
         let nth = self.nth.fetch_add(1, Ordering::Relaxed) + 1;
         let current = Arc::clone(&self.nth);

@@ -4,8 +4,9 @@ use redis::{Script, ScriptInvocation};
 
 use crate::lease::{RESERVED, TTL, Token};
 
-/// Grants a lease that nobody has, that is kept for this instance, or that an earlier turn of it has not given up yet while nobody is in
-/// line: the lane has seen to it that that turn is over. Otherwise the instance gets in line.
+/// Grants a lease that nobody has, that is kept for this instance, or that an earlier turn of it has not
+/// given up yet while nobody is in line: the lane has seen to it that that turn is over. Otherwise the
+/// instance gets in line.
 const ACQUIRE: &str = r"
 local lease, line, me, token, ttl = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 if not redis.call('SET', lease, token, 'NX', 'PX', ttl) then
@@ -47,8 +48,8 @@ redis.call('RPUSH', KEYS[1], 'nobody')
 return redis.call('PEXPIRE', KEYS[1], ARGV[1])
 ";
 
-/// Counts over a minute, in slices of ten seconds, the newest first. Which slice it is says a key that lives as long as one: no clock but the
-/// engine's has a say.
+/// Counts over a minute, in slices of ten seconds, the newest first. Which slice it is says a key that lives
+/// as long as one: no clock but the engine's has a say.
 const SPEND: &str = r"
 local slices, slice = KEYS[1], KEYS[2]
 if redis.call('SET', slice, '', 'NX', 'PX', ARGV[2]) or redis.call('LLEN', slices) == 0 then

@@ -6,11 +6,12 @@ use redis::{
 };
 use tokio::{task::JoinSet, time::timeout};
 
-/// How long a sentinel may take to name the primary, which is looked at as well. What the others say is heard before the try to revive is
-/// over.
+/// How long a sentinel may take to name the primary, which is looked at as well. What the others say is heard
+/// before the try to revive is over.
 const NAMED_WITHIN: Duration = Duration::from_millis(800);
 
-/// The primary, by the sentinel that is the first to name it: one that does not answer holds up none of the others, wherever it is listed.
+/// The primary, by the sentinel that is the first to name it: one that does not answer holds up none of the
+/// others, wherever it is listed.
 ///
 /// The library alone takes their answers in the order in which they are listed.
 pub(super) async fn primary(

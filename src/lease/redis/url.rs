@@ -2,8 +2,8 @@ use std::{fmt, str::FromStr};
 
 use redis::{ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo};
 
-/// Where the engine is: `redis://` for one server, `redis-cluster://` for a cluster, `redis-sentinel://` for what sentinels point at; with
-/// `rediss` for TLS, and `valkey` for `redis` wherever one likes.
+/// Where the engine is: `redis://` for one server, `redis-cluster://` for a cluster, `redis-sentinel://` for
+/// what sentinels point at; with `rediss` for TLS. In each of them `valkey` may stand for `redis`.
 ///
 /// `Display` and `Debug` leave out the user and the password.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ impl LeaseUrl {
         &self.place
     }
 
-    /// Whether it is spoken to by TLS.
+    /// Whether the connection uses TLS.
     pub fn is_tls(&self) -> bool {
         self.shown.split(['-', ':']).next().is_some_and(|scheme| scheme == "rediss" || scheme == "valkeys")
     }

@@ -8,15 +8,15 @@ use crate::upstream::Verdict;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// When the answer was judged, after the request came.
+    /// When the answer was judged, counted from when the request came.
     pub ended: Duration,
-    /// `None` where none came.
+    /// The answer's status; `None` where no answer came.
     pub status: Option<StatusCode>,
-    /// What it means.
+    /// What the answer means.
     pub verdict: Verdict,
     /// The name of the exception that MediaTailor gave, or that the status stands for.
     pub exception: Option<&'static str>,
-    /// In AWS's logs the request has the same id.
+    /// The id that the request has in AWS's logs.
     pub request_id: Option<Box<str>>,
     /// How long it was until the next attempt; `None` after the last one.
     pub pause: Option<Duration>,

@@ -1,8 +1,9 @@
-//! What became of the last requests of each session, to look at one by one.
+//! What became of the last requests of each session, to be inspected one by one.
 //!
-//! [`Observe`](super::Observe) begins a [`Note`] for each request that names a session and puts it into the request's extensions.
-//! The stages behind it write down what they do where they find one; without a [`Recorder`] there is none, and nothing is written.
-//! A note stands in the recorder from its beginning, so that a request which still waits can be looked at as well.
+//! [`Observe`](super::Observe) begins a [`Note`] for each request that names a session and puts it into the
+//! request's extensions. The stages behind it write down in that note what they do; without a [`Recorder`]
+//! there is no note, and nothing is written. A note is in the recorder from its beginning, so that a request
+//! that still waits can be inspected as well.
 
 mod attempt;
 mod jots;

@@ -26,12 +26,12 @@ pub struct Note(Held);
 #[derive(Debug, Clone)]
 enum Held {
     Recorded(Arc<Noted>),
-    /// Of this it becomes the spans, once nobody has it any more. The recorder has what is noted alone.
+    /// The spans are made of this once nobody has it any more. The recorder has only what is noted.
     #[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "without the feature there is no trace"))]
     Traced(Arc<Trace>),
 }
 
-/// What there is to read of a [`Note`] by now. All times count from the request's beginning.
+/// What a [`Note`] says by now. All times count from the request's beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Record {
@@ -51,15 +51,15 @@ pub struct Record {
     pub sent: Option<Duration>,
     /// The answers of the upstream, in order.
     pub attempts: Vec<Attempt>,
-    /// How many more attempts there were than those.
+    /// How many more attempts there were than are listed.
     pub attempts_left_out: u32,
-    /// How its exchange ended; `None` while that runs, and where there was none.
+    /// How its exchange ended; `None` while the exchange runs, and where there was none.
     pub ending: Option<Ending>,
-    /// It joined the exchange of the request of this number, and was not sent itself.
+    /// The number of the request whose exchange it joined, if it did; it was then not sent itself.
     pub attached_to: Option<u64>,
-    /// How many joined the exchange of this one.
+    /// How many requests joined its exchange.
     pub attached: u32,
-    /// Answered here for what was known of the session.
+    /// The known state of its session, if the request was answered here because of that.
     pub shielded: Option<Verdict>,
     /// What its player got; `None` while it waits, and if it went away.
     pub answer: Option<Answer>,
@@ -73,11 +73,11 @@ pub struct Record {
 pub struct Ending {
     /// When.
     pub at: Duration,
-    /// With this status of the upstream.
+    /// The status that the upstream gave.
     pub status: Option<StatusCode>,
-    /// `None` where all went well with it.
+    /// What went wrong; `None` where all went well.
     pub failed: Option<Verdict>,
-    /// No player was left for the answer.
+    /// Whether no player was left for the answer.
     pub abandoned: bool,
 }
 
@@ -87,11 +87,11 @@ pub struct Ending {
 pub struct Answer {
     /// When its head was there.
     pub at: Duration,
-    /// With this status.
+    /// Its status.
     pub status: StatusCode,
-    /// It was the last good playlist: what that bridged, a verdict or `slow`.
+    /// What it bridged, a verdict or `slow`, if it was the last good playlist.
     pub rescue: Option<Box<str>>,
-    /// It was made here, for this reason.
+    /// Why it was made here, if it was.
     pub reason: Option<Verdict>,
 }
 
@@ -120,7 +120,7 @@ impl Note {
         self.trace().map(|trace| trace.id())
     }
 
-    /// What there is by now.
+    /// What the note says by now.
     pub fn read(&self) -> Record {
         self.noted().read()
     }

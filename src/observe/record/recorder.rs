@@ -19,8 +19,8 @@ use crate::session::{Hashed, HashedKey, Kind, SessionId, SessionKey};
 /// The last requests of the sessions that were active last.
 ///
 /// It is bounded three times: by a number of sessions, by [`EACH`](Self::EACH) requests of each, and by
-/// [`BYTES`](Self::BYTES) of memory for all. The session that was not active for the longest goes first; one alone can take no
-/// more than its own [`EACH`](Self::EACH).
+/// [`BYTES`](Self::BYTES) of memory for all. The session that was not active for the longest goes first; one
+/// alone can take no more than its own [`EACH`](Self::EACH).
 pub struct Recorder {
     sessions: Mutex<Sessions>,
     hasher: RandomState,
@@ -37,7 +37,7 @@ type Sessions = LruCache<HashedKey, VecDeque<Arc<Noted>>, BuildHasherDefault<Has
 pub enum Found {
     /// The session, and its last requests, the first one first.
     One(SessionId, Vec<Record>),
-    /// So many sessions begin so.
+    /// The ids of this many sessions begin with it.
     Several(usize),
     /// None is recorded.
     None,
@@ -52,7 +52,8 @@ impl Recorder {
     /// How many requests are kept of one session.
     pub const EACH: usize = 32;
 
-    /// The memory that all may take, in bytes: 64 MiB. A request takes half a kilobyte, and two with its attempts at the most.
+    /// The memory that all may take, in bytes: 64 MiB. A request takes half a kilobyte, and two with its
+    /// attempts at the most.
     pub const BYTES: usize = 64 * 1024 * 1024;
 
     /// Records this many sessions; none if that is zero.
@@ -114,7 +115,8 @@ impl Recorder {
 
     /// The last requests of a session by its id, or by the beginning of that if it has eight characters at least.
     ///
-    /// The beginning is looked for among all that are recorded, while their requests wait: it is for people.
+    /// A beginning is searched for among all recorded sessions, while their requests wait: this is
+    /// meant for people.
     pub fn find(&self, id: &str) -> Found {
         let sessions = self.sessions();
         let exact = SessionId::parse(id).ok();
@@ -141,7 +143,7 @@ impl Recorder {
         self.sessions().len()
     }
 
-    /// What they take, in bytes.
+    /// The memory that they take, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }

@@ -8,9 +8,9 @@ use super::answer::{self, Body};
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Refuses what a page of somebody else makes a browser ask for: across origins, or by a name of its own that it has turned to
-/// this port's address (DNS rebinding). Whoever can name a host to that end owns a domain, so addresses, `localhost` and
-/// names without a dot are let in.
+/// Refuses what a page of somebody else makes a browser ask for: across origins, or by a name of its own that
+/// it has turned to this port's address (DNS rebinding). Whoever can name a host to that end owns a domain,
+/// so addresses, `localhost` and names without a dot are let in.
 #[expect(clippy::result_large_err, reason = "made once for who is refused")]
 pub(super) fn check(headers: &HeaderMap) -> Result<(), Response<Body>> {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());

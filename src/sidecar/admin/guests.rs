@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::sidecar::listen::activity::Activity;
 
-/// Who is connected to the admin port: so many at once, and who says nothing makes room for who comes.
+/// The clients of the admin port: this many at once, and one that says nothing makes room for one that comes.
 #[derive(Debug)]
 pub(super) struct Guests {
     places: Arc<Semaphore>,

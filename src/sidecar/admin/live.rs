@@ -33,7 +33,7 @@ pub(super) struct Live {
 /// The most who listen at once.
 const LISTENERS: usize = 32;
 
-/// A listener that does not read for so long is gone.
+/// A listener that does not read for this long is gone.
 const READ_WITHIN: Duration = Duration::from_secs(30);
 
 // === impl Live ===

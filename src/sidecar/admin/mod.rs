@@ -97,7 +97,8 @@ async fn accept(listener: TcpListener, told: &Told) {
     }
 }
 
-/// Answers on one connection until it has had its time, or has to make room. Whoever hears of news has as long as it reads them.
+/// Answers on one connection until it has had its time, or has to make room. Whoever hears of news has as
+/// long as it reads them.
 async fn converse(connection: TcpStream, told: Told, guest: Guest) {
     let listening = Arc::new(AtomicUsize::new(0));
     let answer = service_fn(|request: Request<Incoming>| {
@@ -175,7 +176,8 @@ impl Told {
         response
     }
 
-    /// Reads the settings again and tells what came of it. By any name, as tools have it, but never for another site's page.
+    /// Reads the settings again and tells what came of it. By any name, as tools have it, but never for
+    /// another site's page.
     async fn reload(&self, headers: &HeaderMap) -> Response<Body> {
         if let Err(refused) = guard::check_unless_tool(headers) {
             return refused;

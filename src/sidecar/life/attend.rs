@@ -36,8 +36,8 @@ const TELL_WITHIN: Duration = Duration::from_millis(250);
 /// How long leases that were given up may take to be so in the engine at the end, too.
 const RELEASE_WITHIN: Duration = Duration::from_millis(200);
 
-/// Tells who asks how it goes, and ends it in order once `stop` resolves or a successor serves. Where that is killed before this has
-/// finished, `serve` takes connections at the port again.
+/// Tells who asks how it goes, and ends it in order once `stop` resolves or a successor serves. Where that is
+/// killed before this has finished, `serve` takes connections at the port again.
 pub(in crate::sidecar) async fn attend(
     reload: &Reload,
     (listen, mut admin): (SocketAddr, TcpListener),

@@ -1,4 +1,5 @@
-//! From start to stop: signals, the ports' way from one process to the next, reloads, and what is done from time to time.
+//! From start to stop: signals, the ports' way from one process to the next, reloads, and what is done
+//! from time to time.
 
 pub(super) mod attend;
 pub(super) mod hand_over;

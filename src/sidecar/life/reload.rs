@@ -25,8 +25,8 @@ struct State {
     reloading: Mutex<()>,
     /// The settings as they are. Never locked while something is waited for.
     config: Mutex<Config>,
-    /// Whether systemd was told that this stops: after that it hears of no reload, nor that one is over. Locked while it is
-    /// told, so that nothing comes after the last word.
+    /// Whether systemd was told that this stops: after that it hears of no reload, nor that one is over.
+    /// Locked while it is told, so that nothing comes after the last word.
     stopping: Mutex<bool>,
 }
 
@@ -52,7 +52,8 @@ impl Reload {
 
     /// Reads everything again, and makes all of it so or nothing. The log says what came of it.
     ///
-    /// Reads files and may ask MediaTailor's API: for a thread of a runtime that may block, and not for where players are served.
+    /// Reads files and may ask MediaTailor's API: for a thread of a runtime that may block, and not for where
+    /// players are served.
     ///
     /// # Errors
     ///

@@ -5,8 +5,8 @@ use tracing::{debug, warn};
 
 use crate::telemetry::SIDECAR;
 
-/// Descriptors beside those of clients: ports, the log, and connections to the upstream, of which there are rarely more than
-/// there are sessions in flight.
+/// Descriptors beside those of clients: ports, the log, and connections to the upstream, of which there are
+/// rarely more than there are sessions in flight.
 const OTHERS: usize = 256;
 
 /// Raises the limit of open files as far as the clients may need it, and says so where that is not allowed.

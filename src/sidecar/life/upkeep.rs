@@ -26,7 +26,8 @@ pub(in crate::sidecar) async fn share_quotas(proxy: Proxy) {
     }
 }
 
-/// Drops the last good playlists of sessions that nobody asks for any more, once they are too old to be given, for ever.
+/// Drops the last good playlists of sessions that nobody asks for any more, once they are too old to be
+/// given, for ever.
 pub(in crate::sidecar) async fn forget_idle(proxy: Proxy) {
     let mut due = every(FORGET_EVERY);
     loop {

@@ -70,8 +70,8 @@ impl Activity {
         Arrives(self.clone())
     }
 
-    /// Whether no request is open, none is only half here, and the socket has taken every answer. Half a request's head is none;
-    /// of half a body the rest would be taken for a request.
+    /// Whether no request is open, none is only half here, and the socket has taken every answer. Half a
+    /// request's head is none; of half a body the rest would be taken for a request.
     pub(in crate::sidecar) fn is_quiet(&self) -> bool {
         let state = self.state();
         state.open == 0 && state.arriving == 0 && !state.stuck

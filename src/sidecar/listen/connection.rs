@@ -193,7 +193,8 @@ async fn http2(
 ) -> Result<(), hyper::Error> {
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        // Later than the idle limit, which a PING of ours would move on: it is for clients that vanish with a request open.
+        // Later than the idle limit, which a PING of ours would move on: it is for clients that vanish
+        // with a request open.
         .keep_alive_interval(manners.idle.saturating_mul(2))
         .max_concurrent_streams(STREAMS)
         .max_pending_accept_reset_streams(GIVEN_UP)

@@ -27,8 +27,8 @@ pub(in crate::sidecar) struct Tls {
     key: PathBuf,
     current: Arc<Current>,
     acceptor: TlsAcceptor,
-    /// Handshakes that have begun and not ended: some of the places for connections, so that clients which never end theirs
-    /// leave room for those that have.
+    /// Handshakes that have begun and not ended: some of the places for connections, so that clients which
+    /// never end theirs leave room for those that have.
     handshakes: Arc<Semaphore>,
 }
 
@@ -39,7 +39,7 @@ struct Current(Mutex<Arc<CertifiedKey>>);
 /// How long a handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 
-/// The part of all connections that may be in a handshake: one in so many.
+/// The part of all connections that may be in a handshake: one in this many.
 const HANDSHAKING: usize = 4;
 
 // === impl Tls ===

@@ -16,8 +16,8 @@ use crate::{
 /// The body of what a player gets.
 pub(in crate::sidecar) type Body = serialize::Body<serialize::Body<Incoming>>;
 
-/// Makes the stack's answer the player's: what belongs to the connection it came on stays behind, and a redirect within the
-/// upstream leads through here as well.
+/// Makes the stack's answer the player's: what belongs to the connection it came on stays behind, and a
+/// redirect within the upstream leads through here as well.
 pub(in crate::sidecar) fn of_stack(response: Response<Body>, upstream: &Upstream) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     if head.status.is_informational() {
@@ -40,8 +40,8 @@ pub(in crate::sidecar) fn of_stack(response: Response<Body>, upstream: &Upstream
     Response::from_parts(head, body)
 }
 
-/// Takes the upstream's own name from the front of a `Location`: a player that followed it there would be past its session's lane,
-/// and may not even reach it.
+/// Takes the upstream's own name from the front of a `Location`: a player that followed it there would be
+/// past its session's lane, and may not even reach it.
 fn lead_through_here(headers: &mut HeaderMap, upstream: &Upstream) {
     let location = headers.get(header::LOCATION).and_then(|location| location.to_str().ok());
     let Some(Ok(location)) = location.map(Uri::try_from) else { return };

@@ -9,7 +9,8 @@ use hyper::body::Incoming;
 
 use crate::sidecar::listen::activity::{Activity, Arrives};
 
-/// The body of a player's request, which its connection is in the middle of until this has come to its end or is dropped.
+/// The body of a player's request, which its connection is in the middle of until this has come to its
+/// end or is dropped.
 #[derive(Debug)]
 pub(in crate::sidecar) struct Arriving {
     // Dropped first: the connection has to know of that before it can be quiet.

@@ -120,8 +120,8 @@ impl Proxy {
         Self(inner)
     }
 
-    /// Goes on with other settings of the stages, on all threads from their next request on. Lanes, lessons and connections
-    /// stay.
+    /// Goes on with other settings of the stages, on all threads from their next request on. Lanes, lessons
+    /// and connections stay.
     pub(in crate::sidecar) fn reconfigure(&self, config: &Config) {
         let mut list = lock(&self.0.all);
         list.retain(|one| one.strong_count() > 0);
@@ -183,8 +183,8 @@ impl Proxy {
         stages.each.iter().for_each(|site| site.stack.show_own_levels());
     }
 
-    /// How many connections there are to each upstream, by its name where there are several. Two ways to the same one may each
-    /// have some.
+    /// How many connections there are to each upstream, by its name where there are several. Two ways to the
+    /// same one may each have some.
     pub(in crate::sidecar) fn connections(&self) -> Vec<(Option<Arc<str>>, usize)> {
         let stages = self.0.stages.load();
         let each = stages.each.iter();
@@ -192,8 +192,9 @@ impl Proxy {
     }
 }
 
-/// The stages of each upstream; `own` makes those of the one at a place. The only one's are the shared ones, and two ways to the
-/// same upstream have in common what counts for it: its 4xx, the gaps, and the retry budget if both have the same.
+/// The stages of each upstream; `own` makes those of the one at a place. The only one's are the shared ones,
+/// and two ways to the same upstream have in common what counts for it: its 4xx, the gaps, and the retry
+/// budget if both have the same.
 fn stacks(
     shared: &Stack<MediaTailor, MayResume>,
     config: &Config,
@@ -239,8 +240,8 @@ impl Stages {
 
 impl Site {
     fn upstreams(&self) -> &Upstreams {
-        // From the outermost stage to the upstream: strip, name, observe, remap, rescue, shield, serialize, learn, resume, retry,
-        // judge.
+        // From the outermost stage to the upstream: strip, name, observe, remap, rescue, shield, serialize,
+        // learn, resume, retry, judge.
         let lanes = self.service.get_ref().get_ref().get_ref().get_ref().get_ref().get_ref();
         let retry = match lanes.get_ref().get_ref() {
             Either::Left(resume) => resume.get_ref(),

@@ -2,7 +2,7 @@ use http::{HeaderMap, Uri, header};
 
 use crate::sidecar::Config;
 
-/// One of several upstreams: which requests are for it, and how it is dealt with.
+/// One of several upstreams: which requests are for it, and its settings.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Site {
@@ -71,7 +71,8 @@ fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
     }
 }
 
-/// The same host as it is mostly written: a dot at the end says no more than that the name is whole (RFC 3986 section 3.2.2).
+/// The same host as it is mostly written: a dot at the end says no more than that the name is whole (RFC
+/// 3986 section 3.2.2).
 pub(in crate::sidecar) fn without_dot(host: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
 }

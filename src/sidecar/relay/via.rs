@@ -5,10 +5,11 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, Version, header};
 
-/// What a request has in `Via` once it was sent on from here (RFC 9110 section 7.6.3), by which one is known that comes back.
+/// What a request has in `Via` once it was sent on from here (RFC 9110 section 7.6.3), by which one is known
+/// that comes back.
 ///
-/// The name is another in each process and for each of its upstreams: a request may well pass several onelanes, but none of
-/// them twice on its way to the same upstream.
+/// The name is another in each process and for each of its upstreams: a request may well pass several
+/// onelanes, but none of them twice on its way to the same upstream.
 #[derive(Clone)]
 pub(in crate::sidecar) struct Via {
     name: String,

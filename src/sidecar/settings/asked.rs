@@ -6,8 +6,8 @@ use crate::telemetry::SIDECAR;
 
 #[cfg(feature = "aws")]
 impl Config {
-    /// The same, with the endpoints of the playback configurations that it names. MediaTailor's API is asked once for each of them,
-    /// one after the other, for 10 s all in all.
+    /// The same, with the endpoints of the playback configurations that it names. MediaTailor's API is asked
+    /// once for each of them, one after the other, for 10 s all in all.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 use std::fmt;
 
-/// A URL as a line may have it: without a user and a password, and without a query, whose keys may be secrets as well. It need not be
-/// one that makes sense.
+/// A URL as a line may have it: without a user and a password, and without a query, whose keys may be secrets
+/// as well. It need not be one that makes sense.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::sidecar) struct Bare<'a>(pub(in crate::sidecar) &'a str);
 

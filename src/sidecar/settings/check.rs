@@ -46,8 +46,8 @@ pub fn print_default(_: &ConfigArgs) -> ExitCode {
     tell(file::DEFAULT)
 }
 
-/// Runs `onelane check`: says what is wrong with the settings and ends with 64, or tells what they come to as a file that
-/// would make them so, with where each value is from.
+/// Runs `onelane check`: says what is wrong with the settings and ends with 64, or tells what they come to as
+/// a file that would make them so, with where each value is from.
 ///
 /// `command` is the program's, and `matches` what it read.
 pub fn check(flags: Flags, (command, matches): (&Command, &ArgMatches)) -> ExitCode {

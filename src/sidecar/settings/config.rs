@@ -28,8 +28,8 @@ pub struct Config {
     #[arg(long, env = "ONELANE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// The PEM file with the certificate that players are shown and those of its issuers; --listen then speaks TLS, with
-    /// HTTP/2 where a player wants it. SIGHUP has it read again
+    /// The PEM file with the certificate that players are shown and those of its issuers; --listen then
+    /// speaks TLS, with HTTP/2 where a player wants it. SIGHUP has it read again
     #[arg(long, env = "ONELANE_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
 
@@ -37,12 +37,13 @@ pub struct Config {
     #[arg(long, env = "ONELANE_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
-    /// Where the page that shows the lanes is, /healthz, /readyz, /metrics and POST /reload; keep it off the public network
+    /// Where the page that shows the lanes is, /healthz, /readyz, /metrics and POST /reload; keep it off
+    /// the public network
     #[arg(long, env = "ONELANE_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     pub admin: SocketAddr,
 
-    /// The Host header upstream: its own name, as a configuration's endpoint wants it, or the viewer's, as
-    /// the regional manifests host does
+    /// The Host header upstream: the upstream's own name, as a configuration's endpoint wants it, or the
+    /// viewer's, as the regional manifests host does
     #[arg(long, env = "ONELANE_HOST", value_name = "MODE", default_value = "rewrite")]
     pub host: HostHeader,
 
@@ -55,8 +56,8 @@ pub struct Config {
     #[arg(long, env = "ONELANE_ANSWER_WITHIN", value_name = "TIME", default_value = "6s", value_parser = time)]
     pub answer_within: Duration,
 
-    /// How long one exchange may hold its turn; past it the call is dropped and the next is sent. What makes a session may take
-    /// as long, and then 504
+    /// How long one exchange may hold its turn; past it the call is dropped and the next is sent. A request
+    /// that makes a session may take as long, and then gets 504
     #[arg(long, env = "ONELANE_MAX_HOLD", value_name = "TIME", default_value = "10s", value_parser = time)]
     pub max_hold: Duration,
 
@@ -78,13 +79,14 @@ pub struct Config {
 
     /// Let DASH manifests take turns as well
     ///
-    /// MediaTailor's MPDs name where they are in a Location, with MediaTailor's own host: players load them there from then on,
-    /// past onelane, which changes no manifest. Switch it off in the playback configuration: MpdLocation DISABLED.
+    /// MediaTailor's MPDs name where they are in a Location, with MediaTailor's own host: players load them
+    /// there from then on, past onelane, which changes no manifest. Switch it off in the playback
+    /// configuration: MpdLocation DISABLED.
     #[arg(long, env = "ONELANE_SERIALIZE_DASH")]
     pub serialize_dash: bool,
 
-    /// Make a new session when one is lost whose creation passed through here, and go on with it where its numbering
-    /// proves to continue; see docs/resume.md for what AWS sees of it
+    /// When a session is lost whose creation passed through here, make a new one, and go on with that where
+    /// its numbering proves to continue; see docs/resume.md for what AWS sees of it
     #[arg(long, env = "ONELANE_RESUME")]
     pub resume: bool,
 
@@ -121,8 +123,8 @@ pub struct Config {
     #[arg(long, env = "ONELANE_REUSE_PORT")]
     pub reuse_port: bool,
 
-    /// A Unix socket by which the next process that is started with it takes --listen and --admin over from this one, which
-    /// finishes and ends. No connection is lost, and the next begins when this has finished
+    /// A Unix socket by which the next process that is started with it takes --listen and --admin over from
+    /// this one, which finishes and ends. No connection is lost, and the next begins when this has finished
     #[arg(long, env = "ONELANE_HAND_OVER", value_name = "PATH")]
     pub hand_over: Option<PathBuf>,
 
@@ -130,8 +132,9 @@ pub struct Config {
     #[arg(long, env = "ONELANE_REQUIRE_UPSTREAM")]
     pub require_upstream: bool,
 
-    /// Where instances agree on turns, for where the balancer cannot send a session always to the same one: Redis or Valkey, as
-    /// redis://HOST, rediss://USER:PASSWORD@HOST, redis-cluster://HOST,HOST or redis-sentinel://HOST,HOST/MASTER
+    /// Where instances agree on turns, if the balancer cannot always send a session to the same one: Redis or
+    /// Valkey, as redis://HOST, rediss://USER:PASSWORD@HOST, redis-cluster://HOST,HOST or
+    /// redis-sentinel://HOST,HOST/MASTER
     #[arg(long, env = "ONELANE_LEASE", value_name = "URL", hide_env_values = true)]
     pub lease: Option<LeaseEngine>,
 
@@ -143,8 +146,8 @@ pub struct Config {
     #[arg(long, env = "ONELANE_LEASE_REQUIRED")]
     pub lease_required: bool,
 
-    /// Sessions whose last 32 requests are kept to be looked at on the admin port; 0 for none. Some 16 KiB each, and 64 MiB for all
-    /// at the most
+    /// Sessions whose last 32 requests are kept for inspection on the admin port; 0 for none. Some 16 KiB
+    /// each, and 64 MiB for all at the most
     #[arg(long, env = "ONELANE_RECORD_SESSIONS", value_name = "N", default_value_t = 0)]
     pub record_sessions: usize,
 
@@ -152,8 +155,8 @@ pub struct Config {
     #[arg(long, env = "ONELANE_OTLP", value_name = "URL", hide_env_values = true)]
     pub otlp: Option<OtlpCollector>,
 
-    /// The share of requests that went well whose traces are kept, from 0 to 1; those that something failed for are kept always, and
-    /// those whose traceparent says that it is kept
+    /// The share of requests that went well whose traces are kept, from 0 to 1; requests that something
+    /// failed for are always kept, and so are those whose traceparent says that it is kept
     #[arg(long, env = "ONELANE_OTLP_SAMPLE", value_name = "SHARE", default_value_t = 0.01, value_parser = share)]
     pub otlp_sample: f64,
 
@@ -161,7 +164,7 @@ pub struct Config {
     #[arg(skip = stack::Config::default().remap)]
     pub remap: remap::Config,
 
-    /// When they get the last good playlist; `None` where they never do.
+    /// When players get the last good playlist; with `None` they never do.
     #[arg(skip = stack::Config::default().rescue)]
     pub rescue: Option<rescue::Config>,
 
@@ -173,7 +176,7 @@ pub struct Config {
     #[arg(skip = stack::Config::default().retry)]
     pub retry: RetryConfig,
 
-    /// The longest gap between two turns of a session that is learned.
+    /// The longest gap between two turns of a session that may be learned.
     #[arg(skip = stack::Config::default().settle)]
     pub settle: Duration,
 

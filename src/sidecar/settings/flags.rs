@@ -22,8 +22,8 @@ pub struct Flags {
     #[command(flatten)]
     config: Config,
 
-    /// A TOML file with any of these settings, and with those of the stages: what players get, rescues, shield, retries;
-    /// `onelane config --print-default` writes one. Flags and environment go first
+    /// A TOML file with any of these settings, and with those of the stages: what players get, rescues,
+    /// shield, retries; `onelane config --print-default` writes one. Flags and environment go first
     #[arg(long = "config", env = "ONELANE_CONFIG", value_name = "FILE")]
     pub(in crate::sidecar) file: Option<PathBuf>,
 
@@ -49,8 +49,8 @@ pub struct Flags {
 // === impl Flags ===
 
 impl Flags {
-    /// Reads what the file says of the stages, if one is named, and puts all settings together. What it says of flags has to be
-    /// [among their defaults](with_file) by then.
+    /// Reads what the file says of the stages, if one is named, and puts all settings together. What it says
+    /// of flags has to be [among their defaults](with_file) by then.
     ///
     /// # Errors
     ///
@@ -83,7 +83,8 @@ impl Flags {
 ///
 /// # Errors
 ///
-/// When the file cannot be read, or says of a flag what that does not take; in one line, as [`Flags::read`] tells it.
+/// When the file cannot be read, or when it gives a flag a value that the flag does not take. The error is
+/// one line, as with [`Flags::read`].
 pub fn with_file(command: Command, arguments: &[OsString]) -> Result<Command, Error> {
     let mut command = command;
     // What is wrong with the arguments is told when they are read.

@@ -5,8 +5,8 @@ use crate::{lease::Leases, sidecar::Error};
 
 /// Where the engine of leases is: a URL that may have a password in it.
 ///
-/// It is taken as it is written and looked at later, so that no error repeats it whole; `Display` and `Debug` leave out the user and the
-/// password.
+/// It is taken as it is written and looked at later, so that no error repeats it whole; `Display` and `Debug`
+/// leave out the user and the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LeaseEngine(String);
 

@@ -10,8 +10,8 @@ use crate::{
 
 /// Where traces go: the URL of a collector.
 ///
-/// It is taken as it is written and looked at later, so that no error repeats it whole; `Display` and `Debug` leave out what may be a
-/// secret.
+/// It is taken as it is written and looked at later, so that no error repeats it whole; `Display` and `Debug`
+/// leave out what may be a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OtlpCollector(String);
 

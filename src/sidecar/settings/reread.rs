@@ -14,19 +14,21 @@ pub(in crate::sidecar) type Apply = Box<dyn FnOnce() + Send>;
 // === impl Reread ===
 
 impl Reread {
-    /// These settings.
+    /// These settings were read.
     pub fn new(config: Config) -> Self {
         Self { config, live: Vec::new(), fixed: Vec::new() }
     }
 
-    /// A setting that is no part of [`Config`] has changed as well; `apply` makes it so, if everything can be made so.
+    /// A setting that is no part of [`Config`] has changed as well; `apply` puts the change into effect, if
+    /// all changes can be.
     #[must_use]
     pub fn changed(mut self, name: &'static str, apply: impl FnOnce() + Send + 'static) -> Self {
         self.live.push((name, Box::new(apply)));
         self
     }
 
-    /// The same of a setting that cannot change: nothing will.
+    /// A setting that is no part of [`Config`] has changed, and cannot while the process serves: no setting
+    /// will be changed.
     #[must_use]
     pub fn cannot_change(mut self, name: &'static str) -> Self {
         self.fixed.push(name);

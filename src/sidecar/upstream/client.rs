@@ -36,8 +36,8 @@ struct Pool {
 
 pub(crate) type Connector = HttpsConnector<HttpConnector>;
 
-/// The most headers of one head over HTTP/1.1, either way: as many as fill it with 128 bytes each. hyper's own 100 is less than
-/// what CDNs and load balancers, one behind the other, may add to a player's.
+/// The most headers of one head over HTTP/1.1, either way: as many as fill it with 128 bytes each. hyper's
+/// own 100 is less than what CDNs and load balancers, one behind the other, may add to a player's.
 pub(crate) const HEADERS: usize = HEAD / 128;
 
 /// How often an HTTP/2 connection to the upstream is asked whether it still lives.

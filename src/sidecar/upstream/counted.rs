@@ -64,7 +64,8 @@ where
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        // The connector's own limit is for TCP alone: who takes a connection and never agrees on TLS would have the whole turn.
+        // The connector's own limit is for TCP alone: who takes a connection and never agrees on TLS would
+        // have the whole turn.
         let (connecting, open) = (timeout(self.within, self.connector.call(uri)), Arc::clone(&self.open));
         Box::pin(async move {
             let connection = match connecting.await {

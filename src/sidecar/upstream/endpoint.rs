@@ -10,8 +10,8 @@ use crate::api::Named;
 
 /// Where requests go: a scheme and an authority, and nothing else.
 ///
-/// A file of settings may name the playback configuration whose endpoint it is instead. Until MediaTailor's API has been asked, at
-/// [`Sidecar::bind`](crate::sidecar::Sidecar::bind), it is then at a host that does not exist.
+/// A file of settings may instead name the playback configuration whose endpoint this is. Until MediaTailor's API
+/// has been asked, at [`Sidecar::bind`](crate::sidecar::Sidecar::bind), it then has a host that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     scheme: Scheme,
@@ -69,8 +69,8 @@ impl Upstream {
         Self { named: self.named.clone(), ..at.clone() }
     }
 
-    /// Whether this is the given address, written as numbers or as `localhost`. Of an address that stands for all of this
-    /// machine's, whether it is one of them.
+    /// Whether this is the given address, written as numbers or as `localhost`. Of an address that stands for
+    /// all of this machine's, whether it is one of them.
     pub(in crate::sidecar) fn is(&self, address: SocketAddr) -> bool {
         let port = self.authority.port_u16().unwrap_or(if self.scheme == Scheme::HTTPS { 443 } else { 80 });
         let host = self.authority.host().trim_matches(['[', ']']);

@@ -76,7 +76,8 @@ fn state(headers: &HeaderMap) -> TraceState {
     all.parse().unwrap_or_default()
 }
 
-/// Tells whoever gets the request whose child it is. What the caller says of its trace besides goes on as it came, if it is the same.
+/// Tells whoever gets the request whose child it is. What the caller says of its trace besides goes on as it
+/// came, if it is the same.
 pub(super) fn tell(headers: &mut HeaderMap, exchange: (TraceId, SpanId, bool), caller: Option<&Caller>) {
     headers.insert(&TRACEPARENT, parent(exchange));
     if caller.is_none_or(|caller| caller.state == TraceState::NONE) && have(headers, &TRACESTATE) {

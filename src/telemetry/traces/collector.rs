@@ -6,8 +6,8 @@ use opentelemetry_otlp::{
     tonic_types::transport::ClientTlsConfig,
 };
 
-/// Where spans go: a collector that takes OTLP over gRPC, as `http://HOST:4317`, or `https://` for one with a certificate of the
-/// system's roots.
+/// Where spans go: a collector that takes OTLP over gRPC, as `http://HOST:4317`, or `https://` for one with a
+/// certificate of the system's roots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collector(Uri);
 
@@ -19,10 +19,10 @@ pub struct BadCollector(String);
 // === impl Collector ===
 
 impl Collector {
-    /// What exports there. It connects with the first batch.
+    /// An exporter to this collector. It connects with the first batch.
     ///
-    /// The variables of OpenTelemetry's specification count for what the URL does not say: `OTEL_EXPORTER_OTLP_HEADERS`, for a token, say,
-    /// and `OTEL_EXPORTER_OTLP_TIMEOUT`.
+    /// For what the URL does not say, the variables of OpenTelemetry's specification count:
+    /// `OTEL_EXPORTER_OTLP_HEADERS`, for a token, say, and `OTEL_EXPORTER_OTLP_TIMEOUT`.
     ///
     /// # Errors
     ///

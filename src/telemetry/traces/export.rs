@@ -17,7 +17,8 @@ use super::{
     queue::{Lost, Queue},
 };
 
-/// The task that exports. Dropped, it exports what it has and ends, and nobody waits for it.
+/// A hold on the task that exports. When it is dropped, the task exports what it has and ends, and
+/// nobody waits for that.
 #[derive(Debug)]
 #[must_use = "dropping it ends the export"]
 pub struct Exporting {
@@ -77,11 +78,11 @@ impl Exporting {
         Self { task: tokio::spawn(export.run()), stop, queue }
     }
 
-    /// Exports what there is, for so long at the most: what is left then is lost, and so is what comes later.
+    /// Exports what there is, for this long at the most. What is left then is lost, and so is what comes later.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future is dropping it: it ends by itself.
+    /// Dropping the future is dropping [`Exporting`]: the task ends by itself.
     pub async fn finish(mut self, within: Duration) {
         self.stop.cancel();
         if timeout(within, &mut self.task).await.is_err() {

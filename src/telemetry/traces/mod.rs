@@ -1,11 +1,13 @@
 //! What becomes of requests, as traces of [OpenTelemetry](https://opentelemetry.io); feature `otlp`.
 //!
-//! A request is one span of the kind server, and its exchange with the upstream one of the kind client below it, with what
-//! happened as events of theirs: [`names`] has all that they say. They are made of what [`observe`](crate::observe) notes of a request, once
-//! nothing more can become of it, and that is when it is decided whether they are kept: see [`Traces::new`].
+//! A request is one span of the kind server, and its exchange with the upstream one of the kind client below
+//! it, with what happened as events of these spans: [`names`] has all that they say. The spans are made of
+//! what [`observe`](crate::observe) notes of a request, once nothing more can become of the request. Only
+//! then it is decided whether they are kept: see [`Traces::new`].
 //!
-//! A request with a `traceparent` is part of that trace ([W3C Trace Context](https://www.w3.org/TR/trace-context/)). What goes upstream has the exchange's
-//! own in its place.
+//! A request with a `traceparent` is part of that trace ([W3C Trace
+//! Context](https://www.w3.org/TR/trace-context/)). The request that goes upstream has the exchange's own
+//! `traceparent` in its place.
 //!
 //! ```
 //! use onelane::{stack::{Config, Stack}, telemetry::traces::{Collector, Traces}};
@@ -50,7 +52,7 @@ use crate::{
     session::Extracted,
 };
 
-/// Where traces begin, and where those that are kept go. A clone is the same.
+/// Begins traces, and passes those that are kept on to an exporter. A clone is the same.
 #[derive(Clone)]
 pub struct Traces(Arc<Shared>);
 
@@ -62,16 +64,17 @@ struct Shared {
 // === impl Traces ===
 
 impl Traces {
-    /// The most spans that wait to be exported; what comes on top is lost, and counted.
+    /// The most spans that wait to be exported; spans beyond that are lost, and counted.
     pub const WAITING: usize = 4096;
 
-    /// Traces that `exporter` is given in batches, by a task of the runtime that this is called in.
+    /// Makes traces, which a task of the runtime that this is called in gives to `exporter` in batches.
     ///
-    /// Of requests that went well this share is kept, between 0 and 1, by their trace's id, so that all who decide by it
-    /// decide alike. Always kept is a request whose caller says in `traceparent` that it keeps its own, and one that something
-    /// failed for: its player got a status from 500 on, a last good playlist or an answer that was made here, or an attempt
-    /// was answered with what is no playlist, a conflict, say. A caller that says that it does not keep its own is
-    /// taken at its word but for those.
+    /// `share`, between 0 and 1, is the part that is kept of requests that went well. Their trace's id
+    /// decides, so that all that decide by the id decide alike. A request is always kept if its caller says
+    /// in `traceparent` that it keeps its own trace, or if something failed for it: its player got a status
+    /// of 500 or above, a last good playlist or an answer that was made here, or an attempt was answered with
+    /// something other than a playlist, such as a conflict. Apart from these, a caller that says that it does
+    /// not keep its own trace is taken at its word.
     ///
     /// # Panics
     ///
@@ -84,13 +87,13 @@ impl Traces {
         (Self(Arc::new(shared)), exporting)
     }
 
-    /// Keeps another share of what went well from now on.
+    /// Keeps another share of the requests that went well from now on.
     pub fn keep(&self, share: f64) {
         self.0.share.set(share);
     }
 
-    /// Begins the trace of a request, which goes on as long as anybody has the note that this gives back: `note`, or a new one.
-    /// Whoever the request goes to is told that it is part of it.
+    /// Begins the trace of a request, which goes on as long as anybody has the note that this gives back:
+    /// `note`, or a new one. Whoever the request goes to is told that it is part of it.
     pub(crate) fn begin(
         &self,
         at: Instant,

@@ -1,5 +1,5 @@
-//! What spans, their events and their fields are called: by the semantic conventions of OpenTelemetry for HTTP, and what those do not
-//! have by `onelane.`.
+//! The names of spans, their events and their fields. They follow OpenTelemetry's semantic conventions for
+//! HTTP; what these do not cover begins with `onelane.`.
 
 macro_rules! names {
     ($($(#[doc = $doc:literal])* $id:ident = $name:literal;)*) => {
@@ -14,9 +14,10 @@ names! {
     // Fields by the conventions.
     /// The method, or `_OTHER` for one that HTTP does not name.
     METHOD = "http.request.method";
-    /// The request's path, with session ids as short as in logs; not of requests that are not MediaTailor's.
+    /// The request's path, with session ids as short as in logs; absent on segments and on requests that are
+    /// not MediaTailor's.
     PATH = "url.path";
-    /// The URL upstream, without its query; the same holds for its path.
+    /// The URL upstream, without its query; shortened, or absent, as `url.path` is.
     URL = "url.full";
     /// The upstream's name.
     SERVER = "server.address";
@@ -24,7 +25,7 @@ names! {
     PORT = "server.port";
     /// What the player got, or what the upstream answered in the end.
     STATUS = "http.response.status_code";
-    /// How often a request was sent again; absent where it was not.
+    /// How many times a request was sent again; absent where it was not.
     RESENDS = "http.request.resend_count";
     /// What went wrong: a verdict, or the status.
     ERROR = "error.type";
@@ -40,21 +41,22 @@ names! {
     CONFIGURATION = "onelane.configuration";
     /// What the upstream is called, where there are several.
     UPSTREAM = "onelane.upstream";
-    /// What the answer means: of the request's, why it was made here; of the exchange's, what its last attempt met.
+    /// What the answer means. On the span of a request: why its answer was made here. On that of an exchange:
+    /// what its last attempt met.
     VERDICT = "onelane.verdict";
 
     // Fields of the request's span.
     /// How long it waited for its turn, in milliseconds.
     WAIT_MS = "onelane.wait_ms";
-    /// Its player had the last good playlist: what that bridged, a verdict or `slow`.
+    /// What the last good playlist bridged, a verdict or `slow`, where the player got that.
     RESCUE = "onelane.rescue";
     /// True where the player left before it had an answer.
     LEFT = "onelane.left";
 
     // Fields of the exchange's span.
-    /// How often it was sent.
+    /// How many times it was sent.
     ATTEMPTS = "onelane.attempts";
-    /// How many repeats had its answer as well.
+    /// How many repeats got its answer as well.
     ATTACHED = "onelane.attached";
     /// True where no player was left for the answer.
     ABANDONED = "onelane.abandoned";

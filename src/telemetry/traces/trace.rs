@@ -19,8 +19,8 @@ use crate::{observe::record::Noted, session::SessionKey, telemetry::TraceId};
 
 /// The trace of one request: what its spans have in common, for as long as more may become of it.
 ///
-/// The player's wait and the exchange both hold it, whichever is longer, and so does who attached to the exchange. Dropping the last is
-/// its end: what was noted by then becomes the spans, or nothing does.
+/// The player's wait and the exchange both hold it, whichever is longer, and so does who attached to the
+/// exchange. Dropping the last is its end: what was noted by then becomes the spans, or nothing does.
 pub(crate) struct Trace {
     traces: Traces,
     notes: Notes,

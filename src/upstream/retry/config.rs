@@ -1,34 +1,41 @@
 use std::time::Duration;
 
-/// When and how often a request is sent again, within its turn.
+use tower::{
+    retry::backoff::{ExponentialBackoff, ExponentialBackoffMaker, MakeBackoff as _},
+    util::rng::HasherRng,
+};
+
+/// When, and how many times, a request is sent again within its turn.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RetryConfig {
-    /// How often after a conflict. Default: 3.
+    /// How many times a request is sent again after a conflict. Default: 3.
     pub conflict: u32,
-    /// How often after 503 (overloaded or throttled), each time after four times the pause. Default: 1.
+    /// How many times after 503 (overloaded or throttled), each time after four times the pause. Default: 1.
     pub overloaded: u32,
-    /// How often after 500, 504, a connection that was refused or broke, what is no playlist, or a 5xx of a CDN or
-    /// load balancer. After a 502 of MediaTailor's own none: it names a configuration or a manifest that will be no
-    /// better in a moment. Default: 1.
+    /// How many times after 500, 504, a connection that was refused or broke, an answer that is no playlist,
+    /// or a 5xx of a CDN or load balancer. Never after a 502 of MediaTailor's own: that one names a
+    /// configuration or a manifest that will be no better in a moment. Default: 1.
     pub broken: u32,
     /// The least pause, before jitter; it doubles each time. Default: 50 ms.
     pub least_pause: Duration,
     /// The longest pause. Default: 250 ms.
     pub longest_pause: Duration,
-    /// Whether a playlist that no rescue could bridge, since nothing is kept of it or all too old, is tried again for as long
-    /// as there is time: a player that starts has nothing to go on with, and most give up at its first failure. After a 502 of
-    /// MediaTailor's own as well, and after conflicts as long as the quota of 4xx is not nearly spent; not after what is
-    /// throttled. It ends where one playlist of the session is kept, and another waits or a target duration has passed.
-    /// Without rescues it has no effect, but for a GET that creates a session and was not [sent](super::NotSent). Default: `true`.
+    /// Whether a playlist that no rescue can bridge, because nothing is kept of it or all that is kept is too
+    /// old, is tried again for as long as there is time: a player that starts has nothing to go on with, and
+    /// most players give up at their first failure. It is tried again after a 502 of MediaTailor's own as
+    /// well, and after conflicts as long as the quota of 4xx is not nearly spent, but not after throttling.
+    /// The patience ends once one playlist of the session is kept, and another waits or a target duration has
+    /// passed. Without rescues this has no effect, but for a GET that creates a session and was not
+    /// [sent](super::NotSent). Default: `true`.
     pub patient: bool,
     /// No attempt begins later than this after the first. Default: 5 s, which leaves some of the 6 s of
     /// [`answer_within`](crate::serialize::Config::answer_within).
     pub within: Duration,
-    /// The retries per second that may always be made, over all sessions; at least 1. What is [patient](Self::patient) has
-    /// as many of its own. Default: 10.
+    /// The retries per second that may always be made, over all sessions; at least 1.
+    /// [Patient](Self::patient) retries have as many of their own. Default: 10.
     pub budget_per_second: u32,
-    /// The retries that may be made on top, as a part of all requests. Default: 0.2.
+    /// The retries that may be made beyond those, as a part of all requests. Default: 0.2.
     pub budget_part: f32,
 }
 
@@ -58,6 +65,18 @@ setters! {
     within: Duration,
     budget_per_second: u32,
     budget_part: f32,
+}
+
+impl RetryConfig {
+    /// The pauses of one request. Their dice are its own: clones of one pair would all fall alike, and requests that
+    /// failed together would meet again.
+    pub(super) fn pauses(&self) -> ExponentialBackoff<HasherRng> {
+        let least = self.least_pause.clamp(Duration::from_millis(1), Duration::from_secs(60));
+        let longest = self.longest_pause.clamp(least, Duration::from_secs(60));
+        ExponentialBackoffMaker::new(least, longest, 0.5, HasherRng::default())
+            .expect("the least is above zero and no more than the longest, and the jitter is a part")
+            .make_backoff()
+    }
 }
 
 impl Default for RetryConfig {

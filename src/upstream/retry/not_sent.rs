@@ -2,22 +2,22 @@ use std::{error::Error, fmt};
 
 use tower::BoxError;
 
-/// An error of a request of which the upstream has seen nothing, as when no connection came about.
+/// The error of a request that the upstream has seen nothing of, such as when no connection came about.
 ///
-/// A client in whose errors it is has even requests that create a session [sent again](super::Again): otherwise those
-/// may create two.
+/// If a client's errors contain it, even requests that create a session are [sent again](super::Again);
+/// without it they are not, since they might create two.
 #[derive(Debug)]
 pub struct NotSent(BoxError);
 
 // === impl NotSent ===
 
 impl NotSent {
-    /// For this error, as which it is shown.
+    /// Wraps this error, and shows as it.
     pub fn new(error: impl Into<BoxError>) -> Self {
         Self(error.into())
     }
 
-    /// Whether an error is such a one, or has one as a source.
+    /// Whether an error is a `NotSent`, or has one as a source.
     pub fn is_in(error: &(dyn Error + 'static)) -> bool {
         let mut cause = Some(error);
         while let Some(error) = cause {

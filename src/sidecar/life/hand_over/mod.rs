@@ -1,17 +1,21 @@
-//! How a process gives its ports to the next, without one moment at which nobody has them and without two serving at once.
+//! How a process gives its ports to the next, without one moment at which nobody has them and without two
+//! serving at once.
 //!
-//! The old one listens at a Unix socket, and candidates connect there and start. The first that says that it is ready is given
-//! the listening sockets, that Unix socket among them, says that it has them, and is told that they are its own. Then the old one
-//! takes no more connections, finishes its exchanges and ends, and the new one begins to take connections: those that came
-//! meanwhile have waited in the sockets, which both have had all the time.
+//! The old one listens at a Unix socket, and candidates connect there and start. The first that says that it
+//! is ready is given the listening sockets, that Unix socket among them, says that it has them, and is told
+//! that they are its own. Then the old one takes no more connections, finishes its exchanges and ends, and
+//! the new one begins to take connections: those that came meanwhile have waited in the sockets, which both
+//! have had all the time.
 //!
-//! Nobody but the old one and one other ever has the ports, so that who is left when a process is killed needs no agreement:
+//! Nobody but the old one and one other ever has the ports, so that the process that is left when another is
+//! killed needs no agreement:
 //!
-//! - A candidate that is not chosen looks again for who is there, and is a candidate of that one, or takes the ports if they are free.
-//! - The new one keeps its connection for as long as it serves. If it is killed while the old one still finishes, the old one
-//!   serves again; if it stops in order or hands over in its turn, it says so first.
-//! - One that is stopped leaves the ports to a candidate that is still starting, which begins when the connection ends. Where there
-//!   is none it closes them, and who comes now waits for the end.
+//! - A candidate that is not chosen looks again for who is there, and is a candidate of that one, or takes
+//!   the ports if they are free.
+//! - The new one keeps its connection for as long as it serves. If it is killed while the old one still
+//!   finishes, the old one serves again; if it stops in order or hands over in its turn, it says so first.
+//! - One that is stopped leaves the ports to a candidate that is still starting, which begins when the
+//!   connection ends. Where there is none it closes them, and a candidate that comes now waits for the end.
 
 mod candidate;
 mod place;
@@ -41,25 +45,27 @@ use crate::{sidecar::Error, telemetry::SIDECAR};
 #[derive(Debug)]
 pub(in crate::sidecar) struct HandOver {
     path: PathBuf,
-    /// Shared with the successor: whoever serves is who accepts here.
+    /// Shared with the successor: the process that serves is the one that accepts here.
     at: UnixListener,
     /// What is given: these stay open when the others are closed. `None` once nobody is to have them from here.
     ports: Option<[OwnedFd; 2]>,
     /// Who served before, and has yet to finish.
     before: Option<Predecessor>,
     candidates: Candidates,
-    /// Who has the ports by now. It waits for the end of this connection, and its own end of it ends with it.
+    /// The process that has the ports by now. It waits for the end of this connection, and its own end of
+    /// it ends with it.
     successor: Option<UnixStream>,
 }
 
 /// How long the other process may take to say something. Longer than one that has taken over waits for its predecessor.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
-/// How long the old process has to finish before the new one begins all the same. Connections wait as long; a player gives up
-/// after 8 s, and most exchanges take tenths of a second.
+/// How long the old process has to finish before the new one begins all the same. Connections wait as long; a
+/// player gives up after 8 s, and most exchanges take tenths of a second.
 const FINISH_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long a candidate may take to be ready. One that has hung for longer would take over when nobody expects it any more.
+/// How long a candidate may take to be ready. One that has hung for longer would take over when nobody
+/// expects it any more.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// After the system has refused something, the pause before the next try.
@@ -139,7 +145,8 @@ impl HandOver {
         self.successor.is_some()
     }
 
-    /// This is told to stop and takes no more connections: it leaves the ports to who still starts, and closes them if nobody does.
+    /// This is told to stop and takes no more connections: it leaves the ports to who still starts, and
+    /// closes them if nobody does.
     pub(in crate::sidecar) fn leave(&mut self) {
         if let Some(before) = self.before.take() {
             before.relieve();
@@ -151,8 +158,8 @@ impl HandOver {
         self.candidates.dismiss();
     }
 
-    /// Resolves when the successor was killed, with the ports, which are this process's again. Who comes when they are closed waits
-    /// for the end.
+    /// Resolves when the successor was killed, with the ports, which are this process's again. Who comes when
+    /// they are closed waits for the end.
     ///
     /// # Cancel safety
     ///

@@ -27,7 +27,8 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// When a port or the path of [`Config::hand_over`] cannot be used, or whoever is there does not answer or has other ports.
+    /// When a port or the path of [`Config::hand_over`] cannot be used, or the process that is there does not
+    /// answer or has other ports.
     ///
     /// # Cancel safety
     ///
@@ -53,12 +54,12 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// As [`find`](Self::find), since another may have been faster or the one before have ended; when this has taken too long while
-    /// another serves; and when `prepare` fails.
+    /// As [`find`](Self::find), since another may have been faster or the one before have ended; when this
+    /// has taken too long while another serves; and when `prepare` fails.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives back what it has; whoever serves goes on.
+    /// Dropping the future gives back what it has; the process that serves goes on.
     pub(in crate::sidecar) async fn take<T>(
         mut self,
         config: &Config,

@@ -43,7 +43,8 @@ pub(super) struct Given<T> {
     pub(super) with: T,
 }
 
-/// How often somebody who ends may have been connected to: so many processes may be started at once, less one.
+/// How many times a process that is ending may have been connected to: this many processes may be started
+/// at once, less one.
 const TRIES: u32 = 8;
 
 const SILENT: &str = "what listens there does not answer: another process may be taking over, look for one that is \
@@ -56,7 +57,8 @@ impl Predecessor {
     ///
     /// # Errors
     ///
-    /// When the path cannot be used, whoever is there does not answer or end, or its ports are not those that are wanted.
+    /// When the path cannot be used, whoever is there does not answer or end, or its ports are not those
+    /// that are wanted.
     pub(super) async fn at(path: &Path, config: &Config) -> Result<Option<Self>, Error> {
         let wrong = |why: &str| Error::hand_over(path, why);
         if fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
@@ -115,8 +117,8 @@ impl Predecessor {
         self.since
     }
 
-    /// Says that this is ready, and takes the ports; `prepare` has what it takes to serve there. `None` when it is not, or no
-    /// longer, who hands over to this.
+    /// Says that this is ready, and takes the ports; `prepare` has what it takes to serve there. `None` when
+    /// it is not, or no longer, who hands over to this.
     ///
     /// # Errors
     ///
@@ -183,7 +185,7 @@ async fn end(socket: &UnixStream) {
     while words::hear(socket).await.is_ok() {}
 }
 
-/// So many sockets.
+/// This many sockets.
 fn received<const N: usize>(sockets: Vec<OwnedFd>) -> io::Result<[OwnedFd; N]> {
     let lost = |_| io::Error::other("the sockets did not come; allow this process more open files");
     sockets.try_into().map_err(lost)

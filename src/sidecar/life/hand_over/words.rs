@@ -12,8 +12,8 @@ use rustix::net::{
 };
 use tokio::{io::Interest, net::UnixStream};
 
-/// To who connects: with the ports, to be looked at, or without if they are closed. Another version of these words begins with another
-/// byte, so that who does not speak this one changes nothing.
+/// To a process that connects: with the ports, for inspection, or without if they are closed. Another version
+/// of these words begins with another byte, so that a process that does not speak this one changes nothing.
 pub(super) const HERE: u8 = b'2';
 /// The candidate can serve.
 pub(super) const READY: u8 = b'r';

@@ -1,7 +1,8 @@
 //! The file of `--config`: what it may say, and what that makes of the defaults.
 //!
-//! What is a flag as well stands at the top and becomes [that flag's default](plain). The rest is for the stages: every key
-//! is an [`Option`], and what flags say of them is put [over](File::over) the file, both over the defaults.
+//! What is a flag as well stands at the top and becomes [that flag's default](plain). The rest is for the
+//! stages: every key is an [`Option`], and what flags say of them is put [over](File::over) the file, both
+//! over the defaults.
 
 mod bad;
 pub(in crate::sidecar) mod plain;
