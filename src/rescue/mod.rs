@@ -59,6 +59,7 @@ mod place;
 mod pool;
 mod session;
 mod shelf;
+mod standing;
 mod store;
 mod url;
 mod validator;
@@ -75,7 +76,7 @@ pub use self::{
 
 #[cfg(feature = "otlp")]
 pub(crate) use self::layer::SLOW;
-pub(crate) use self::{head::Head, layer::Rescued};
+pub(crate) use self::{head::Head, layer::Rescued, standing::Standing};
 
 /// What an allocation takes besides its bytes, at most: counts of references, and what the allocator rounds up.
 pub(crate) const ALLOCATION: usize = 32;

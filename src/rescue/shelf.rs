@@ -8,7 +8,7 @@ use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{
-    Accept, Good, Learned, NoRescue, Rescue, good::Numbers, kept::Kept, place::Place, url::Url,
+    Accept, Good, Learned, NoRescue, Rescue, Standing, good::Numbers, kept::Kept, place::Place, url::Url,
     validator::Validator,
 };
 use crate::upstream::{coding::Coding, playlist::Summary};
@@ -40,24 +40,19 @@ pub(super) struct Bounds {
 // === impl Shelf ===
 
 impl Shelf {
-    /// Whether a playlist of this path was good, whatever the query, and was given when it was last asked for.
-    pub(super) fn has(&self, path: &str) -> bool {
-        self.places.iter().any(|place| place.path() == path && !place.denied)
-    }
-
-    /// Whether there never was one.
-    pub(super) fn lacks(&self, path: &str) -> bool {
-        self.places.iter().all(|place| place.path() != path)
+    /// How the playlist of this path stands.
+    pub(super) fn standing(&self, path: &str) -> Standing {
+        // All places of a path are denied and allowed together.
+        match self.places.iter().find(|place| place.path() == path) {
+            Some(place) if place.denied => Standing::Denied,
+            Some(_) => Standing::Given,
+            None => Standing::NeverHad,
+        }
     }
 
     /// Notes that a playlist of this path is not given.
     pub(super) fn deny(&mut self, path: &str) {
         self.places.iter_mut().filter(|place| place.path() == path).for_each(|place| place.denied = true);
-    }
-
-    /// Whether a playlist of this path was not given when it was last asked for.
-    pub(super) fn denies(&self, path: &str) -> bool {
-        self.places.iter().any(|place| place.path() == path && place.denied)
     }
 
     /// What was read of a playlist before, if this is the very same, and since when it is.

@@ -17,6 +17,7 @@ use tower_service::Service;
 
 use super::{Allowance, Answer, Cause, Check, Probe, hearing::Hearing, quota::Place};
 use crate::{
+    rescue::Standing,
     session::{Creates, Extracted, Kind, MediaTailor, SessionKey},
     telemetry,
     upstream::Lessons,
@@ -131,7 +132,9 @@ impl<S> Shield<S> {
             return Way::Answered(Answer::of(&known).told(&key, kind, head.extensions.get()));
         }
         // What one playlist has spent is not the others' fault.
-        if lessons.quota.is_spent(&key, now) && !lessons.store.has(&key, &head.uri) {
+        if lessons.quota.is_spent(&key, now)
+            && lessons.store.standing(&key, &head.uri) != Some(Standing::Given)
+        {
             return Way::Answered(refuse(head, &key, kind));
         }
         if lessons.is_good(&key, &head.uri) {

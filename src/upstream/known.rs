@@ -3,7 +3,7 @@ use tokio::time::Instant;
 
 use super::{Judgement, Lessons, Verdict};
 use crate::{
-    rescue::Accept,
+    rescue::{Accept, Standing},
     session::SessionKey,
     shield::{Cause, Check, Known, Playlist},
 };
@@ -31,7 +31,8 @@ impl Lessons {
     fn waits_alone(&self, key: &SessionKey, head: &Parts, playlist: Playlist, now: Instant) -> Option<Known> {
         let (known, is_costly) = self.marks.waits_alone(key, playlist, now)?;
         // Who never had it may have its try.
-        let waits = self.store.has(key, &head.uri) && (is_costly || self.bridges(key, head, now));
+        let is_given = self.store.standing(key, &head.uri) == Some(Standing::Given);
+        let waits = is_given && (is_costly || self.bridges(key, head, now));
         waits.then_some(known)
     }
 
@@ -85,7 +86,7 @@ impl Lessons {
     /// Whether a request is hardly one that spends a 4xx: something good is kept of its session, and its playlist was given when it was
     /// last asked for.
     pub(crate) fn is_good(&self, key: &SessionKey, uri: &Uri) -> bool {
-        self.store.knows(key) && !self.store.denies(key, uri)
+        matches!(self.store.standing(key, uri), Some(Standing::Given | Standing::NeverHad))
     }
 
     /// Whether a session of which nothing is kept is hardly one of those that spend their configuration's quota: it had no 4xx and
@@ -105,8 +106,8 @@ impl Lessons {
         judgement: &Judgement,
     ) -> Option<Judgement> {
         let missing = judgement.verdict == Verdict::SessionLost
-            && match self.store.lacks(key, uri) {
-                Some(missing) => missing,
+            && match self.store.standing(key, uri) {
+                Some(standing) => standing == Standing::NeverHad,
                 None => self.is_new(key, Instant::now()),
             };
         missing.then(|| Judgement { verdict: Verdict::NotFound, ..judgement.clone() })
