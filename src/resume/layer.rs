@@ -94,13 +94,6 @@ impl<S, E> Layer<S> for ResumeLayer<E> {
 
 // === impl Resume ===
 
-impl<S, E> Resume<S, E> {
-    /// The inner service.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-}
-
 impl<S: Clone, E> Clone for Resume<S, E> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }

@@ -51,16 +51,6 @@ impl<S, E> Serialize<S, E> {
     pub(super) fn new(inner: S, state: Arc<State>, extract: Arc<E>) -> Self {
         Self { inner, state, extract }
     }
-
-    /// The inner service.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The inner service, given back.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
 }
 
 impl<S: Clone, E> Clone for Serialize<S, E> {

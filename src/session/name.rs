@@ -86,13 +86,6 @@ impl<S, E> Layer<S> for NameLayer<E> {
 
 // === impl Name ===
 
-impl<S, E> Name<S, E> {
-    /// The inner service.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-}
-
 impl<S: Clone, E> Clone for Name<S, E> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), extract: Arc::clone(&self.extract) }

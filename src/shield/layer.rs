@@ -99,11 +99,6 @@ impl<S> Layer<S> for ShieldLayer {
 // === impl Shield ===
 
 impl<S> Shield<S> {
-    /// The inner service.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
     /// What is known of a request's session decides on its way.
     fn look(&self, head: &mut Parts) -> Way {
         let Extracted { kind, session } = Extracted::of(head, &MediaTailor::new());

@@ -106,13 +106,6 @@ impl<S: fmt::Debug> fmt::Debug for Learn<S> {
     }
 }
 
-impl<S> Learn<S> {
-    /// The inner service.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-}
-
 impl<S, Q, B> Service<Request<Q>> for Learn<S>
 where
     S: Service<Request<Q>, Response = Response<Body<B>>, Error = BoxError>,
