@@ -16,7 +16,7 @@ use tower_service::Service;
 use super::{Config, Store, create, playlist::Playlist, url};
 use crate::{
     serialize::Body,
-    session::{Extract, Extracted, Kind, MediaTailor},
+    session::{Creation, Extract, Extracted, Kind, MediaTailor},
 };
 
 /// The header of a playlist that is not of the session in its URL but of one that stands in for it: `new-session`.
@@ -135,7 +135,7 @@ where
         // The clone is for later; it is the other that was made ready.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        if extracted.makes_session(&head.method) {
+        if extracted.creation(&head.method) == Some(Creation::Hls) {
             return Box::pin(create::watch(Arc::clone(&self.shared), inner, head, body));
         }
         let Extracted { kind, session } = extracted;

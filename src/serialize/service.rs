@@ -25,7 +25,7 @@ use super::{
 use crate::{
     lane::Ticket,
     observe::record::Note,
-    session::{Extract, Extracted, MediaTailor, SessionKey},
+    session::{Creation, Extract, Extracted, MediaTailor, SessionKey},
     telemetry,
 };
 
@@ -94,7 +94,7 @@ where
         let at = Instant::now();
         let (head, body) = request.into_parts();
         let extracted = Extracted::of(&head, &*self.extract);
-        let makes_session = extracted.makes_session(&head.method);
+        let makes_session = extracted.creation(&head.method) == Some(Creation::Hls);
         let Extracted { kind, session } = extracted;
         let key = match session {
             Ok(Some(key)) if self.state.config.serializes(kind) => key,

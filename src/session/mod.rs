@@ -18,6 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod creation;
 mod extract;
 mod hashed;
 mod hex;
@@ -34,6 +35,7 @@ pub(crate) use self::hex::hex;
 #[cfg(any(feature = "sidecar", feature = "otlp"))]
 pub(crate) use self::shown::ShownPath;
 pub(crate) use self::{
+    creation::Creation,
     extract::Creates,
     hashed::{Hashed, HashedKey},
     name::name,

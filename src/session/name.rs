@@ -33,8 +33,8 @@ pub struct Name<S, E = MediaTailor> {
 pub(crate) fn name(head: &mut Parts, extract: &impl Extract) -> Kind {
     let extracted = Extracted::by(extract, head);
     let kind = extracted.kind;
-    let creates = match (kind, &extracted.session) {
-        (Kind::Multivariant | Kind::SessionCreation | Kind::Dash, Ok(None)) => extract.creates(head),
+    let creates = match (extracted.creation(&head.method), &extracted.session) {
+        (Some(_), Ok(None)) => extract.creates(head),
         _ => None,
     };
     if let Some(key) = creates {

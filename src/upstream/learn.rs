@@ -19,7 +19,7 @@ use crate::{
     observe::record::Note,
     resume::hear,
     serialize::{Body, KeepTurn},
-    session::{Extract, Extracted, Kind, MediaTailor, SessionKey},
+    session::{Creation, Extract, Extracted, Kind, MediaTailor, SessionKey},
     shield::{Answer, Probe},
     telemetry,
 };
@@ -125,7 +125,7 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (head, body) = request.into_parts();
         let extracted = Extracted::of(&head, &MediaTailor::new());
-        if extracted.makes_session(&head.method) {
+        if extracted.creation(&head.method) == Some(Creation::Hls) {
             let uri = head.uri.clone();
             let (lessons, extract) = (Arc::clone(&self.lessons), Arc::clone(&self.extract));
             let answer = self.inner.call(Request::from_parts(head, body));
