@@ -23,6 +23,7 @@ mod extract;
 mod hashed;
 mod hex;
 mod id;
+pub(crate) mod link;
 mod name;
 pub(crate) mod query;
 mod route;
