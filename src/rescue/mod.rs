@@ -60,6 +60,7 @@ mod pool;
 mod session;
 mod shelf;
 mod standing;
+mod step;
 mod store;
 mod url;
 mod validator;
