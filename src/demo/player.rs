@@ -1,5 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
+use http::Uri;
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -57,7 +58,7 @@ impl Player {
     async fn start(&mut self) -> Option<Playlists> {
         while Instant::now() < self.until {
             if let Some(text) = self.client.load(MULTIVARIANT).await {
-                return Playlists::read(MULTIVARIANT, &text);
+                return Playlists::read(&Uri::from_static(MULTIVARIANT), &text);
             }
             sleep(REFRESH).await;
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderName, StatusCode, Uri, header, response::Parts};
 
 use crate::{
-    session::{Kind, Route},
+    session::{Kind, Route, link},
     upstream::{
         Judgement,
         decode::decode,
@@ -77,40 +77,10 @@ impl Answer {
                 }
                 None => Some(line).filter(|line| !line.starts_with('#')),
             };
-            links.extend(link.and_then(|link| self.resolve(link)));
+            links.extend(link.and_then(|link| link::resolve(&self.url, link)));
         }
         links.dedup();
         links
-    }
-
-    /// A reference as RFC 3986 section 5.2 resolves it, as far as playlists have need of it.
-    pub(super) fn resolve(&self, reference: &str) -> Option<Uri> {
-        let (scheme, authority) = (self.url.scheme_str()?, self.url.authority()?);
-        let is_scheme = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if reference.split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme)) {
-            return reference.parse().ok();
-        }
-        if let Some(rest) = reference.strip_prefix("//") {
-            return format!("{scheme}://{rest}").parse().ok();
-        }
-        let (path, query) =
-            reference.split_once('?').map_or((reference, None), |(path, query)| (path, Some(query)));
-        let base = self.url.path();
-        let path = match path {
-            "" => base.to_owned(),
-            path if path.starts_with('/') => path.to_owned(),
-            path => format!("{}{path}", &base[..=base.rfind('/').unwrap_or(0)]),
-        };
-        let mut parts: Vec<&str> = Vec::new();
-        for part in path.split('/').skip(1) {
-            match part {
-                "." => {}
-                ".." => drop(parts.pop()),
-                part => parts.push(part),
-            }
-        }
-        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-        format!("{scheme}://{authority}/{}{query}", parts.join("/")).parse().ok()
     }
 }
 
@@ -121,24 +91,6 @@ mod tests {
     fn answer(url: &str, body: &'static str) -> Answer {
         let (head, ()) = http::Response::new(()).into_parts();
         Answer { url: url.parse().expect(url), head, body: body.into(), took: Duration::ZERO }
-    }
-
-    #[test]
-    fn references_are_resolved() {
-        let answer = answer("https://a.example/v1/master/x/y/index.m3u8?p=1", "");
-        for (reference, expected) in [
-            ("../../../manifest/x/y/s/0.m3u8", "https://a.example/v1/manifest/x/y/s/0.m3u8"),
-            ("0.m3u8?aws.sessionId=s", "https://a.example/v1/master/x/y/0.m3u8?aws.sessionId=s"),
-            ("/v1/z.m3u8", "https://a.example/v1/z.m3u8"),
-            ("0.m3u8?u=http://c.example/", "https://a.example/v1/master/x/y/0.m3u8?u=http://c.example/"),
-            ("?again", "https://a.example/v1/master/x/y/index.m3u8?again"),
-            ("//b.example/z", "https://b.example/z"),
-            ("http://c.example/z", "http://c.example/z"),
-            ("../../../../../z", "https://a.example/z"),
-        ] {
-            let resolved = answer.resolve(reference).expect(reference);
-            assert_eq!(resolved.to_string(), expected, "{reference}");
-        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
     visits::Visits,
 };
 use crate::{
-    session::{Kind, Route, ShownPath},
+    session::{Kind, Route, ShownPath, link},
     upstream::playlist::Summary,
 };
 
@@ -110,7 +110,7 @@ impl Examination {
             let answer = self.came(&at, answer)?;
             let made: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
             let manifest = made.as_ref().and_then(|made| made["manifestUrl"].as_str());
-            let Some(manifest) = manifest.and_then(|manifest| answer.resolve(manifest)) else {
+            let Some(manifest) = manifest.and_then(|manifest| link::resolve(&answer.url, manifest)) else {
                 self.judge(&answer);
                 let saw = format!("{} answers {} without a manifestUrl", ShownPath(&at), answer.status());
                 self.tell(
@@ -134,7 +134,7 @@ impl Examination {
             };
             let answer = self.came(&at, answer)?;
             let to = answer.header(header::LOCATION).filter(|_| answer.status().is_redirection());
-            let Some(to) = to.and_then(|to| answer.resolve(to)) else {
+            let Some(to) = to.and_then(|to| link::resolve(&answer.url, to)) else {
                 self.reached(&at, &answer);
                 return Ok(answer);
             };

@@ -132,11 +132,6 @@ impl<S> Layer<S> for ObserveLayer {
 // === impl Observe ===
 
 impl<S> Observe<S> {
-    /// The inner service.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
     /// Where it is written down what becomes of a request, if it is.
     fn note(&self, at: Instant, named: &Extracted, head: &mut Parts) -> Option<Note> {
         let upstream = self.upstream.as_ref();

@@ -106,13 +106,6 @@ impl<S> Layer<S> for RemapLayer {
 
 // === impl Remap ===
 
-impl<S> Remap<S> {
-    /// The inner service.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-}
-
 impl<S: Clone> Clone for Remap<S> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared), unready: None }

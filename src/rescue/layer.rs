@@ -86,13 +86,6 @@ impl<S> Layer<S> for RescueLayer {
 
 // === impl RescueService ===
 
-impl<S> RescueService<S> {
-    /// The inner service.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-}
-
 impl<S, Q, B> Service<Request<Q>> for RescueService<S>
 where
     S: Service<Request<Q>, Response = Response<B>>,

@@ -62,6 +62,8 @@ mod place;
 mod pool;
 mod session;
 mod shelf;
+mod standing;
+mod step;
 mod store;
 mod url;
 mod validator;
@@ -78,7 +80,7 @@ pub use self::{
 
 #[cfg(feature = "otlp")]
 pub(crate) use self::layer::SLOW;
-pub(crate) use self::{head::Head, layer::Rescued};
+pub(crate) use self::{head::Head, layer::Rescued, standing::Standing};
 
 /// What an allocation takes besides its bytes, at most: counts of references, and what the allocator rounds up.
 pub(crate) const ALLOCATION: usize = 32;

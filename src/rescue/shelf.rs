@@ -8,8 +8,8 @@ use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{
-    Accept, Good, Learned, NoRescue, Rescue, good::Numbers, kept::Kept, place::Place, url::Url,
-    validator::Validator,
+    Accept, Good, Learned, NoRescue, Rescue, Standing, good::Numbers, kept::Kept, place::Place, step::Step,
+    url::Url, validator::Validator,
 };
 use crate::upstream::{coding::Coding, playlist::Summary};
 
@@ -40,24 +40,19 @@ pub(super) struct Bounds {
 // === impl Shelf ===
 
 impl Shelf {
-    /// Whether a playlist of this path was good, whatever the query, and was given when it was last asked for.
-    pub(super) fn has(&self, path: &str) -> bool {
-        self.places.iter().any(|place| place.path() == path && !place.denied)
-    }
-
-    /// Whether there never was one.
-    pub(super) fn lacks(&self, path: &str) -> bool {
-        self.places.iter().all(|place| place.path() != path)
+    /// How the playlist of this path stands.
+    pub(super) fn standing(&self, path: &str) -> Standing {
+        // All places of a path are denied and allowed together.
+        match self.places.iter().find(|place| place.path() == path) {
+            Some(place) if place.denied => Standing::Denied,
+            Some(_) => Standing::Given,
+            None => Standing::NeverHad,
+        }
     }
 
     /// Notes that a playlist of this path is not given.
     pub(super) fn deny(&mut self, path: &str) {
         self.places.iter_mut().filter(|place| place.path() == path).for_each(|place| place.denied = true);
-    }
-
-    /// Whether a playlist of this path was not given when it was last asked for.
-    pub(super) fn denies(&self, path: &str) -> bool {
-        self.places.iter().any(|place| place.path() == path && place.denied)
     }
 
     /// What was read of a playlist before, if this is the very same, and since when it is.
@@ -81,20 +76,52 @@ impl Shelf {
     }
 
     pub(super) fn learn(&mut self, url: &Url<'_>, good: &Good<'_>, now: Instant, bounds: &Bounds) -> Learned {
+        let step = self.step(url, good, now, bounds);
+        match (step, self.fall_behind(step, url, good, now, bounds)) {
+            (Step::Forward, _) => {}
+            (Step::Back | Step::Cut, None) => return Learned::Older,
+            // A cut is this playlist's alone, which goes on in the same numbering; a new numbering is all the session's.
+            (Step::Cut, Some(_)) => self.all_of(url).for_each(Place::shrink),
+            (Step::Back, Some(since)) => self.begin_anew(since),
+        }
+        match self.take(url, good, now, bounds) {
+            Learned::New if step == Step::Back => Learned::Renumbered,
+            learned => learned,
+        }
+    }
+
+    /// Which way this goes; a cut goes before a step back.
+    fn step(&self, url: &Url<'_>, good: &Good<'_>, now: Instant, bounds: &Bounds) -> Step {
         let sequence = good.numbers.media_sequence;
-        let cut = self.is_cut(url, good, now, bounds);
-        let mut older = cut;
-        let mut anew = None;
-        for place in self.all_of(url).filter(|place| cut || place.forbids(sequence, now, bounds)) {
-            older = true;
-            anew = anew.max(place.fall_behind(good, now));
+        let mut places = self.places.iter().filter(|place| place.is_of(url));
+        if self.is_cut(url, good, now, bounds) {
+            Step::Cut
+        } else if places.any(|place| place.forbids(sequence, now, bounds)) {
+            Step::Back
+        } else {
+            Step::Forward
         }
-        match anew {
-            Some(_) if cut => self.all_of(url).for_each(Place::shrink),
-            Some(since) => self.begin_anew(since),
-            None if older => return Learned::Older,
-            None => {}
-        }
+    }
+
+    /// Notes a step that is not forward: since when there is no other, if it is one more of many.
+    fn fall_behind(
+        &mut self,
+        step: Step,
+        url: &Url<'_>,
+        good: &Good<'_>,
+        now: Instant,
+        bounds: &Bounds,
+    ) -> Option<Instant> {
+        let sequence = good.numbers.media_sequence;
+        self.all_of(url)
+            .filter(|place| step == Step::Cut || place.forbids(sequence, now, bounds))
+            .filter_map(|place| place.fall_behind(good, now))
+            .max()
+    }
+
+    /// Keeps what may be given from now on.
+    fn take(&mut self, url: &Url<'_>, good: &Good<'_>, now: Instant, bounds: &Bounds) -> Learned {
+        let sequence = good.numbers.media_sequence;
         if sequence.is_some() {
             self.all_of(url).for_each(|place| place.go_on(&good.numbers));
         }
@@ -116,11 +143,7 @@ impl Shelf {
         // Blocking reloads move the plain URL on as well: they are the same playlist.
         self.places_of(url).for_each(|place| place.pass(&good.numbers, now));
         self.allow(url);
-        match (self.make_room(url, bounds.room), learned) {
-            (false, _) => Learned::NotKept,
-            (true, Learned::New) if anew.is_some() && !cut => Learned::Renumbered,
-            (true, learned) => learned,
-        }
+        if self.make_room(url, bounds.room) { learned } else { Learned::NotKept }
     }
 
     /// Takes in that what a validator names is still current; `false` if it names nothing that is kept.

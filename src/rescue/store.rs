@@ -9,7 +9,7 @@ use quick_cache::sync::GuardResult;
 use tokio::time::Instant;
 
 use super::{
-    Accept, Config, Good, Learned, NoRescue, Rescue,
+    Accept, Config, Good, Learned, NoRescue, Rescue, Standing,
     pool::{Home, Pool},
     session::{OVERHEAD, Session, Shared, bounds},
     shelf::{Bounds, Shelf},
@@ -186,12 +186,6 @@ impl Store {
         self.look(session)?.state().shelf.confirmed()
     }
 
-    /// Whether a session's playlist was good, whatever its query and content coding, and the upstream still
-    /// gave it when it was last asked.
-    pub fn has(&self, session: &SessionKey, uri: &Uri) -> bool {
-        self.look(session).is_some_and(|session| session.state().shelf.has(uri.path()))
-    }
-
     /// Drops what is kept of a playlist: its player was given something else, which is not.
     pub(crate) fn outdate(&self, session: &SessionKey, uri: &Uri) {
         if let Some(session) = self.look(session) {
@@ -206,19 +200,9 @@ impl Store {
         }
     }
 
-    /// Whether the upstream did not give a playlist, which it gave before, when it was last asked.
-    pub(crate) fn denies(&self, session: &SessionKey, uri: &Uri) -> bool {
-        self.look(session).is_some_and(|session| session.state().shelf.denies(uri.path()))
-    }
-
-    /// Whether a session of which something is kept never had this playlist; `None` if nothing is kept.
-    pub(crate) fn lacks(&self, session: &SessionKey, uri: &Uri) -> Option<bool> {
-        self.look(session).map(|session| session.state().shelf.lacks(uri.path()))
-    }
-
-    /// Whether something is kept of a session: it was good before.
-    pub fn knows(&self, session: &SessionKey) -> bool {
-        self.look(session).is_some()
+    /// How a playlist stands with its session; `None` if nothing is kept of that.
+    pub(crate) fn standing(&self, session: &SessionKey, uri: &Uri) -> Option<Standing> {
+        self.look(session).map(|session| session.state().shelf.standing(uri.path()))
     }
 
     /// The target duration of what is kept of a session, if it is a media playlist's.
@@ -382,6 +366,24 @@ mod tests {
         assert_eq!(scene.rescue(&format!("{URL}?a=1")), Err(NoRescue::Unknown));
         assert_eq!(scene.rescue(&format!("http://other.example{URL}")), Ok(second.bytes()));
         assert_eq!((scene.store.sessions(), scene.store.playlists()), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_playlist_stands_with_its_session_whatever_its_query() {
+        let scene = Scene::new(Config::default());
+        let standing = |url: &str| scene.store.standing(&scene.session, &uri(url));
+        let (queried, other) = (format!("{URL}?a=1"), "/v1/manifest/acct/Demo/s/1.m3u8");
+        assert_eq!(standing(URL), None);
+        scene.learn(&queried, &Answer::live(7));
+        scene.learn(URL, &Answer::live(7));
+        assert_eq!((standing(URL), standing(other)), (Some(Standing::Given), Some(Standing::NeverHad)));
+        scene.store.deny(&scene.session, &uri(URL));
+        assert_eq!((standing(URL), standing(&queried)), (Some(Standing::Denied), Some(Standing::Denied)));
+        assert_eq!(standing(other), Some(Standing::NeverHad));
+        scene.learn(&format!("{URL}?a=2"), &Answer::live(8));
+        assert_eq!((standing(URL), standing(&queried)), (Some(Standing::Given), Some(Standing::Given)));
+        scene.store.forget(&scene.session);
+        assert_eq!(standing(URL), None);
     }
 
     #[tokio::test(start_paused = true)]

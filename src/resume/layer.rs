@@ -16,7 +16,7 @@ use tower_service::Service;
 use super::{Config, Store, create, playlist::Playlist, url};
 use crate::{
     serialize::Body,
-    session::{Extract, Extracted, Kind, MediaTailor},
+    session::{Creation, Extract, Extracted, Kind, MediaTailor},
 };
 
 /// The header of a playlist that is not of the session in its URL but of one that stands in for it: `new-session`.
@@ -94,13 +94,6 @@ impl<S, E> Layer<S> for ResumeLayer<E> {
 
 // === impl Resume ===
 
-impl<S, E> Resume<S, E> {
-    /// The inner service.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-}
-
 impl<S: Clone, E> Clone for Resume<S, E> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
@@ -142,7 +135,7 @@ where
         // The clone is for later; it is the other that was made ready.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        if extracted.makes_session(&head.method) {
+        if extracted.creation(&head.method) == Some(Creation::Hls) {
             return Box::pin(create::watch(Arc::clone(&self.shared), inner, head, body));
         }
         let Extracted { kind, session } = extracted;

@@ -2,23 +2,16 @@
 
 use http::{Uri, uri::PathAndQuery};
 
-use crate::session::{Kind, Route};
+use crate::session::{Kind, Route, link};
 
 /// The address that a link in the answer to `base` leads to, at the same upstream whatever host it names: players
-/// follow it through the same proxy (RFC 3986 section 5.2).
+/// follow it through the same proxy. `None` for one back to that answer.
 pub(super) fn follow(base: &Uri, link: &str) -> Option<Uri> {
-    let link = link.split('#').next()?.trim();
-    let scheme_end = link.find("://").filter(|end| !link[..*end].contains(['/', '?']));
-    let path = if let Some(end) = scheme_end {
-        from_host(&link[end + 3..])
-    } else if let Some(rest) = link.strip_prefix("//") {
-        from_host(rest)
-    } else if link.starts_with('/') {
-        link.to_owned()
-    } else {
-        relative(base.path(), link)?
-    };
-    at(base, &path)
+    let link = link.trim();
+    if link.is_empty() || link.starts_with(['?', '#']) {
+        return None;
+    }
+    at(base, link::resolve(base, link)?.path_and_query()?.as_str())
 }
 
 /// The same URL with another session's id, as a URL has it, in the place of its own. For media playlists and
@@ -54,41 +47,6 @@ fn at(base: &Uri, path: &str) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// What follows the host in the rest of an absolute address.
-fn from_host(rest: &str) -> String {
-    match rest.find(['/', '?']) {
-        Some(at) if rest[at..].starts_with('/') => rest[at..].to_owned(),
-        Some(at) => format!("/{}", &rest[at..]),
-        None => "/".to_owned(),
-    }
-}
-
-fn relative(base: &str, link: &str) -> Option<String> {
-    let (path, query) = link.split_once('?').map_or((link, None), |(path, query)| (path, Some(query)));
-    let mut folders: Vec<&str> = base.split('/').collect();
-    if path.is_empty() {
-        return None;
-    }
-    folders.pop();
-    let mut segments = path.split('/').peekable();
-    while let Some(segment) = segments.next() {
-        match segment {
-            "." | ".." => {
-                // The first is what stands before the first slash: nothing.
-                if segment == ".." && folders.len() > 1 {
-                    folders.pop();
-                }
-                if segments.peek().is_none() {
-                    folders.push("");
-                }
-            }
-            segment => folders.push(segment),
-        }
-    }
-    let path = folders.join("/");
-    Some(query.map_or(path.clone(), |query| format!("{path}?{query}")))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -112,8 +70,9 @@ mod tests {
             let led = follow(&base, link).map(|uri| uri.to_string());
             assert_eq!(led, Some(format!("http://up.example{path}")), "{link}");
         }
-        assert_eq!(follow(&base, ""), None);
-        assert_eq!(follow(&base, "a b"), None);
+        for nowhere in ["", "?y", "#y", "a b"] {
+            assert_eq!(follow(&base, nowhere), None, "{nowhere}");
+        }
     }
 
     #[test]

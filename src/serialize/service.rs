@@ -25,7 +25,7 @@ use super::{
 use crate::{
     lane::Ticket,
     observe::record::Note,
-    session::{Extract, Extracted, MediaTailor, SessionKey},
+    session::{Creation, Extract, Extracted, MediaTailor, SessionKey},
     telemetry,
 };
 
@@ -50,16 +50,6 @@ struct Seat<S, ReqBody> {
 impl<S, E> Serialize<S, E> {
     pub(super) fn new(inner: S, state: Arc<State>, extract: Arc<E>) -> Self {
         Self { inner, state, extract }
-    }
-
-    /// The inner service.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The inner service, given back.
-    pub fn into_inner(self) -> S {
-        self.inner
     }
 }
 
@@ -104,7 +94,7 @@ where
         let at = Instant::now();
         let (head, body) = request.into_parts();
         let extracted = Extracted::of(&head, &*self.extract);
-        let makes_session = extracted.makes_session(&head.method);
+        let makes_session = extracted.creation(&head.method) == Some(Creation::Hls);
         let Extracted { kind, session } = extracted;
         let key = match session {
             Ok(Some(key)) if self.state.config.serializes(kind) => key,

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use http::{Method, request::Parts, uri::Authority};
 use percent_encoding::percent_decode_str;
 
-use super::{Kind, MalformedId, Route, SessionId, SessionKey, normal::normal, scope::Scope};
+use super::{Creation, Kind, MalformedId, Route, SessionId, SessionKey, normal::normal, scope::Scope};
 
 /// Tells which session a request belongs to.
 ///
@@ -75,15 +75,6 @@ impl Extracted {
         }
     }
 
-    /// Whether such a request makes a session of HLS.
-    pub(crate) fn makes_session(&self, method: &Method) -> bool {
-        match (self.kind, &self.session) {
-            (Kind::SessionCreation, _) => matches!(*method, Method::GET | Method::POST),
-            (Kind::Multivariant, Ok(None)) => *method == Method::GET,
-            _ => false,
-        }
-    }
-
     /// The session's key, if one is named as it should be.
     pub fn key(&self) -> Option<&SessionKey> {
         self.session.as_ref().ok().and_then(Option::as_ref)
@@ -107,6 +98,16 @@ impl MediaTailor {
         Self { scope: Some(Scope::of(Some(authority.as_str()))) }
     }
 
+    fn read(&self, parts: &Parts, route: &Route<'_>) -> Extracted {
+        let session = match (route.kind, route.session) {
+            (Kind::Segment, _) | (_, None) => Ok(None),
+            (_, Some(text)) => decoded(text)
+                .and_then(|text| SessionId::parse(&text))
+                .map(|id| Some(self.key(parts, route, id))),
+        };
+        Extracted { kind: route.kind, session }
+    }
+
     fn key(&self, parts: &Parts, route: &Route<'_>, id: SessionId) -> SessionKey {
         let configuration = route.configuration.map(super::route::decoded);
         let configuration = configuration.as_deref();
@@ -126,25 +127,18 @@ impl Default for MediaTailor {
 impl Extract for MediaTailor {
     fn extract(&self, parts: &Parts) -> Extracted {
         let path = normal(parts.uri.path());
-        let route = route(parts, &path);
-        let session = match (route.kind, route.session) {
-            (Kind::Segment, _) | (_, None) => Ok(None),
-            (_, Some(text)) => decoded(text)
-                .and_then(|text| SessionId::parse(&text))
-                .map(|id| Some(self.key(parts, &route, id))),
-        };
-        Extracted { kind: route.kind, session }
+        self.read(parts, &route(parts, &path))
     }
 
     fn creates(&self, parts: &Parts) -> Option<SessionKey> {
         let path = normal(parts.uri.path());
         let route = route(parts, &path);
-        let creates = match route.kind {
-            Kind::Multivariant | Kind::Dash => route.session.is_none() && parts.method == Method::GET,
-            Kind::SessionCreation => matches!(parts.method, Method::GET | Method::POST),
-            _ => false,
-        };
-        creates.then(|| self.key(parts, &route, SessionId::of_stream(parts.uri.path())))
+        match self.read(parts, &route).creation(&parts.method)? {
+            Creation::Hls | Creation::Dash => {
+                Some(self.key(parts, &route, SessionId::of_stream(parts.uri.path())))
+            }
+            Creation::Unusual => None,
+        }
     }
 }
 

@@ -18,10 +18,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod creation;
 mod extract;
 mod hashed;
 mod hex;
 mod id;
+pub(crate) mod link;
 mod name;
 mod normal;
 pub(crate) mod query;
@@ -35,6 +37,7 @@ pub(crate) use self::hex::hex;
 #[cfg(any(feature = "sidecar", feature = "otlp"))]
 pub(crate) use self::shown::ShownPath;
 pub(crate) use self::{
+    creation::Creation,
     extract::Creates,
     hashed::{Hashed, HashedKey},
     name::name,

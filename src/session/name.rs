@@ -33,8 +33,8 @@ pub struct Name<S, E = MediaTailor> {
 pub(crate) fn name(head: &mut Parts, extract: &impl Extract) -> Kind {
     let extracted = Extracted::by(extract, head);
     let kind = extracted.kind;
-    let creates = match (kind, &extracted.session) {
-        (Kind::Multivariant | Kind::SessionCreation | Kind::Dash, Ok(None)) => extract.creates(head),
+    let creates = match (extracted.creation(&head.method), &extracted.session) {
+        (Some(_), Ok(None)) => extract.creates(head),
         _ => None,
     };
     if let Some(key) = creates {
@@ -85,13 +85,6 @@ impl<S, E> Layer<S> for NameLayer<E> {
 }
 
 // === impl Name ===
-
-impl<S, E> Name<S, E> {
-    /// The inner service.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-}
 
 impl<S: Clone, E> Clone for Name<S, E> {
     fn clone(&self) -> Self {

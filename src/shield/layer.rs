@@ -17,6 +17,7 @@ use tower_service::Service;
 
 use super::{Allowance, Answer, Cause, Check, Probe, hearing::Hearing, quota::Place};
 use crate::{
+    rescue::Standing,
     session::{Creates, Extracted, Kind, MediaTailor, SessionKey},
     telemetry,
     upstream::Lessons,
@@ -101,11 +102,6 @@ impl<S> Layer<S> for ShieldLayer {
 // === impl Shield ===
 
 impl<S> Shield<S> {
-    /// The inner service.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
     /// What is known of a request's session decides on its way.
     fn look(&self, head: &mut Parts) -> Way {
         let Extracted { kind, session } = Extracted::of(head, &MediaTailor::new());
@@ -140,7 +136,9 @@ impl<S> Shield<S> {
             };
         }
         // What one playlist has spent is not the others' fault.
-        if lessons.quota.is_spent(&key, now) && !lessons.store.has(&key, &head.uri) {
+        if lessons.quota.is_spent(&key, now)
+            && lessons.store.standing(&key, &head.uri) != Some(Standing::Given)
+        {
             return Way::Answered(refuse(head, &key, kind));
         }
         if lessons.is_good(&key, &head.uri) {

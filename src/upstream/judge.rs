@@ -114,13 +114,6 @@ impl<S> Layer<S> for JudgeLayer {
 
 // === impl Judge ===
 
-impl<S> Judge<S> {
-    /// The inner service.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-}
-
 impl<S, Q, B> Service<Request<Q>> for Judge<S>
 where
     S: Service<Request<Q>, Response = Response<B>>,

@@ -3,7 +3,7 @@ use tokio::time::Instant;
 
 use super::{Judgement, Lessons, Verdict};
 use crate::{
-    rescue::Accept,
+    rescue::{Accept, Standing},
     session::SessionKey,
     shield::{Cause, Check, Known, Playlist},
 };
@@ -37,8 +37,9 @@ impl Lessons {
     fn waits_alone(&self, key: &SessionKey, head: &Parts, playlist: Playlist, now: Instant) -> Option<Known> {
         let (known, is_costly) = self.marks.waits_alone(key, playlist, now)?;
         // A player that never had it may have its try, unless all that is known is that it is missing.
-        let waits = known.cause == Cause::Missing
-            || self.store.has(key, &head.uri) && (is_costly || self.bridges(key, head, now));
+        let is_given = || self.store.standing(key, &head.uri) == Some(Standing::Given);
+        let waits =
+            known.cause == Cause::Missing || is_given() && (is_costly || self.bridges(key, head, now));
         waits.then_some(known)
     }
 
@@ -93,7 +94,7 @@ impl Lessons {
     /// Whether a request is unlikely to spend a 4xx: something good is kept of its session, and the upstream
     /// gave its playlist when it was last asked for it.
     pub(crate) fn is_good(&self, key: &SessionKey, uri: &Uri) -> bool {
-        self.store.knows(key) && !self.store.denies(key, uri)
+        matches!(self.store.standing(key, uri), Some(Standing::Given | Standing::NeverHad))
     }
 
     /// Whether a session without a kept playlist is unlikely to spend its configuration's quota: it had no
@@ -115,8 +116,8 @@ impl Lessons {
         (method, uri): (&Method, &Uri),
         judgement: &Judgement,
     ) -> Option<Judgement> {
-        let is_missing = || match self.store.lacks(key, uri) {
-            Some(is_missing) => is_missing,
+        let is_missing = || match self.store.standing(key, uri) {
+            Some(standing) => standing == Standing::NeverHad,
             None => self.is_new(key, Instant::now()),
         };
         let missing = judgement.verdict == Verdict::SessionLost && (method != Method::GET || is_missing());

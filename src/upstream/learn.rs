@@ -19,7 +19,7 @@ use crate::{
     observe::record::Note,
     resume::hear,
     serialize::{Body, KeepTurn},
-    session::{Extract, Extracted, Kind, MediaTailor, SessionKey},
+    session::{Creation, Extract, Extracted, Kind, MediaTailor, SessionKey},
     shield::{Answer, Probe},
     telemetry,
 };
@@ -107,13 +107,6 @@ impl<S: fmt::Debug> fmt::Debug for Learn<S> {
     }
 }
 
-impl<S> Learn<S> {
-    /// The inner service.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-}
-
 impl<S, Q, B> Service<Request<Q>> for Learn<S>
 where
     S: Service<Request<Q>, Response = Response<Body<B>>, Error = BoxError>,
@@ -133,7 +126,7 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (head, body) = request.into_parts();
         let extracted = Extracted::of(&head, &MediaTailor::new());
-        if extracted.makes_session(&head.method) {
+        if extracted.creation(&head.method) == Some(Creation::Hls) {
             let uri = head.uri.clone();
             let (lessons, extract) = (Arc::clone(&self.lessons), Arc::clone(&self.extract));
             let answer = self.inner.call(Request::from_parts(head, body));

@@ -9,7 +9,7 @@ use super::{
     playlist::{Kind, Summary},
 };
 use crate::{
-    rescue::{self, Good, Learned, Store},
+    rescue::{self, Good, Learned, Standing, Store},
     serialize::Body,
     session::{self, SessionKey},
     shield::{self, Allowance, Cause, Lately, Marks, Quota, Scope},
@@ -185,7 +185,7 @@ impl Lessons {
     /// An exchange failed in a way that says more of the session, or of all, than of one playlist.
     pub(super) fn fail(&self, key: &SessionKey, uri: &Uri, sent: Instant, status: Option<StatusCode>) {
         // Unless it is of a rendition that was never there: those that play are asked for as before.
-        if self.store.knows(key) && !self.store.has(key, uri) {
+        if matches!(self.store.standing(key, uri), Some(Standing::Denied | Standing::NeverHad)) {
             return;
         }
         let now = Instant::now();

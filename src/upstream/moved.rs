@@ -1,40 +1,17 @@
-use std::borrow::Cow;
-
 use http::Uri;
 
-use crate::session::{Kind, Route};
+use crate::session::{Kind, Route, link};
 
 /// Whether a player that follows this `Location` gets anything but a media playlist of the session that it
 /// asked for one of, through the session's lane.
 pub(super) fn leads_away(location: &str, asked: &Uri) -> bool {
-    let Some(target) = within(location, asked) else { return true };
-    let (path, query) = match target.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (&*target, None),
-    };
-    let (own, other) = (Route::of(asked.path(), asked.query()), Route::of(path, query));
-    other.kind != Kind::Media
-        || other.session != own.session
-        || path.split('/').any(|segment| segment == "..")
-}
-
-/// Path and query of a `Location` by the host that was asked; `None` for one by another (RFC 3986 section 5.2).
-fn within<'a>(location: &'a str, asked: &Uri) -> Option<Cow<'a, str>> {
-    let is_scheme = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    match location.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) {
-        Some((_, rest)) => {
-            let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-            let own = asked.authority()?.as_str();
-            own.eq_ignore_ascii_case(host).then(|| path.into())
-        }
-        None if location.starts_with("//") => None,
-        None if location.starts_with('/') => Some(location.into()),
-        None if location.starts_with('?') => Some(format!("{}{location}", asked.path()).into()),
-        None => {
-            let folder = asked.path().rsplit_once('/').map_or("", |(folder, _)| folder);
-            Some(format!("{folder}/{location}").into())
-        }
+    // One that names nothing leads to itself, and a host without a scheme is not taken off on the way to the player.
+    if location.is_empty() || location.starts_with('#') || location.starts_with("//") {
+        return true;
     }
+    let Some(target) = link::resolve(asked, location) else { return true };
+    let (own, other) = (Route::of(asked.path(), asked.query()), Route::of(target.path(), target.query()));
+    target.authority() != asked.authority() || other.kind != Kind::Media || other.session != own.session
 }
 
 #[cfg(test)]
@@ -51,6 +28,9 @@ mod tests {
             "?x=2",
             "http://far.example/v1/manifest/a/c/s/1.m3u8",
             "https://FAR.example/v1/manifest/a/c/s/1.m3u8?y",
+            "../s/0.m3u8",
+            "./1.m3u8",
+            "/v1/manifest/a/c/t/../s/0.m3u8",
         ] {
             assert!(!leads_away(stays, &asked), "{stays}");
         }
@@ -58,7 +38,11 @@ mod tests {
             "",
             "/",
             "/login?next=/v1/manifest/a/c/s/0.m3u8",
+            "#",
             "../t/1.m3u8",
+            "../s/../t/1.m3u8",
+            "../../../master/a/c/i.m3u8",
+            "/v1/manifest/a/c/s/../t/0.m3u8",
             "/v1/manifest/a/c/other/0.m3u8",
             "/v1/master/a/c/i.m3u8",
             "https://login.example/v1/manifest/a/c/s/1.m3u8",

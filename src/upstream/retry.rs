@@ -156,7 +156,8 @@ impl Again {
             Some(plain) => is_kept(&plain),
             None => is_kept(uri),
         };
-        self.config.patient && affords && !store.is_off() && !bridges() && !(store.knows(key) && gives_way())
+        let plays = || store.standing(key, uri).is_some();
+        self.config.patient && affords && !store.is_off() && !bridges() && !(plays() && gives_way())
     }
 
     /// An exchange that will not be repeated pays for those that will.

@@ -44,13 +44,6 @@ impl<S> Layer<S> for StripDirectivesLayer {
 
 // === impl StripDirectives ===
 
-impl<S> StripDirectives<S> {
-    /// The inner service.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-}
-
 impl<S, B> Service<Request<B>> for StripDirectives<S>
 where
     S: Service<Request<B>>,

@@ -8,7 +8,6 @@ use std::{
 use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::{body::Incoming, service::Service};
-use tower::util::Either;
 use tower_layer::Layer as _;
 use tower_service::Service as _;
 
@@ -63,6 +62,8 @@ struct Stages {
 struct Site {
     stack: Stack<MediaTailor, MayResume>,
     service: Stacked<Upstreams, MediaTailor, MayResume>,
+    /// What the service sends to at last; connections are the same for both.
+    upstreams: Upstreams,
 }
 
 /// The proxy for one connection.
@@ -101,7 +102,7 @@ impl Proxy {
         let mut list = lock(all);
         let stages = stages.load();
         let stacks: Vec<_> = stages.each.iter().map(|site| site.stack.clone()).collect();
-        let upstreams = stages.each.iter().map(|site| site.upstreams().anew()).collect();
+        let upstreams = stages.each.iter().map(|site| site.upstreams.anew()).collect();
         let stages = Stages::over(&stages.shared, &stacks, upstreams);
         Self::among(all, &mut list, stages, sites.clone(), forwards.clone())
     }
@@ -132,7 +133,7 @@ impl Proxy {
         let shared = before.shared.reconfigured(config.stack());
         let stacks = stacks(&shared, config, |place, own| before.each[place].stack.reconfigured(own));
         let all = list.iter().filter_map(Weak::upgrade).map(|one| {
-            let upstreams = one.stages.load().each.iter().map(|site| site.upstreams().clone()).collect();
+            let upstreams = one.stages.load().each.iter().map(|site| site.upstreams.clone()).collect();
             let stages = Arc::new(Stages::over(&shared, &stacks, upstreams));
             (one, stages)
         });
@@ -153,8 +154,7 @@ impl Proxy {
     ///
     /// When one does not answer, whatever it would have said.
     pub(in crate::sidecar) async fn reach(&self, config: &Config) -> Result<(), Error> {
-        let upstreams: Vec<_> =
-            self.0.stages.load().each.iter().map(|site| site.upstreams().anew()).collect();
+        let upstreams: Vec<_> = self.0.stages.load().each.iter().map(|site| site.upstreams.anew()).collect();
         for (config, upstreams) in config.each().zip(upstreams) {
             client::reach(config, upstreams).await?;
         }
@@ -188,7 +188,7 @@ impl Proxy {
     pub(in crate::sidecar) fn connections(&self) -> Vec<(Option<Arc<str>>, usize)> {
         let stages = self.0.stages.load();
         let each = stages.each.iter();
-        each.map(|site| (site.stack.upstream().cloned(), site.upstreams().connections())).collect()
+        each.map(|site| (site.stack.upstream().cloned(), site.upstreams.connections())).collect()
     }
 }
 
@@ -230,24 +230,12 @@ impl Stages {
         upstreams: Vec<Upstreams>,
     ) -> Self {
         let each = stacks.iter().zip(upstreams);
-        let each =
-            each.map(|(stack, upstreams)| Site { stack: stack.clone(), service: stack.layer(upstreams) });
+        let each = each.map(|(stack, upstreams)| Site {
+            stack: stack.clone(),
+            service: stack.layer(upstreams.clone()),
+            upstreams,
+        });
         Self { shared: shared.clone(), each: each.collect() }
-    }
-}
-
-// === impl Site ===
-
-impl Site {
-    fn upstreams(&self) -> &Upstreams {
-        // From the outermost stage to the upstream: strip, name, observe, remap, rescue, shield, serialize,
-        // learn, resume, retry, judge.
-        let lanes = self.service.get_ref().get_ref().get_ref().get_ref().get_ref().get_ref();
-        let retry = match lanes.get_ref().get_ref() {
-            Either::Left(resume) => resume.get_ref(),
-            Either::Right(retry) => retry,
-        };
-        retry.get_ref().get_ref()
     }
 }
 

@@ -22,14 +22,9 @@ pub(super) struct Course {
 impl Course {
     /// Of a request that is sent for the first time.
     pub(super) fn of(head: &Parts) -> Self {
-        let Extracted { kind, session } = Extracted::of(head, &MediaTailor::new());
-        let session = session.ok().flatten();
-        let creates = match kind {
-            Kind::SessionCreation => true,
-            Kind::Multivariant | Kind::Dash => session.is_none(),
-            _ => false,
-        };
-        let named = (session, kind);
+        let extracted = Extracted::of(head, &MediaTailor::new());
+        let creates = extracted.creation(&head.method).is_some();
+        let named = (extracted.session.ok().flatten(), extracted.kind);
         Self { first: Instant::now(), pauses: None, named, creates, again: 0, directives_gone: false }
     }
 }
