@@ -10,6 +10,9 @@ use crate::upstream::coding::Coding;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Accept(u8);
 
+/// The bit of a request without the field.
+const SILENT: u8 = 1 << 7;
+
 /// What a field says of one coding.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Said {
@@ -33,7 +36,9 @@ impl Accept {
     pub(super) fn of_lines<'a>(lines: impl IntoIterator<Item = &'a HeaderValue>) -> Self {
         let mut said = [Said::Nothing; Coding::ALL.len()];
         let mut rest = Said::Nothing;
-        let lines = lines.into_iter().filter_map(|line| line.to_str().ok());
+        let mut lines = lines.into_iter().peekable();
+        let silent = if lines.peek().is_none() { SILENT } else { 0 };
+        let lines = lines.filter_map(|line| line.to_str().ok());
         for member in lines.flat_map(|line| line.split(',')) {
             let mut parts = member.split(';').map(str::trim);
             let name = parts.next().unwrap_or_default();
@@ -50,7 +55,17 @@ impl Accept {
             Said::Nothing => rest == Said::Yes,
             said => said == Said::Yes,
         };
-        Self(Coding::ALL.iter().filter(|coding| taken(coding)).fold(0, |bits, coding| bits | coding.bit()))
+        Self(
+            Coding::ALL
+                .iter()
+                .filter(|coding| taken(coding))
+                .fold(silent, |bits, coding| bits | coding.bit()),
+        )
+    }
+
+    /// Whether the player says nothing of it.
+    pub(super) fn is_silent(self) -> bool {
+        self.0 & SILENT != 0
     }
 
     pub(super) fn takes(self, coding: Coding) -> bool {

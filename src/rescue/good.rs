@@ -16,6 +16,7 @@ pub struct Good<'a> {
     pub(super) body: &'a VecDeque<Bytes>,
     pub(super) numbers: Numbers,
     pub(super) unchanged: Option<Instant>,
+    pub(super) unasked: bool,
 }
 
 /// What was read in a playlist.
@@ -34,7 +35,7 @@ impl<'a> Good<'a> {
     /// A playlist with these headers and this body, in the pieces in which the body came. Nothing else is
     /// known of it yet, which is all there is to a multivariant playlist.
     pub fn new(headers: &'a HeaderMap, body: &'a VecDeque<Bytes>) -> Self {
-        Self { headers, body, numbers: Numbers::default(), unchanged: None }
+        Self { headers, body, numbers: Numbers::default(), unchanged: None, unasked: false }
     }
 
     /// Sets its `EXT-X-MEDIA-SEQUENCE`; 0 for a media playlist without (RFC 8216 section 4.3.3.2), `None` for
@@ -78,6 +79,14 @@ impl<'a> Good<'a> {
     #[must_use]
     pub fn unchanged(mut self, unchanged: Option<Instant>) -> Self {
         self.unchanged = unchanged;
+        self
+    }
+
+    /// Sets whether its request said nothing of content codings: it is then given to others that say nothing, whatever
+    /// its own. Default: `false`.
+    #[must_use]
+    pub fn unasked(mut self, unasked: bool) -> Self {
+        self.unasked = unasked;
         self
     }
 

@@ -10,13 +10,15 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use tokio::time::Instant;
 
-use super::{Good, good::Numbers, head::Head};
+use super::{Accept, Good, good::Numbers, head::Head};
 use crate::upstream::coding::Coding;
 
 /// One playlist in one content coding, as it was last good.
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) coding: Coding,
+    /// Whether its player had not asked for any, and lives with it.
+    pub(super) unasked: bool,
     pub(super) head: Arc<Head>,
     pub(super) body: Bytes,
     pub(super) numbers: Numbers,
@@ -43,6 +45,7 @@ impl Kept {
         Self {
             weight: weight(&head, &body),
             coding,
+            unasked: good.unasked,
             head,
             body,
             numbers: good.numbers,
@@ -66,8 +69,14 @@ impl Kept {
             self.weight = weight(&self.head, &self.body);
         }
         self.numbers = good.numbers;
+        self.unasked = good.unasked;
         self.confirm(good.headers, now);
         changed
+    }
+
+    /// Whether a player takes its coding, or has taken it unasked before.
+    pub(super) fn suits(&self, accept: Accept) -> bool {
+        accept.takes(self.coding) || self.unasked && accept.is_silent()
     }
 
     /// The upstream said with these headers that it is still current.

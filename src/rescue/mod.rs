@@ -38,7 +38,7 @@
 //!   playlist, over all content codings and blocking reloads;
 //! - to a blocking reload only if it satisfies that reload; to a plain request it may be what a reload got
 //!   last, if that asked for the whole playlist;
-//! - only in a content coding that the player takes;
+//! - only in a content coding that the player takes, or was given before without a word of its own;
 //! - not while the upstream denies it;
 //! - never once the session was [forgotten](Store::forget).
 //!

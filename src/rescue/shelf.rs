@@ -165,7 +165,7 @@ impl Shelf {
     }
 
     /// This playlist is given, whatever the query.
-    fn allow(&mut self, url: &Url<'_>) {
+    pub(super) fn allow(&mut self, url: &Url<'_>) {
         let path = url.whole.split('?').next().unwrap_or_default();
         self.places
             .iter_mut()
@@ -183,7 +183,7 @@ impl Shelf {
         now: Instant,
         bounds: &Bounds,
     ) -> Result<Rescue, NoRescue> {
-        self.best(url, |coding| accept.takes(coding), now, bounds).map(|kept| Rescue::of(kept, now))
+        self.best(url, |kept| kept.suits(accept), now, bounds).map(|kept| Rescue::of(kept, now))
     }
 
     /// Whether segments are missing at the end that are in what can be given instead.
@@ -198,14 +198,14 @@ impl Shelf {
         media_sequence.is_some()
             && !ended
             && self.places.iter().flat_map(|place| &place.forms).any(is_longer)
-            && self.best(url, |other| Some(other) == coding, now, bounds).is_ok_and(is_longer)
+            && self.best(url, |kept| Some(kept.coding) == coding, now, bounds).is_ok_and(is_longer)
     }
 
-    /// What may be given to who takes these codings.
+    /// What may be given to who takes these.
     fn best(
         &self,
         url: &Url<'_>,
-        takes: impl Fn(Coding) -> bool,
+        takes: impl Fn(&Kept) -> bool,
         now: Instant,
         bounds: &Bounds,
     ) -> Result<&Kept, NoRescue> {
@@ -223,7 +223,7 @@ impl Shelf {
         forms.sort_by_key(|(place, kept)| (Reverse(kept.since), *place.url != *url.whole));
         for (_, kept) in forms {
             let numbers = kept.numbers;
-            let forbidden = if !takes(kept.coding) {
+            let forbidden = if !takes(kept) {
                 NoRescue::NotAccepted
             } else if !numbers.ended && now.saturating_duration_since(kept.since) > bounds.max_age {
                 NoRescue::TooOld

@@ -193,6 +193,13 @@ impl Store {
         }
     }
 
+    /// Notes that the upstream gives a playlist, as far as that goes.
+    pub(crate) fn allow(&self, session: &SessionKey, uri: &Uri) {
+        if let Some(session) = self.look(session) {
+            session.state().shelf.allow(&Url::of(uri));
+        }
+    }
+
     /// Notes that the upstream does not give a playlist that it gave before.
     pub(crate) fn deny(&self, session: &SessionKey, uri: &Uri) {
         if let Some(session) = self.look(session) {

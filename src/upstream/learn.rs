@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Buf;
-use http::{Method, Request, Response, Uri, request::Parts};
+use http::{Method, Request, Response, Uri, header, request::Parts};
 use http_body::Body as HttpBody;
 use tokio::time::Instant;
 use tower::BoxError;
@@ -54,6 +54,8 @@ struct Pupil {
     method: Method,
     uri: Uri,
     note: Option<Note>,
+    /// Whether its player says nothing of content codings.
+    silent: bool,
     /// When it was sent.
     sent: Instant,
     /// Whether it was, and has not been heard of yet.
@@ -157,6 +159,7 @@ where
                 method: head.method.clone(),
                 uri: head.uri.clone(),
                 note: head.extensions.get().cloned(),
+                silent: !head.headers.contains_key(header::ACCEPT_ENCODING),
                 sent: Instant::now(),
                 is_out: false,
                 probe: head.extensions.get().cloned(),
@@ -204,7 +207,8 @@ impl Pupil {
             return self.lessons.fail(&self.key, &self.uri, self.sent, None);
         };
         let Some(judgement) = response.extensions().get::<Judgement>() else { return };
-        let exchange = Exchange { method: &self.method, uri: &self.uri, sent: self.sent };
+        let Self { method, uri, sent, silent, .. } = self;
+        let exchange = Exchange { method, uri, sent: *sent, silent: *silent };
         let head = (response.status(), response.headers());
         if let Some(other) = self.lessons.take(&self.key, exchange, judgement, head, response.body()) {
             // All that is no playlist by itself was told when it was judged.

@@ -42,6 +42,8 @@ pub(super) struct Exchange<'a> {
     pub(super) method: &'a Method,
     pub(super) uri: &'a Uri,
     pub(super) sent: Instant,
+    /// Whether it said nothing of content codings.
+    pub(super) silent: bool,
 }
 
 // === impl Lessons ===
@@ -131,7 +133,7 @@ impl Lessons {
     pub(super) fn take<B>(
         &self,
         key: &SessionKey,
-        Exchange { method, uri, sent }: Exchange<'_>,
+        Exchange { method, uri, sent, silent }: Exchange<'_>,
         judgement: &Judgement,
         (status, headers): (StatusCode, &HeaderMap),
         body: &Body<B>,
@@ -141,7 +143,7 @@ impl Lessons {
             Verdict::Playlist => {
                 let good = match (body.pieces(), judgement.summary) {
                     (Some(pieces), Some(summary)) if method == Method::GET && status == StatusCode::OK => {
-                        Some(good(headers, pieces, &summary).unchanged(judgement.unchanged))
+                        Some(good(headers, pieces, &summary).unchanged(judgement.unchanged).unasked(silent))
                     }
                     _ => None,
                 };
@@ -160,7 +162,10 @@ impl Lessons {
                 let names =
                     || headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED);
                 let is_kept = match status {
-                    StatusCode::NOT_MODIFIED => self.store.confirm(key, uri, headers, now) || !names(),
+                    StatusCode::NOT_MODIFIED => {
+                        self.store.allow(key, uri);
+                        self.store.confirm(key, uri, headers, now) || !names()
+                    }
                     _ => !status.is_success(),
                 };
                 if !is_kept && method == Method::GET {

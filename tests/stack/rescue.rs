@@ -375,6 +375,53 @@ async fn a_lane_that_moves_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_coding_that_a_player_had_unasked_it_may_have_again() {
+    let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
+    let packed = {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(playlist(7).as_bytes()).expect("memory");
+        encoder.finish().expect("memory")
+    };
+    let ask = |number: u32, accept: Option<&str>| {
+        let request = Request::get(media(number, 0));
+        let request = match accept {
+            Some(accept) => request.header("accept-encoding", accept),
+            None => request,
+        };
+        players.ask(request.body(Empty::new()).expect("a request"))
+    };
+    for (number, first, then, has) in [
+        (1, None, None, true),
+        (2, None, Some("identity"), false),
+        (3, Some("gzip"), None, false),
+        (4, Some("identity"), None, false),
+    ] {
+        let player = ask(number, first);
+        far.asked().await.answer(200, &[("content-encoding", "gzip")], packed.clone());
+        assert_eq!(got(player).await.body, packed);
+        let player = ask(number, then);
+        far.asked().await.bad_gateway();
+        let answer = got(player).await;
+        assert_eq!((answer.status == 200, answer.body == packed), (has, has), "{number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_304_says_that_a_playlist_is_given_again() {
+    let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
+    players.learn(&mut far, &media(1, 0), 7).await;
+    for status in [403, 304] {
+        let request = Request::get(media(1, 0)).header("if-none-match", "\"x\"");
+        let player = players.ask(request.body(Empty::new()).expect("a request"));
+        far.asked().await.status(status);
+        assert_eq!(got(player).await.status, status);
+    }
+    let player = players.getting(&media(1, 0));
+    far.asked().await.bad_gateway();
+    got(player).await.is_rescue(7, "origin_broken", 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_playlist_that_takes_longer_than_a_player_waits_is_bridged_each_time_it_is_asked_for() {
     let (players, mut far) = stack(Config::default());
     players.learn(&mut far, &media(1, 0), 7).await;
