@@ -20,7 +20,7 @@ use crate::{
     rescue::Standing,
     session::{Creates, Extracted, Kind, MediaTailor, SessionKey},
     telemetry,
-    upstream::Lessons,
+    upstream::{Ask, Lessons},
 };
 
 /// Answers for sessions that are known to be lost, blocked or failing; see [`Shield`].
@@ -115,13 +115,13 @@ impl<S> Shield<S> {
         }
         let (lessons, now) = (&self.lessons, Instant::now());
         let known = match kind {
-            Kind::Media | Kind::Multivariant => match lessons.check(&key, head, now) {
-                (Check::Answer(known), _) => Some(known),
-                (Check::Pass, _) => None,
-                (Check::Probe, alone) => {
-                    head.extensions.insert(Probe::new(lessons, &key, alone));
+            Kind::Media | Kind::Multivariant => match lessons.ask(&key, head, now) {
+                Ask::Send => None,
+                Ask::Probe(probe) => {
+                    head.extensions.insert(probe);
                     None
                 }
+                Ask::Answer(known) => Some(known),
             },
             // Nothing is learned from others: as a probe one would keep the playlists waiting for word of it.
             _ => lessons.known(&key, head, now),
@@ -168,7 +168,7 @@ impl<S> Shield<S> {
         }
         match lessons.marks.check(&stream, now) {
             Check::Probe => {
-                head.extensions.insert(Probe::new(lessons, &stream, None));
+                head.extensions.insert(Probe::of_session(lessons, &stream));
                 return Way::Pass(Some(Hearing::new(lessons, stream, false)));
             }
             Check::Pass => drop(lessons.marks.mark(&stream, Cause::Failing, None, None, now)),

@@ -16,14 +16,24 @@ pub(crate) struct Probe(#[expect(dead_code, reason = "held for its drop")] Arc<O
 struct Out {
     lessons: Arc<Lessons>,
     key: SessionKey,
+    /// The playlist, where the probe is of that by itself.
     alone: Option<Playlist>,
 }
 
 // === impl Probe ===
 
 impl Probe {
-    /// For a session whose marks have just let one out, or for this playlist of it, whose own did.
-    pub(super) fn new(lessons: &Arc<Lessons>, key: &SessionKey, alone: Option<Playlist>) -> Self {
+    /// For a session whose mark has just let one out.
+    pub(crate) fn of_session(lessons: &Arc<Lessons>, key: &SessionKey) -> Self {
+        Self::out(lessons, key, None)
+    }
+
+    /// For a playlist of a session whose own mark did.
+    pub(crate) fn of_playlist(lessons: &Arc<Lessons>, key: &SessionKey, playlist: Playlist) -> Self {
+        Self::out(lessons, key, Some(playlist))
+    }
+
+    fn out(lessons: &Arc<Lessons>, key: &SessionKey, alone: Option<Playlist>) -> Self {
         Self(Arc::new(Out { lessons: Arc::clone(lessons), key: key.clone(), alone }))
     }
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use http::{Method, Uri, request::Parts};
 use tokio::time::Instant;
 
@@ -5,8 +7,19 @@ use super::{Judgement, Lessons, Verdict};
 use crate::{
     rescue::{Accept, Standing},
     session::SessionKey,
-    shield::{Cause, Check, Known, Playlist},
+    shield::{Cause, Check, Known, Playlist, Probe},
 };
+
+/// How a request of a playlist goes on by what is known of its session.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// It is sent.
+    Send,
+    /// It is sent, and carries this to whoever hears what comes of it.
+    Probe(Probe),
+    /// It is answered by what is known.
+    Answer(Known),
+}
 
 /// What is known of a session, asked before an exchange and when its answer is there.
 impl Lessons {
@@ -47,27 +60,27 @@ impl Lessons {
         self.store.rescue(key, &head.uri, Accept::of(&head.headers), now).is_ok()
     }
 
-    /// Whether a request of a playlist may be sent, is a probe, or is answered by what is known. A request
-    /// that what is known of the session does not answer goes on anyway, and finds out nothing that the
-    /// others wait for. Returns the playlist as well if it is known to fail by itself.
-    pub(crate) fn check(&self, key: &SessionKey, head: &Parts, now: Instant) -> (Check, Option<Playlist>) {
+    /// How a request of a playlist goes on. A request that what is known of the session does not answer is
+    /// sent anyway, and finds out nothing that the others wait for.
+    pub(crate) fn ask(self: &Arc<Self>, key: &SessionKey, head: &Parts, now: Instant) -> Ask {
         if self.marks.has_none() {
-            return (Check::Pass, None);
+            return Ask::Send;
         }
         let playlist = self.marks.playlist(&head.uri);
         let known = self.marks.known_for(key, playlist, now);
         let known = known.filter(|known| self.is_enough(known, key, head, now));
         let is_failing = known.is_none_or(|known| known.cause == Cause::Failing);
         if let Some(known) = self.waits_alone(key, head, playlist, now).filter(|_| is_failing) {
-            return (Check::Answer(known), Some(playlist));
+            return Ask::Answer(known);
         }
         match known.map(|_| self.marks.check_for(key, playlist, now)) {
+            Some(Check::Answer(known)) => Ask::Answer(known),
+            Some(Check::Probe) => Ask::Probe(Probe::of_session(self, key)),
             None | Some(Check::Pass) => match self.marks.check_alone(key, playlist, now) {
-                // There is nothing to give, and no harm in a try.
-                Check::Answer(_) => (Check::Pass, None),
-                check => (check, Some(playlist)),
+                Check::Probe => Ask::Probe(Probe::of_playlist(self, key, playlist)),
+                // Where it is marked, there is nothing to give, and no harm in a try.
+                Check::Pass | Check::Answer(_) => Ask::Send,
             },
-            Some(check) => (check, None),
         }
     }
 

@@ -56,10 +56,8 @@ struct Pupil {
     note: Option<Note>,
     /// Whether its player says nothing of content codings.
     silent: bool,
-    /// When it was sent.
-    sent: Instant,
-    /// Whether it was, and has not been heard of yet.
-    is_out: bool,
+    /// When it was sent, until it is heard of.
+    sent: Option<Instant>,
     /// Held until all is learned: only then the next may be let out.
     probe: Option<Probe>,
 }
@@ -160,8 +158,7 @@ where
                 uri: head.uri.clone(),
                 note: head.extensions.get().cloned(),
                 silent: !head.headers.contains_key(header::ACCEPT_ENCODING),
-                sent: Instant::now(),
-                is_out: false,
+                sent: None,
                 probe: head.extensions.get().cloned(),
             }),
             _ => None,
@@ -169,13 +166,15 @@ where
         if let Some(answer) = pupil.as_ref().and_then(|pupil| pupil.known(&head)) {
             return Box::pin(std::future::ready(Ok(answer.into_response())));
         }
-        let answer = self.inner.call(Request::from_parts(head, body));
-        let Some(mut pupil) = pupil else { return Box::pin(answer) };
-        pupil.is_out = true;
+        let request = Request::from_parts(head, body);
+        let Some(mut pupil) = pupil else { return Box::pin(self.inner.call(request)) };
+        let sent = Instant::now();
+        let answer = self.inner.call(request);
+        pupil.sent = Some(sent);
         Box::pin(async move {
             let mut answer = answer.await;
-            pupil.is_out = false;
-            pupil.learn(&mut answer);
+            pupil.sent = None;
+            pupil.learn(sent, &mut answer);
             answer
         })
     }
@@ -202,13 +201,12 @@ impl Pupil {
         Some(Answer::of(&known).told(&self.key, self.kind, self.note.as_ref()))
     }
 
-    fn learn<B>(&self, answer: &mut Result<Response<Body<B>>, BoxError>) {
+    fn learn<B>(&self, sent: Instant, answer: &mut Result<Response<Body<B>>, BoxError>) {
         let Ok(response) = answer else {
-            return self.lessons.fail(&self.key, &self.uri, self.sent, None);
+            return self.lessons.fail(&self.key, &self.uri, sent, None);
         };
         let Some(judgement) = response.extensions().get::<Judgement>() else { return };
-        let Self { method, uri, sent, silent, .. } = self;
-        let exchange = Exchange { method, uri, sent: *sent, silent: *silent };
+        let exchange = Exchange { method: &self.method, uri: &self.uri, sent, silent: self.silent };
         let head = (response.status(), response.headers());
         if let Some(other) = self.lessons.take(&self.key, exchange, judgement, head, response.body()) {
             // All that is no playlist by itself was told when it was judged.
@@ -227,8 +225,8 @@ impl Pupil {
 
 impl Drop for Pupil {
     fn drop(&mut self) {
-        if self.is_out {
-            self.lessons.fail(&self.key, &self.uri, self.sent, None);
+        if let Some(sent) = self.sent {
+            self.lessons.fail(&self.key, &self.uri, sent, None);
         }
     }
 }

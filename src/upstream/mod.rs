@@ -42,7 +42,6 @@ mod settle;
 mod strip;
 mod verdict;
 
-pub(crate) use self::judge::InPlaceOf;
 pub use self::{
     exception::Exception,
     flaw::Flaw,
@@ -56,3 +55,4 @@ pub use self::{
     strip::{StripDirectives, StripDirectivesLayer},
     verdict::{UnknownVerdict, Verdict},
 };
+pub(crate) use self::{judge::InPlaceOf, known::Ask};

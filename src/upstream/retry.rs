@@ -100,7 +100,7 @@ impl Again {
         let budget = |config: &RetryConfig| (config.budget_per_second, config.budget_part.to_bits());
         match budget(&config) == budget(&self.config) {
             true => Self { config: Arc::new(config), course: None, ..self.clone() },
-            false => Self { lessons: self.lessons.clone(), ..Self::new(config) },
+            false => Self { lessons: self.lessons.clone(), lanes: self.lanes.clone(), ..Self::new(config) },
         }
     }
 
@@ -290,5 +290,20 @@ where
             return Some(Request::from_parts(head, Q::default()));
         }
         Some(clone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::Limits;
+
+    #[test]
+    fn it_gives_way_in_the_same_lanes_whatever_the_budget() {
+        let again = Again::default().giving_way_in(Lanes::new(Limits::default()));
+        for per_second in [again.config.budget_per_second, again.config.budget_per_second + 1] {
+            let config = RetryConfig { budget_per_second: per_second, ..RetryConfig::default() };
+            assert!(again.reconfigured(config).lanes.is_some(), "{per_second}");
+        }
     }
 }
