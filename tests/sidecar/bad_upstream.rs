@@ -225,7 +225,12 @@ async fn silence_is_a_504_and_the_lane_goes_on() {
 #[tokio::test]
 async fn silence_off_the_lanes_is_a_504_as_well() {
     let mut far = Far::listen().await;
-    let sidecar = Running::with(&far, |config| config.answer_within = Duration::from_millis(500)).await;
+    let sidecar = Running::with(&far, |config| {
+        config.answer_within = Duration::from_millis(500);
+        // What makes a session has as long as an exchange.
+        config.max_hold = Duration::from_millis(600);
+    })
+    .await;
     for target in ["/v1/master/acct/Demo/index.m3u8", "/v1/segment/acct/Demo/one/0/1", "/other"] {
         let player = sidecar.getting(target);
         let mut asked = far.asked().await;

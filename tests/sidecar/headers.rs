@@ -408,7 +408,8 @@ async fn playlists_pass_unchanged() {
             1,
         );
         let cookies = got(&mut far, &sidecar, answer.as_bytes()).await;
-        assert_eq!((cookies.status(), cookies.note()), (status[..3].parse().unwrap(), "cookies".to_owned()));
+        // Not all players take another success.
+        assert_eq!((cookies.status(), cookies.note()), (200, "cookies".to_owned()));
         assert_eq!(cookies.headers("set-cookie"), ["a=1; Path=/", "b=2, c=3"]);
         assert_eq!((cookies.headers("date"), cookies.headers("server")), (vec!["then"], vec!["far"]));
         assert_eq!(cookies.header("x-onelane-reason"), None);

@@ -56,7 +56,7 @@ async fn requests_are_counted_by_what_their_players_got() {
     far.asked().await.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(player.answer().await.status(), 404);
     // A session of a configuration that the upstream never answered for has no name.
-    player.ask(&media(&two, 0).replace("Demo", "Invented")).await;
+    player.ask(&media(&session(3), 0).replace("Demo", "Invented")).await;
     far.asked().await.say("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(player.answer().await.status(), 404);
 

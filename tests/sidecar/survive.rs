@@ -429,8 +429,8 @@ async fn a_refusal_of_head_has_no_body() {
     player.say(format!("HEAD {} HTTP/1.1\r\nHost: a\r\n\r\n", media(&session(1), 0))).await;
     far.asked().await.say("HTTP/1.1 404 Not Found\r\nContent-Length: 99\r\n\r\n");
     let answer = player.head_alone().await;
-    assert_eq!((answer.status(), answer.header("x-onelane-reason")), (404, Some("session_lost")));
-    player.ask(&media(&session(2), 0)).await;
+    assert_eq!((answer.status(), answer.header("x-onelane-reason")), (404, Some("not_found")));
+    player.ask(&media(&session(1), 0)).await;
     far.asked().await.well("next");
     assert_eq!(player.answer().await.note(), "next");
 }
