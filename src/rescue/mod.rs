@@ -52,6 +52,7 @@
 mod accept;
 mod answer;
 mod behind;
+mod bounds;
 mod config;
 mod good;
 mod head;

@@ -6,9 +6,9 @@ use tokio::time::Instant;
 use super::{
     Good, Learned,
     behind::Behind,
+    bounds::Bounds,
     good::Numbers,
     kept::{Count, Kept},
-    shelf::Bounds,
     url::Url,
     validator::Validator,
 };

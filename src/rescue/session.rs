@@ -1,14 +1,8 @@
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, AtomicUsize},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64};
 
 use quick_cache::Weighter;
 
-use super::{
-    Config,
-    shelf::{Bounds, Shelf},
-};
+use super::shelf::Shelf;
 use crate::session::SessionKey;
 
 /// A session may take as much memory as this many of the largest playlists.
@@ -57,20 +51,6 @@ pub(super) struct State {
 /// Tells the cache what a session weighs.
 #[derive(Clone)]
 pub(super) struct Weigh;
-
-/// How much room there is for each; `shard` is what a shard holds, in bytes.
-pub(super) fn bounds(config: &Config, shard: u64, count: Arc<AtomicUsize>) -> Bounds {
-    let largest = (config.largest as u64).max(LEAST_LARGEST);
-    let room = (shard as f64 * SESSION_OF_SHARD) as u64;
-    let room = room.min(largest.saturating_mul(LARGEST_PER_SESSION));
-    Bounds {
-        max_age: config.max_age,
-        largest: config.largest,
-        room: usize::try_from(room).unwrap_or(usize::MAX).saturating_sub(OVERHEAD),
-        count,
-        since: None,
-    }
-}
 
 // === impl Shared ===
 

@@ -1,15 +1,11 @@
-use std::{
-    cmp::Reverse,
-    sync::{Arc, atomic::AtomicUsize},
-    time::Duration,
-};
+use std::{cmp::Reverse, time::Duration};
 
 use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{
-    Accept, Good, Learned, NoRescue, Rescue, Standing, good::Numbers, kept::Kept, place::Place, step::Step,
-    url::Url, validator::Validator,
+    Accept, Good, Learned, NoRescue, Rescue, Standing, bounds::Bounds, good::Numbers, kept::Kept,
+    place::Place, step::Step, url::Url, validator::Validator,
 };
 use crate::upstream::{coding::Coding, playlist::Summary};
 
@@ -21,20 +17,6 @@ const URLS: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
     places: Vec<Place>,
-}
-
-/// The bounds that a shelf is kept in.
-#[derive(Debug)]
-pub(super) struct Bounds {
-    pub(super) max_age: Duration,
-    /// The largest body, in bytes.
-    pub(super) largest: usize,
-    /// What a session may take, in bytes.
-    pub(super) room: usize,
-    /// How many playlists are kept over all sessions.
-    pub(super) count: Arc<AtomicUsize>,
-    /// What was confirmed before is not given, where it may be older than what players were given without a word here.
-    pub(super) since: Option<Instant>,
 }
 
 // === impl Shelf ===
@@ -67,6 +49,11 @@ impl Shelf {
     /// When the upstream last gave something good.
     pub(super) fn confirmed(&self) -> Option<Instant> {
         self.places.iter().map(|place| place.confirmed).max()
+    }
+
+    /// Whether one of them is a media playlist, be it kept or not.
+    pub(super) fn has_media(&self) -> bool {
+        self.places.iter().any(|place| place.highest.is_some())
     }
 
     /// The longest target duration of all that is kept.

@@ -10,9 +10,10 @@ use tokio::time::Instant;
 
 use super::{
     Accept, Config, Good, Learned, NoRescue, Rescue, Standing,
+    bounds::Bounds,
     pool::{Home, Pool},
-    session::{OVERHEAD, Session, Shared, bounds},
-    shelf::{Bounds, Shelf},
+    session::{OVERHEAD, Session, Shared},
+    shelf::Shelf,
     url::Url,
 };
 use crate::{session::SessionKey, upstream::playlist::Summary};
@@ -64,7 +65,7 @@ impl Store {
 
     fn at(home: Home, config: Config, since: Option<Instant>) -> Self {
         let pool = home.pool_for(&config);
-        let bounds = bounds(&config, pool.sessions.shard_capacity(), Arc::clone(&pool.count));
+        let bounds = Bounds::of(&config, pool.sessions.shard_capacity(), Arc::clone(&pool.count));
         Self { kept: Some((pool, Bounds { since, ..bounds })), config, home }
     }
 
@@ -210,6 +211,11 @@ impl Store {
     /// How a playlist stands with its session; `None` if nothing is kept of that.
     pub(crate) fn standing(&self, session: &SessionKey, uri: &Uri) -> Option<Standing> {
         self.look(session).map(|session| session.state().shelf.standing(uri.path()))
+    }
+
+    /// Whether the upstream gave one of a session's media playlists.
+    pub(crate) fn gives_media(&self, session: &SessionKey) -> bool {
+        self.look(session).is_some_and(|session| session.state().shelf.has_media())
     }
 
     /// The target duration of what is kept of a session, if it is a media playlist's.

@@ -85,6 +85,16 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The part of it that tracking may have: a quarter of what a configuration may, and a twelfth of what a session may. A viewer
+    /// plays on without ad reports, and where they are not set up each player asks for them in vain.
+    pub(crate) fn of_tracking(&self) -> Self {
+        self.clone()
+            .session_4xx_per_minute(self.session_4xx_per_minute / 12)
+            .configuration_4xx_per_minute(self.configuration_4xx_per_minute / 4)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

@@ -4,13 +4,17 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::doubt::Outcome;
-use crate::{session::SessionKey, upstream::Lessons};
+use crate::{
+    session::{Kind, SessionKey},
+    upstream::Lessons,
+};
 
-/// Hears what comes of a request of a session of which nothing is kept, or of one that creates a session.
+/// Hears what comes of a request of a session of which nothing is kept, or of one that creates a session, and of tracking.
 #[derive(Debug)]
 pub(super) struct Hearing {
     lessons: Arc<Lessons>,
     key: SessionKey,
+    kind: Kind,
     /// Whether it has a place among those in flight that may bring a 4xx.
     has_place: bool,
     outcome: Option<Outcome>,
@@ -19,8 +23,8 @@ pub(super) struct Hearing {
 // === impl Hearing ===
 
 impl Hearing {
-    pub(super) fn new(lessons: &Arc<Lessons>, key: SessionKey, has_place: bool) -> Self {
-        Self { lessons: Arc::clone(lessons), key, has_place, outcome: None }
+    pub(super) fn new(lessons: &Arc<Lessons>, key: SessionKey, kind: Kind, has_place: bool) -> Self {
+        Self { lessons: Arc::clone(lessons), key, kind, has_place, outcome: None }
     }
 
     /// A conflict is none of the session's faults, and what broke down says nothing of it.
@@ -31,8 +35,10 @@ impl Hearing {
             status if status.is_server_error() => None,
             _ => Some(Outcome::Good),
         };
-        if self.outcome == Some(Outcome::Good) {
-            self.lessons.served(&self.key, Instant::now());
+        match (self.outcome, self.kind) {
+            (Some(Outcome::Good), Kind::Tracking) => self.lessons.tracked(&self.key, Instant::now()),
+            (Some(Outcome::Good), _) => self.lessons.served(&self.key, Instant::now()),
+            _ => {}
         }
     }
 }
@@ -40,7 +46,7 @@ impl Hearing {
 impl Drop for Hearing {
     fn drop(&mut self) {
         if self.has_place {
-            self.lessons.quota.release(&self.key, self.outcome, Instant::now());
+            self.lessons.quota_of(self.kind).release(&self.key, self.outcome, Instant::now());
         }
     }
 }

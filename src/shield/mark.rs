@@ -131,8 +131,7 @@ impl Mark {
     }
 
     /// Takes in what was said later. A failure on the way says nothing new of a session that is lost or blocked,
-    /// and neither does one missing playlist. Where a second playlist is missing and none was given, the session
-    /// is lost.
+    /// and neither does one missing playlist.
     pub(super) fn renew(&mut self, later: Self, config: &Config) {
         let target_duration = later.target_duration.or(self.target_duration);
         let now = later.said;
@@ -143,13 +142,14 @@ impl Mark {
         };
         if says_less {
             self.lease = None;
-        } else if self.is_of_another(&later) {
-            *self = Self { cause: Cause::Lost, failed: None, ..later };
+            if self.cause == Cause::Missing && self.failed != later.failed {
+                return;
+            }
         } else {
             let siblings =
                 *self.has_siblings.get_mut() || self.failed.is_some() && self.failed != later.failed;
             *self = later;
-            self.has_siblings = AtomicBool::new(siblings);
+            self.has_siblings = AtomicBool::new(siblings && self.cause == Cause::Failing);
         }
         self.target_duration = target_duration;
         self.measure(config);
@@ -175,18 +175,9 @@ impl Mark {
         Some((failed, Self { probe_at, lease: None, ..self }))
     }
 
-    fn is_of_another(&self, later: &Self) -> bool {
-        self.cause == Cause::Missing && later.cause == Cause::Missing && self.failed != later.failed
-    }
-
     /// Whether it says anything of this playlist.
     pub(super) fn concerns(&self, playlist: Playlist) -> bool {
         self.cause != Cause::Missing || self.failed == Some(playlist)
-    }
-
-    /// Whether the session is, as far as is known.
-    pub(super) fn is_lost(&self) -> bool {
-        self.cause == Cause::Lost
     }
 
     /// Whether a try costs so much, by the time that its siblings wait or by a 4xx, that there must be

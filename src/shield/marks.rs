@@ -154,25 +154,30 @@ impl Marks {
         self.put(session, mark(), now);
     }
 
-    /// Marks a playlist that is missing and was never given: by itself where others were given, else for its
-    /// session, which is lost if a second one is missing as well. `true` if it is.
+    /// Marks a playlist that is missing and was never given: by itself if others were given, and for its
+    /// session if none was yet.
     pub(crate) fn miss(
         &self,
         session: &SessionKey,
-        playlist: Playlist,
+        (playlist, is_alone): (Playlist, bool),
         status: Option<StatusCode>,
         target_duration: Option<Duration>,
         now: Instant,
-    ) -> bool {
+    ) {
         let mark = Mark::new(Cause::Missing, status, target_duration, now, &self.config)
             .of(playlist, Duration::ZERO);
-        let alone = (session.clone(), playlist);
-        let is_alone = || self.playlists.look(&alone, now, |_| ()).is_some();
-        if target_duration.is_some() || is_alone() {
-            self.playlists.put(&alone, now, mark, |mark, later| mark.renew(later, &self.config));
-            return false;
+        match is_alone {
+            true => {
+                let alone = (session.clone(), playlist);
+                self.playlists.put(&alone, now, mark, |mark, later| mark.renew(later, &self.config));
+            }
+            false => drop(self.put(session, mark, now)),
         }
-        self.put(session, mark, now) && self.sessions.look(session, now, Mark::is_lost) == Some(true)
+    }
+
+    /// Whether another playlist of a session is missing than this one.
+    pub(crate) fn misses_another(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> bool {
+        self.sessions.look(session, now, |mark| !mark.concerns(playlist)).unwrap_or_default()
     }
 
     /// Takes the mark off a session that had a good answer; `true` if it had a mark. As cheap as a check.

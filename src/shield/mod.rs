@@ -40,6 +40,7 @@ mod marks;
 mod probe;
 mod quota;
 mod shared;
+mod way;
 mod window;
 
 pub(crate) use self::{

@@ -21,24 +21,18 @@ use crate::{lease::Leases, session::SessionKey};
 /// that the session is there: no other session of the configuration is [refused](Self::allows) for it, and
 /// other instances are not told.
 ///
-/// The 4xx of [tracking](Self::track) count against the configuration alone, and may be a quarter of its quota:
-/// a viewer plays on without ad reports, and where they are not set up each player asks for them in vain.
+/// The 4xx of [tracking](Self::track) count against the configuration alone: a viewer plays on without ad reports.
 pub struct Quota {
     sessions: Counts<SessionKey>,
     /// By [`SessionKey::scope_id`].
     configurations: Counts<u64>,
-    /// Those of tracking, which are not among those.
-    tracking: Counts<u64>,
-    /// The conflicts, which are not either.
+    /// The conflicts, which are not among those.
     conflicts: Counts<u64>,
     /// What is in flight of sessions that were not good before.
     doubts: Arc<Doubts>,
     /// What other instances have spent of it, where they are asked.
     shared: Arc<Shared>,
 }
-
-/// Of how many 4xx one may be of tracking.
-const TRACKING: u32 = 4;
 
 /// What [`Quota::reserve`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +73,6 @@ impl Quota {
         Self {
             sessions: Counts::new(config, config.session_4xx_per_minute),
             configurations: Counts::new(config, config.configuration_4xx_per_minute),
-            tracking: Counts::new(config, config.configuration_4xx_per_minute / TRACKING),
             conflicts: Counts::new(config, config.configuration_4xx_per_minute),
             doubts: Arc::default(),
             shared: Arc::default(),
@@ -89,12 +82,11 @@ impl Quota {
     /// What was counted, under other limits; [`Config::capacity`] stays what it was.
     #[must_use]
     pub fn reconfigured(&self, config: &Config) -> Self {
-        let Self { sessions, configurations, tracking, conflicts, doubts, shared } = self;
+        let Self { sessions, configurations, conflicts, doubts, shared } = self;
         let limit = config.configuration_4xx_per_minute;
         Self {
             sessions: Counts::over(&sessions.windows, config, config.session_4xx_per_minute),
             configurations: Counts::over(&configurations.windows, config, limit),
-            tracking: Counts::over(&tracking.windows, config, limit / TRACKING),
             conflicts: Counts::over(&conflicts.windows, config, limit),
             doubts: Arc::clone(doubts),
             shared: Arc::clone(shared),
@@ -112,9 +104,9 @@ impl Quota {
     pub async fn share(&self, leases: &Leases) {
         // All that has passed goes first, since the engine may be away for long.
         let now = Instant::now();
-        self.shared.forget(|scope| self.own(*scope, now) == 0);
+        self.shared.forget(|scope| self.configurations.count(scope, now) == 0);
         for (scope, untold) in self.shared.untold() {
-            let own = self.own(scope, Instant::now());
+            let own = self.configurations.count(&scope, Instant::now());
             // After an outage more may be untold than there was in the last minute, and that alone counts.
             let Some(total) = leases.spend(scope, untold.min(own)).await else { return };
             self.shared.heard(scope, untold, (total, own), Instant::now());
@@ -124,23 +116,14 @@ impl Quota {
     /// Counts a 4xx that the upstream gave this session, each attempt by itself.
     pub fn spend(&self, session: &SessionKey, now: Instant) {
         self.sessions.spend(session, now);
-        if self.configurations.spend(&session.scope_id(), now) {
-            self.shared.spend(session.scope_id());
-        }
+        self.track(session, now);
     }
 
     /// Counts a 4xx that the upstream gave to a request of this session's tracking.
     pub fn track(&self, session: &SessionKey, now: Instant) {
-        if self.tracking.spend(&session.scope_id(), now) {
+        if self.configurations.spend(&session.scope_id(), now) {
             self.shared.spend(session.scope_id());
         }
-    }
-
-    /// Whether tracking may have one more 4xx.
-    pub(super) fn allows_tracking(&self, session: &SessionKey, now: Instant) -> bool {
-        let scope = session.scope_id();
-        let of_all = self.configurations.level(self.spent(scope, now));
-        of_all.max(self.tracking.level(self.tracking.count(&scope, now))) != Level::Spent
     }
 
     /// Counts a conflict that the upstream gave this session, each attempt by itself.
@@ -245,21 +228,17 @@ impl Quota {
 
     /// The most that any playback configuration has used of its quota, conflicts included, as a part of it.
     pub fn used(&self, now: Instant) -> f64 {
-        let spent = |scope: &u64, _: &Window| self.spent(*scope, now);
+        let spent =
+            |scope: &u64, window: &Window| window.count(now).saturating_add(self.shared.others(*scope, now));
         let met = |scope: &u64, window: &Window| window.count(now).saturating_add(self.spent(*scope, now));
-        let met_beside = self.conflicts.windows.most(now, met).max(self.tracking.windows.most(now, spent));
-        let most = self.configurations.windows.most(now, spent).max(met_beside).unwrap_or_default();
+        let of_all = self.configurations.windows.most(now, spent);
+        let most = of_all.max(self.conflicts.windows.most(now, met)).unwrap_or_default();
         f64::from(most) / f64::from(self.configurations.limit.max(1))
     }
 
-    /// How many a configuration had here in the last minute.
-    fn own(&self, scope: u64, now: Instant) -> u32 {
-        self.configurations.count(&scope, now).saturating_add(self.tracking.count(&scope, now))
-    }
-
-    /// How many it had, here and elsewhere.
+    /// How many a configuration had in the last minute, here and elsewhere.
     fn spent(&self, scope: u64, now: Instant) -> u32 {
-        match self.own(scope, now) {
+        match self.configurations.count(&scope, now) {
             0 => 0,
             own => own.saturating_add(self.shared.others(scope, now)),
         }
@@ -270,7 +249,7 @@ impl Quota {
         self.sessions.windows.len()
     }
 
-    /// How many playback configurations had a 4xx of late; those of conflicts or tracking alone are not among them.
+    /// How many playback configurations had a 4xx of late; those of conflicts alone are not among them.
     pub fn configurations(&self) -> usize {
         self.configurations.windows.len()
     }

@@ -70,11 +70,11 @@ metrics! {
     REFUSED = Counter "onelane_refused_total" ["reason"]
         "Requests that were not taken into a lane.";
     TIMED_OUT = Counter "onelane_timed_out_total" ["kind"]
-        "Players whose time ran out before an answer, answer_within.";
+        "Players whose time ran out before an answer: answer_within, or max_hold for what makes a session.";
     CONFLICTS = Counter "onelane_conflicts_total" ["kind"]
         "409 ConflictException of the upstream, each attempt counted.";
     VERDICTS = Counter "onelane_verdicts_total" ["kind", "verdict"]
-        "Attempts whose answer was no playlist, by what it means.";
+        "Attempts that ended in an error or in what is no playlist, by what it means.";
     RETRIES = Counter "onelane_retries_total" ["verdict"]
         "Attempts after the first, by what the one before met.";
     RETRIES_DENIED = Counter "onelane_retries_denied_total" ["verdict"]
@@ -84,7 +84,7 @@ metrics! {
     RESCUE_AGE_SECONDS = Histogram "onelane_rescue_age_seconds" []
         "How old they were.";
     SHIELDED = Counter "onelane_shielded_total" ["verdict"]
-        "Requests of lost, blocked or failing sessions that were answered without the upstream.";
+        "Requests that were answered without the upstream, by what is known of their session or playlist, or past a quota.";
     QUOTA_WAITS = Counter "onelane_quota_waits_total" []
         "Requests of sessions that were not good before that waited, a second at most, until it was known how others of their configuration went.";
     REMAPS = Counter "onelane_remaps_total" ["verdict", "status"]
@@ -120,7 +120,7 @@ metrics! {
     DRAINING = Gauge "onelane_draining" []
         "Those of them that all their players have left.";
     MARKED = Gauge "onelane_marked_sessions" []
-        "Sessions that are known to be lost, blocked or failing.";
+        "Sessions that are known to be lost, blocked or failing, or to miss a playlist.";
     QUOTA_CONFIGURATIONS = Gauge "onelane_4xx_configurations" ["upstream"]
         "Playback configurations with a 4xx other than conflicts in the last minute.";
     QUOTA_USED = Gauge "onelane_4xx_quota_used_ratio" ["upstream"]

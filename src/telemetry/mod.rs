@@ -213,6 +213,15 @@ pub(crate) fn quota(key: &SessionKey, spent: bool, seldom: &Seldom) {
     error!(target: VERDICT, session = %key, spent, remedy = if spent { last } else { near }, "4xx of a configuration near their limit");
 }
 
+/// Tracking has spent its part of a configuration's quota.
+pub(crate) fn tracking_is_spent(key: &SessionKey, seldom: &Seldom) {
+    if seldom.due().is_some() {
+        let remedy =
+            "set client-side tracking up for this configuration, or find the player that asks for it in vain";
+        error!(target: VERDICT, session = %key, remedy, "tracking met so many 4xx that more of it is refused");
+    }
+}
+
 /// A player was given the last good playlist.
 pub(crate) fn rescued(
     key: &SessionKey,

@@ -4,12 +4,13 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
 use http::{Method, Request, Response, StatusCode, Uri, header, response::Parts};
 use http_body::Body as HttpBody;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -32,6 +33,9 @@ use crate::{
     session::{Creates, Extracted, Kind, MediaTailor},
     telemetry::{self, TraceId},
 };
+
+/// How long the body of an error may take that streams through otherwise.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Judges every answer of the upstream; see [`Judge`].
 #[derive(Debug, Clone)]
@@ -207,16 +211,21 @@ impl Case {
         B::Data: Buf,
         B::Error: Into<BoxError>,
     {
-        let collected = collect(Pin::new(&mut body), READ_UP_TO).await?;
-        let pieces = match &collected {
+        let collected = match timeout(PATIENCE, collect(Pin::new(&mut body), READ_UP_TO)).await {
+            Ok(Ok(collected)) => Some(collected),
+            // It breaks off or trickles: its head is all that there is.
+            Ok(Err(_)) | Err(_) => None,
+        };
+        let read = collected.as_ref().map(|collected| match collected {
             Collected::Whole(whole) => &whole.data,
             Collected::TooLarge(read) => read,
-        };
-        let judgement =
-            Judgement::of_passing(head.status, &head.headers, pieces.iter().map(|piece| &piece[..]));
+        });
+        let pieces = read.map(|read| read.iter().map(|piece| &piece[..]));
+        let judgement = Judgement::of_passing(head.status, &head.headers, pieces);
         let body = match collected {
-            Collected::Whole(whole) => Body::whole(whole),
-            Collected::TooLarge(read) => Body::resumed(read, body),
+            Some(Collected::Whole(whole)) => Body::whole(whole),
+            Some(Collected::TooLarge(read)) => Body::resumed(read, body),
+            None => Body::direct(body),
         };
         let mut response = Response::from_parts(head, body);
         if let Some(judgement) = judgement {

@@ -83,15 +83,24 @@ impl Judgement {
     }
 
     /// Judges an error in place of what is passed on otherwise. `None` unless it is MediaTailor's own: it names
-    /// its exception, or its body has a message.
+    /// its exception, or its body has a message. Of a body that could not be read that is taken for granted.
     pub(crate) fn of_passing<'a>(
         status: StatusCode,
         headers: &HeaderMap,
-        body: impl IntoIterator<Item = &'a [u8]>,
+        body: Option<impl IntoIterator<Item = &'a [u8]>>,
     ) -> Option<Self> {
-        let body = decode::decode(body, headers.get_all(header::CONTENT_ENCODING), READ_UP_TO);
-        let judgement = Self::of_error(false, status, headers, &body.unwrap_or_default());
-        (judgement.named || judgement.message.is_some()).then_some(judgement)
+        let encoding = headers.get_all(header::CONTENT_ENCODING);
+        let read = body.map(|body| decode::decode(body, encoding, READ_UP_TO).unwrap_or_default());
+        let judgement = Self::of_error(false, status, headers, read.as_deref().unwrap_or_default());
+        let is_its_own = judgement.named || judgement.message.is_some() || read.is_none();
+        // What names a session or the host elsewhere is about one object here, which is not to be had.
+        let verdict = match judgement.verdict {
+            Verdict::Misaddressed => Verdict::Denied,
+            Verdict::Blocked => Verdict::Failed,
+            Verdict::Conflict => Verdict::OriginBroken,
+            verdict => verdict,
+        };
+        is_its_own.then_some(Self { verdict, ..judgement })
     }
 
     /// Judges a success from `start`, which is all that was read, since more was to come than is collected: a

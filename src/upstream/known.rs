@@ -6,8 +6,8 @@ use tokio::time::Instant;
 use super::{Judgement, Lessons, Verdict};
 use crate::{
     rescue::{Accept, Standing},
-    session::SessionKey,
-    shield::{Cause, Check, Known, Playlist, Probe},
+    session::{Kind, SessionKey},
+    shield::{Cause, Check, Known, Playlist, Probe, Quota},
 };
 
 /// How a request of a playlist goes on by what is known of its session.
@@ -66,6 +66,10 @@ impl Lessons {
         if self.marks.has_none() {
             return Ask::Send;
         }
+        // Of what another method gets nothing is learned.
+        if head.method != Method::GET {
+            return self.known_for(key, head, now).map_or(Ask::Send, Ask::Answer);
+        }
         let playlist = self.marks.playlist(&head.uri);
         let known = self.marks.known_for(key, playlist, now);
         let known = known.filter(|known| self.is_enough(known, key, head, now));
@@ -104,6 +108,21 @@ impl Lessons {
         self.served.has(key, now)
     }
 
+    /// Its tracking was answered, and not with a 4xx.
+    pub(crate) fn tracked(&self, key: &SessionKey, now: Instant) {
+        self.tracked.remember(key, now);
+    }
+
+    /// Whether that was less than a minute ago.
+    pub(crate) fn was_tracked(&self, key: &SessionKey, now: Instant) -> bool {
+        self.tracked.has(key, now)
+    }
+
+    /// What counts the 4xx of such requests.
+    pub(crate) fn quota_of(&self, kind: Kind) -> &Quota {
+        if kind == Kind::Tracking { &self.tracking } else { &self.quota }
+    }
+
     /// Whether a request is unlikely to spend a 4xx: something good is kept of its session, and the upstream
     /// gave its playlist when it was last asked for it.
     pub(crate) fn is_good(&self, key: &SessionKey, uri: &Uri) -> bool {
@@ -121,17 +140,21 @@ impl Lessons {
 
     /// What a lost session's answer means where siblings of its playlist contradict it, or may:
     /// [`NotFound`](Verdict::NotFound). A rendition that was never there must not end its siblings that were
-    /// just good, or that nobody has asked for yet; and a playlist that is missing for another method than
-    /// `GET` may be there for that.
+    /// just good, or that nobody has asked for yet; but a second one that is missing before any was good does.
+    /// And a playlist that is missing for another method than `GET` may be there for that.
     pub(super) fn among_others(
         &self,
         key: &SessionKey,
         (method, uri): (&Method, &Uri),
         judgement: &Judgement,
     ) -> Option<Judgement> {
-        let is_missing = || match self.store.standing(key, uri) {
-            Some(standing) => standing == Standing::NeverHad,
-            None => self.is_new(key, Instant::now()),
+        let now = Instant::now();
+        let is_missing = || {
+            let is_new = match self.store.standing(key, uri) {
+                Some(standing) => standing == Standing::NeverHad,
+                None => self.is_new(key, now),
+            };
+            is_new && (self.gives(key, now) || !self.marks.misses_another(key, self.marks.playlist(uri), now))
         };
         let missing = judgement.verdict == Verdict::SessionLost && (method != Method::GET || is_missing());
         missing.then(|| Judgement { verdict: Verdict::NotFound, ..judgement.clone() })

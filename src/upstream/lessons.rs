@@ -26,14 +26,21 @@ pub struct Lessons {
     pub marks: Marks,
     /// The 4xx of the last minute.
     pub quota: Quota,
+    /// Those of tracking, which has a part of that.
+    pub(crate) tracking: Quota,
     /// The gaps between turns.
     pub settle: Settle,
     /// Those that were made through here: until its first playlist, nothing else is known of one.
     pub(super) created: Lately,
     /// Those that had a good answer although nothing is kept of them.
     pub(super) served: Lately,
+    /// Those whose tracking had a good answer.
+    pub(super) tracked: Lately,
+    /// Those that had a media playlist of which nothing is kept.
+    given: Lately,
     /// Bounds how often the operator is told of a quota.
     told: Arc<Seldom>,
+    told_of_tracking: Arc<Seldom>,
 }
 
 /// What was asked, and when.
@@ -52,15 +59,21 @@ impl Lessons {
     /// Nothing learned yet. Without a configuration of rescues no playlists are kept.
     pub fn new(rescue: impl Into<Option<rescue::Config>>, shield: shield::Config, settle: Settle) -> Self {
         let quota = Quota::new(&shield);
-        let (created, served) = (Lately::new(shield.capacity), Lately::new(shield.capacity));
+        let tracking = Quota::new(&shield.of_tracking());
+        let lately = || Lately::new(shield.capacity);
+        let (created, served, tracked, given) = (lately(), lately(), lately(), lately());
         Self {
             store: rescue.into().map_or_else(Store::off, Store::new),
             marks: Marks::new(shield),
             quota,
+            tracking,
             settle,
             created,
             served,
+            tracked,
+            given,
             told: Arc::new(Seldom::new()),
+            told_of_tracking: Arc::new(Seldom::new()),
         }
     }
 
@@ -76,11 +89,15 @@ impl Lessons {
         Self {
             store: self.store.reconfigured(rescue),
             quota: self.quota.reconfigured(&shield),
+            tracking: self.tracking.reconfigured(&shield.of_tracking()),
             marks: self.marks.reconfigured(shield),
             settle: self.settle.reconfigured(settle),
             created: self.created.clone(),
             served: self.served.clone(),
+            tracked: self.tracked.clone(),
+            given: self.given.clone(),
             told: Arc::clone(&self.told),
+            told_of_tracking: Arc::clone(&self.told_of_tracking),
         }
     }
 
@@ -91,11 +108,15 @@ impl Lessons {
         Self {
             store: self.store.reconfigured(rescue),
             quota: Quota::new(&shield),
+            tracking: Quota::new(&shield.of_tracking()),
             marks: self.marks.reconfigured(shield),
             settle: Settle::new(settle),
             created: self.created.clone(),
             served: self.served.clone(),
+            tracked: self.tracked.clone(),
+            given: self.given.clone(),
             told: Arc::new(Seldom::new()),
+            told_of_tracking: Arc::new(Seldom::new()),
         }
     }
 
@@ -113,8 +134,14 @@ impl Lessons {
     /// An attempt was answered with a 4xx. A conflict is one of a session that is there.
     pub(super) fn spend(&self, key: &SessionKey, kind: session::Kind, verdict: Verdict, now: Instant) {
         match verdict {
-            _ if kind == session::Kind::Tracking => self.quota.track(key, now),
             Verdict::Conflict => self.quota.conflict(key, now),
+            _ if kind == session::Kind::Tracking => {
+                self.quota.track(key, now);
+                self.tracking.spend(key, now);
+                if self.tracking.allows(key, now) == Allowance::Spent(Scope::Configuration) {
+                    telemetry::tracking_is_spent(key, &self.told_of_tracking);
+                }
+            }
             _ => self.quota.spend(key, now),
         }
         let (scope, spent) = match self.quota.allows_with_conflicts(key, now) {
@@ -152,6 +179,7 @@ impl Lessons {
                         return Some(Judgement { flaw: Some(Flaw::Older), ..Verdict::NotPlaylist.into() });
                     }
                     Some(Learned::Renumbered) => telemetry::renumbered(key, uri),
+                    Some(Learned::NotKept) => self.given.remember(key, now),
                     // Its player has something newer than what is kept.
                     None if method == Method::GET => self.store.outdate(key, uri),
                     _ => {}
@@ -174,10 +202,13 @@ impl Lessons {
                 self.good(key, uri, now);
             }
             Verdict::SessionLost => match self.among_others(key, (method, uri), judgement) {
-                Some(other) if method != Method::GET || !self.miss(key, uri, status, now) => {
+                None => self.end(key, Cause::Lost, status, now),
+                Some(other) => {
+                    if method == Method::GET {
+                        self.miss(key, uri, status, now);
+                    }
                     return Some(other);
                 }
-                _ => self.end(key, Cause::Lost, status, now),
             },
             Verdict::Blocked => self.end(key, Cause::Blocked, status, now),
             verdict if is_the_sessions(verdict) => self.fail(key, uri, sent, Some(status)),
@@ -198,10 +229,16 @@ impl Lessons {
         self.marks.fail(key, failed, status, self.store.target_duration(key), now);
     }
 
-    /// A playlist that was never given is missing. Whether its session is lost.
-    fn miss(&self, key: &SessionKey, uri: &Uri, status: StatusCode, now: Instant) -> bool {
-        let playlist = self.marks.playlist(uri);
-        self.marks.miss(key, playlist, Some(status), self.store.target_duration(key), now)
+    /// A playlist that was never given is missing.
+    fn miss(&self, key: &SessionKey, uri: &Uri, status: StatusCode, now: Instant) {
+        let (playlist, target_duration) = (self.marks.playlist(uri), self.store.target_duration(key));
+        let is_alone = self.gives(key, now);
+        self.marks.miss(key, (playlist, is_alone), Some(status), target_duration, now);
+    }
+
+    /// Whether the session had a media playlist.
+    pub(super) fn gives(&self, key: &SessionKey, now: Instant) -> bool {
+        self.store.gives_media(key) || self.given.has(key, now)
     }
 
     fn good(&self, key: &SessionKey, uri: &Uri, now: Instant) {
@@ -216,6 +253,7 @@ impl Lessons {
         self.store.forget(key);
         self.created.forget(key);
         self.served.forget(key);
+        self.given.forget(key);
     }
 }
 

@@ -188,6 +188,7 @@ impl Again {
         }
         let verdict = judgement.map_or(Verdict::Unreachable, |judgement| judgement.verdict);
         let undirected = match verdict {
+            _ if matches!(course.named.1, Kind::Segment | Kind::Other) => None,
             Verdict::SessionLost | Verdict::BadRequest if status == Some(StatusCode::BAD_REQUEST) => {
                 (!course.directives_gone).then(|| directives::without(request.uri())).flatten()
             }

@@ -336,9 +336,9 @@ async fn what_mediatailor_says_of_an_error_reaches_no_player_whatever_was_asked_
             "x-amzn-ErrorType: ConflictException:http://x/\r\nContent-Type: application/json\r\n",
             409,
             502,
-            "conflict",
+            "origin_broken",
         ),
-        ("Content-Type: application/json\r\n", 403, 502, "misaddressed"),
+        ("Content-Type: application/json\r\n", 403, 403, "denied"),
         ("Content-Type: application/x-amz-json-1.1\r\n", 404, 404, "not_found"),
         ("", 503, 502, "overloaded"),
         ("X-Amzn-Errortype: ThrottlingException\r\nContent-Type: text/plain\r\n", 429, 502, "throttled"),
@@ -361,6 +361,24 @@ async fn what_mediatailor_says_of_an_error_reaches_no_player_whatever_was_asked_
             let text = got.text();
             assert!(!text.contains("customerId") && !text.contains("origin.example"), "{text}");
         }
+    }
+    far.is_quiet();
+}
+
+#[tokio::test]
+async fn an_error_of_a_segment_whose_body_does_not_come_is_told_by_its_head() {
+    let mut far = Far::listen().await;
+    let sidecar = Running::before(&far).await;
+    for (head, left, reason) in [
+        ("404 Not Found\r\nx-amzn-ErrorType: NotFoundException", 404, "not_found"),
+        ("403 Forbidden\r\nContent-Type: application/json", 403, "denied"),
+    ] {
+        let player = sidecar.getting("/v1/segment/acct/Demo/6f1b7c52-30aa-4c1e-9d0f-000000000001/0/1");
+        let stays = far.asked().await;
+        stays.say(format!("HTTP/1.1 {head}\r\nContent-Length: 50\r\n\r\n{{\"mess"));
+        let got = within(player).await.expect("no panic");
+        assert_eq!((got.status(), got.header("x-onelane-reason")), (left, Some(reason)));
+        drop(stays);
     }
     far.is_quiet();
 }

@@ -5,6 +5,7 @@ use std::{ops::Range, time::Duration};
 use http::{Method, Request, uri::Authority};
 use http_body_util::Empty;
 use onelane::{
+    rescue,
     session::MediaTailor,
     shield,
     stack::{Config, Stack},
@@ -881,9 +882,14 @@ async fn tracking_in_vain_spends_a_part_of_the_quota_and_no_playlist_pays_for_it
         players.learn(&mut far, &media(number, 0), 7).await;
     }
     // Sessions that play, and one of which nothing is known.
+    let tracking = |number: u32| format!("/v1/tracking/acct/Demo/{}", session(number));
+    // Whose tracking is answered does not pay for the others'.
+    let player = players.getting(&tracking(50));
+    far.asked().await.answer(200, &[], "{}");
+    assert_eq!(got(player).await.status, 200);
     let mut sent = 0;
     for nth in 0..200 {
-        let mut player = players.getting(&format!("/v1/tracking/acct/Demo/{}", session(1 + nth % 31)));
+        let mut player = players.getting(&tracking(1 + nth % 31));
         let answer = tokio::select! {
             biased;
             answer = &mut player => {
@@ -900,6 +906,9 @@ async fn tracking_in_vain_spends_a_part_of_the_quota_and_no_playlist_pays_for_it
         answer.is_problem(404, "session_lost");
     }
     assert_eq!(sent, 10, "a quarter");
+    let player = players.getting(&tracking(50));
+    far.asked().await.answer(200, &[], "{}");
+    assert_eq!(got(player).await.status, 200);
     // What plays changes its variant, and who is new here is let in.
     for target in [media(1, 0), media(1, 1), media(31, 0), media(99, 0)] {
         players.learn(&mut far, &target, 8).await;
@@ -908,6 +917,62 @@ async fn tracking_in_vain_spends_a_part_of_the_quota_and_no_playlist_pays_for_it
     let player = players.getting(&format!("/v1/tracking/acct/Demo/{}", session(1)));
     far.asked().await.answer(200, &[], "{}");
     assert_eq!(got(player).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_tracking_in_vain_spends_no_more_than_its_part() {
+    let shield = shield::Config::default().configuration_4xx_per_minute(40);
+    let (players, mut far) = stack(Config::default().shield(shield));
+    let burst: Vec<_> = (0..100)
+        .map(|number| players.getting(&format!("/v1/tracking/acct/Demo/{}", session(number))))
+        .collect();
+    let mut sent = 0;
+    while let Some(asked) = far.asked_within(ms(1)).await {
+        sent += 1;
+        asked.status(404);
+    }
+    assert_eq!(sent, 10);
+    for player in burst {
+        assert!(matches!(got(player).await.status, 404 | 502));
+    }
+    players.learn(&mut far, &media(1, 0), 7).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_renditions_that_are_missing_take_no_session_with_them_of_which_nothing_is_kept() {
+    let rescue = rescue::Config::default().largest(16);
+    for config in [Config::default().rescue(rescue), Config::default().rescue(None)] {
+        let (players, mut far) = stack(config);
+        let player = players.getting(MASTER);
+        far.asked().await.answer(200, &[], of_its_own(1));
+        got(player).await;
+        players.learn(&mut far, &media(1, 0), 7).await;
+        for missing in [3, 4] {
+            let player = players.getting(&media(1, missing));
+            far.asked().await.status(404);
+            got(player).await.is_problem(404, "not_found");
+        }
+        players.learn(&mut far, &media(1, 0), 8).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_playlist_that_is_missing_waits_no_longer_for_what_befalls_its_siblings() {
+    let (players, mut far) = stack(Config::default().retry(RetryConfig::default().broken(0).patient(false)));
+    let player = players.getting(MASTER);
+    far.asked().await.answer(200, &[], of_its_own(1));
+    got(player).await;
+    let fails = async |far: &mut Far, n, status| {
+        let player = players.getting(&media(1, n));
+        far.asked().await.status(status);
+        got(player).await
+    };
+    fails(&mut far, 1, 504).await;
+    fails(&mut far, 0, 404).await.is_problem(404, "not_found");
+    advance(secs(1)).await;
+    fails(&mut far, 1, 504).await;
+    advance(secs(2)).await;
+    players.learn(&mut far, &media(1, 0), 7).await;
 }
 
 #[tokio::test(start_paused = true)]

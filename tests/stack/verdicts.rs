@@ -226,8 +226,10 @@ async fn what_is_no_playlist_of_a_session_passes_whatever_it_is() {
         for (status, name, left, reason) in [
             (404, None, 404, "not_found"),
             (400, None, 400, "bad_request"),
-            (409, Some("ConflictException"), 502, "conflict"),
+            (409, Some("ConflictException"), 502, "origin_broken"),
             (503, Some("Named"), 502, "overloaded"),
+            (403, Some("AccessDeniedException"), 403, "denied"),
+            (410, Some("Gone"), 410, "failed"),
         ] {
             let answer = failing(&players, &mut far, &target, says(status, name)).await;
             answer.is_problem(left, reason);

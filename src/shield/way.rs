@@ -1,0 +1,133 @@
+use std::sync::Arc;
+
+use http::request::Parts;
+use tokio::time::Instant;
+
+use super::{Allowance, Answer, Cause, Check, Probe, Quota, hearing::Hearing, quota::Place};
+use crate::{
+    rescue::Standing,
+    session::{Creates, Extracted, Kind, MediaTailor, SessionKey},
+    upstream::{Ask, Lessons},
+};
+
+/// How a request goes on.
+pub(super) enum Way {
+    /// It may be sent, and what comes of it may be of use.
+    Pass(Option<Hearing>),
+    /// Those in flight are heard first.
+    Wait(SessionKey, Kind),
+    Answered(Answer),
+}
+
+// === impl Way ===
+
+impl Way {
+    /// What is known of a request's session decides on its way.
+    pub(super) fn of(lessons: &Arc<Lessons>, head: &mut Parts) -> Self {
+        let Extracted { kind, session } = Extracted::of(head, &MediaTailor::new());
+        let key = match (session, head.extensions.get()) {
+            (Ok(Some(key)), _) => key,
+            (Ok(None), Some(Creates(stream))) => return Self::create(lessons, head, stream.clone(), kind),
+            _ => return Self::Pass(None),
+        };
+        if matches!(kind, Kind::Segment | Kind::Other) {
+            return Self::Pass(None);
+        }
+        let now = Instant::now();
+        let known = match kind {
+            Kind::Media | Kind::Multivariant => match lessons.ask(&key, head, now) {
+                Ask::Send => None,
+                Ask::Probe(probe) => {
+                    head.extensions.insert(probe);
+                    None
+                }
+                Ask::Answer(known) => Some(known),
+            },
+            // Nothing is learned from others: as a probe one would keep the playlists waiting for word of it.
+            _ => lessons.known(&key, head, now),
+        };
+        if let Some(known) = known {
+            return Self::Answered(Answer::of(&known).told(&key, kind, head.extensions.get()));
+        }
+        if kind == Kind::Tracking {
+            return Self::track(lessons, head, key);
+        }
+        // What one playlist has spent is not the others' fault.
+        if lessons.quota.is_spent(&key, now)
+            && lessons.store.standing(&key, &head.uri) != Some(Standing::Given)
+        {
+            return Self::Answered(refuse(head, &key, kind));
+        }
+        if lessons.is_good(&key, &head.uri) {
+            return Self::Pass(None);
+        }
+        if lessons.was_good(&key, now) {
+            let is_heard = !lessons.store.is_off();
+            return Self::Pass(is_heard.then(|| Hearing::new(lessons, key, kind, false)));
+        }
+        if matches!(lessons.quota.allows(&key, now), Allowance::Spent(_)) {
+            return Self::Answered(refuse(head, &key, kind));
+        }
+        Self::admit(lessons, head, key, kind)
+    }
+
+    /// The way of tracking. It has a part of the quota, so that playlists do not pay for it; whose tracking had a good answer of
+    /// late does not pay either.
+    fn track(lessons: &Arc<Lessons>, head: &Parts, key: SessionKey) -> Self {
+        let (now, kind) = (Instant::now(), Kind::Tracking);
+        let is_spent = |quota: &Quota| matches!(quota.allows(&key, now), Allowance::Spent(_));
+        if lessons.was_tracked(&key, now) && !lessons.tracking.has_spent(&key, now) {
+            return Self::Pass(Some(Hearing::new(lessons, key, kind, false)));
+        }
+        if is_spent(&lessons.tracking) || is_spent(&lessons.quota) {
+            return Self::Answered(refuse(head, &key, kind));
+        }
+        Self::admit(lessons, head, key, kind)
+    }
+
+    /// The way of a request that creates a session. If others of its stream had a session less than a minute
+    /// ago, this one may have one as well, since some are refused only for what they ask. Where no quota is
+    /// left, a request now and then finds out whether the stream has begun.
+    fn create(lessons: &Arc<Lessons>, head: &mut Parts, stream: SessionKey, kind: Kind) -> Self {
+        let now = Instant::now();
+        let is_spent = matches!(lessons.quota.allows(&stream, now), Allowance::Spent(_));
+        if lessons.was_served(&stream, now) || is_spent && is_first(head, lessons, &stream) {
+            return Self::Pass(Some(Hearing::new(lessons, stream, kind, false)));
+        }
+        if !is_spent {
+            return Self::admit(lessons, head, stream, kind);
+        }
+        match lessons.marks.check(&stream, now) {
+            Check::Probe => {
+                head.extensions.insert(Probe::of_session(lessons, &stream));
+                return Self::Pass(Some(Hearing::new(lessons, stream, kind, false)));
+            }
+            Check::Pass => drop(lessons.marks.mark(&stream, Cause::Failing, None, None, now)),
+            Check::Answer(_) => {}
+        }
+        Self::Answered(refuse(head, &stream, kind))
+    }
+
+    /// Whether there may be a 4xx to a request of which nothing good is known.
+    fn admit(lessons: &Arc<Lessons>, head: &Parts, key: SessionKey, kind: Kind) -> Self {
+        match lessons.quota_of(kind).reserve(&key, Instant::now()) {
+            Place::Taken => Self::Pass(Some(Hearing::new(lessons, key, kind, true))),
+            Place::Later => Self::Wait(key, kind),
+            Place::None if is_first(head, lessons, &key) => {
+                Self::Pass(Some(Hearing::new(lessons, key, kind, false)))
+            }
+            Place::None => Self::Answered(refuse(head, &key, kind)),
+        }
+    }
+}
+
+/// Whether it creates a session of a stream that had no 4xx: when many sessions are lost at once, those that
+/// take their place must not pay for them.
+pub(super) fn is_first(head: &Parts, lessons: &Lessons, stream: &SessionKey) -> bool {
+    head.extensions.get::<Creates>().is_some() && !lessons.quota.has_spent(stream, Instant::now())
+}
+
+/// The answer to what would likely be one 4xx too many.
+pub(super) fn refuse(head: &Parts, key: &SessionKey, kind: Kind) -> Answer {
+    Answer::throttled().told(key, kind, head.extensions.get())
+}
