@@ -64,10 +64,10 @@ impl<K: Eq + Hash + Clone, V: Passing> Ledger<K, V> {
         self.entries.get(key).map(|value| look(&value))
     }
 
-    /// The most that `look` makes of any entry.
-    pub(super) fn most<T: Ord>(&self, now: Instant, look: impl Fn(&K, &V) -> T) -> Option<T> {
+    /// What `look` makes of every entry, for those who look elsewhere as well, which they must not do in between.
+    pub(super) fn all<T>(&self, now: Instant, look: impl Fn(&V) -> T) -> Vec<(K, T)> {
         self.sweep_if_due(now);
-        self.entries.iter().map(|entry| look(entry.key(), entry.value())).max()
+        self.entries.iter().map(|entry| (entry.key().clone(), look(entry.value()))).collect()
     }
 
     /// Changes an entry, if there is one, in a critical section of its own: `change` must not touch the ledger.

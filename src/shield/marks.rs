@@ -175,6 +175,11 @@ impl Marks {
         }
     }
 
+    /// Whether a playlist is known to fail, or to be missing, by itself.
+    pub(crate) fn is_alone(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> bool {
+        !self.playlists.is_empty() && self.playlists.look(&(session.clone(), playlist), now, |_| ()).is_some()
+    }
+
     /// Whether another playlist of a session is missing than this one.
     pub(crate) fn misses_another(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> bool {
         self.sessions.look(session, now, |mark| !mark.concerns(playlist)).unwrap_or_default()

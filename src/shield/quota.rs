@@ -228,11 +228,12 @@ impl Quota {
 
     /// The most that any playback configuration has used of its quota, conflicts included, as a part of it.
     pub fn used(&self, now: Instant) -> f64 {
-        let spent =
-            |scope: &u64, window: &Window| window.count(now).saturating_add(self.shared.others(*scope, now));
-        let met = |scope: &u64, window: &Window| window.count(now).saturating_add(self.spent(*scope, now));
-        let of_all = self.configurations.windows.most(now, spent);
-        let most = of_all.max(self.conflicts.windows.most(now, met)).unwrap_or_default();
+        let count = |window: &Window| window.count(now);
+        let of_all = self.configurations.windows.all(now, count).into_iter();
+        let of_all = of_all.map(|(scope, own)| own.saturating_add(self.shared.others(scope, now)));
+        let met = self.conflicts.windows.all(now, count).into_iter();
+        let met = met.map(|(scope, met)| met.saturating_add(self.spent(scope, now)));
+        let most = of_all.chain(met).max().unwrap_or_default();
         f64::from(most) / f64::from(self.configurations.limit.max(1))
     }
 

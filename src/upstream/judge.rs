@@ -205,7 +205,7 @@ impl Case {
     }
 
     /// An error in place of what streams through: it is judged if it is MediaTailor's own, whose message no player may read.
-    async fn hear_passing<B>(self, head: Parts, mut body: B) -> Result<Response<Body<B>>, BoxError>
+    async fn hear_passing<B>(self, mut head: Parts, mut body: B) -> Result<Response<Body<B>>, BoxError>
     where
         B: HttpBody + Unpin,
         B::Data: Buf,
@@ -225,7 +225,11 @@ impl Case {
         let body = match collected {
             Some(Collected::Whole(whole)) => Body::whole(whole),
             Some(Collected::TooLarge(read)) => Body::resumed(read, body),
-            None => Body::direct(body),
+            None => {
+                head.headers.remove(header::CONTENT_LENGTH);
+                head.headers.remove(header::CONTENT_ENCODING);
+                Body::from(Bytes::new())
+            }
         };
         let mut response = Response::from_parts(head, body);
         if let Some(judgement) = judgement {
@@ -273,7 +277,8 @@ impl Case {
     /// What every attempt teaches, whatever comes of the exchange.
     fn teach(&self, judgement: &Judgement, head: &Parts) {
         let (now, key) = (Instant::now(), self.named.key());
-        let lessons = self.judge.lessons.as_ref().zip(key);
+        let is_playlist = matches!(self.named.kind, Kind::Media | Kind::Multivariant);
+        let lessons = self.judge.lessons.as_ref().zip(key).filter(|_| is_playlist);
         let other = lessons
             .and_then(|(lessons, key)| lessons.among_others(key, (&self.method, self.asked()), judgement));
         if !matches!(judgement.verdict, Verdict::Playlist | Verdict::Passed) {

@@ -66,7 +66,7 @@ impl Lessons {
         if self.marks.has_none() {
             return Ask::Send;
         }
-        // Of what another method gets nothing is learned.
+        // Nothing that others wait for is found out by another method.
         if head.method != Method::GET {
             return self.known_for(key, head, now).map_or(Ask::Send, Ask::Answer);
         }
@@ -154,7 +154,8 @@ impl Lessons {
                 Some(standing) => standing == Standing::NeverHad,
                 None => self.is_new(key, now),
             };
-            is_new && (self.gives(key, now) || !self.marks.misses_another(key, self.marks.playlist(uri), now))
+            let playlist = self.marks.playlist(uri);
+            is_new && (self.is_alone(key, playlist, now) || !self.marks.misses_another(key, playlist, now))
         };
         let missing = judgement.verdict == Verdict::SessionLost && (method != Method::GET || is_missing());
         missing.then(|| Judgement { verdict: Verdict::NotFound, ..judgement.clone() })

@@ -206,7 +206,8 @@ impl Pupil {
             return self.lessons.fail(&self.key, &self.uri, sent, None);
         };
         let Some(judgement) = response.extensions().get::<Judgement>() else { return };
-        let exchange = Exchange { method: &self.method, uri: &self.uri, sent, silent: self.silent };
+        let exchange =
+            Exchange { kind: self.kind, method: &self.method, uri: &self.uri, sent, silent: self.silent };
         let head = (response.status(), response.headers());
         if let Some(other) = self.lessons.take(&self.key, exchange, judgement, head, response.body()) {
             // All that is no playlist by itself was told when it was judged.

@@ -12,7 +12,7 @@ use crate::{
     rescue::{self, Good, Learned, Standing, Store},
     serialize::Body,
     session::{self, SessionKey},
-    shield::{self, Allowance, Cause, Lately, Marks, Quota, Scope},
+    shield::{self, Allowance, Cause, Lately, Marks, Playlist, Quota, Scope},
     telemetry::{self, Seldom},
 };
 
@@ -46,6 +46,7 @@ pub struct Lessons {
 /// What was asked, and when.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Exchange<'a> {
+    pub(super) kind: session::Kind,
     pub(super) method: &'a Method,
     pub(super) uri: &'a Uri,
     pub(super) sent: Instant,
@@ -134,7 +135,8 @@ impl Lessons {
     /// An attempt was answered with a 4xx. A conflict is one of a session that is there.
     pub(super) fn spend(&self, key: &SessionKey, kind: session::Kind, verdict: Verdict, now: Instant) {
         match verdict {
-            Verdict::Conflict => self.quota.conflict(key, now),
+            Verdict::Conflict if kind != session::Kind::Tracking => self.quota.conflict(key, now),
+            Verdict::Conflict => self.tracking.conflict(key, now),
             _ if kind == session::Kind::Tracking => {
                 self.quota.track(key, now);
                 self.tracking.spend(key, now);
@@ -160,12 +162,13 @@ impl Lessons {
     pub(super) fn take<B>(
         &self,
         key: &SessionKey,
-        Exchange { method, uri, sent, silent }: Exchange<'_>,
+        Exchange { kind, method, uri, sent, silent }: Exchange<'_>,
         judgement: &Judgement,
         (status, headers): (StatusCode, &HeaderMap),
         body: &Body<B>,
     ) -> Option<Judgement> {
         let now = Instant::now();
+        let is_given = kind == session::Kind::Media && method == Method::GET;
         match judgement.verdict {
             Verdict::Playlist => {
                 let good = match (body.pieces(), judgement.summary) {
@@ -179,7 +182,7 @@ impl Lessons {
                         return Some(Judgement { flaw: Some(Flaw::Older), ..Verdict::NotPlaylist.into() });
                     }
                     Some(Learned::Renumbered) => telemetry::renumbered(key, uri),
-                    Some(Learned::NotKept) => self.given.remember(key, now),
+                    Some(Learned::NotKept) if is_given => self.given.remember(key, now),
                     // Its player has something newer than what is kept.
                     None if method == Method::GET => self.store.outdate(key, uri),
                     _ => {}
@@ -196,6 +199,9 @@ impl Lessons {
                     }
                     _ => !status.is_success(),
                 };
+                if is_given && (status.is_success() || status == StatusCode::NOT_MODIFIED) {
+                    self.given.remember(key, now);
+                }
                 if !is_kept && method == Method::GET {
                     self.store.outdate(key, uri);
                 }
@@ -232,13 +238,13 @@ impl Lessons {
     /// A playlist that was never given is missing.
     fn miss(&self, key: &SessionKey, uri: &Uri, status: StatusCode, now: Instant) {
         let (playlist, target_duration) = (self.marks.playlist(uri), self.store.target_duration(key));
-        let is_alone = self.gives(key, now);
+        let is_alone = self.is_alone(key, playlist, now);
         self.marks.miss(key, (playlist, is_alone), Some(status), target_duration, now);
     }
 
-    /// Whether the session had a media playlist.
-    pub(super) fn gives(&self, key: &SessionKey, now: Instant) -> bool {
-        self.store.gives_media(key) || self.given.has(key, now)
+    /// Whether that one of its playlists is missing says nothing of a session: it had a media playlist, or that is known.
+    pub(super) fn is_alone(&self, key: &SessionKey, playlist: Playlist, now: Instant) -> bool {
+        self.store.gives_media(key) || self.given.has(key, now) || self.marks.is_alone(key, playlist, now)
     }
 
     fn good(&self, key: &SessionKey, uri: &Uri, now: Instant) {

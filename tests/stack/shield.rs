@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, advance},
 };
 
-use crate::support::{Asked, Far, Got, Players, got, media, ms, over, secs, session, stack};
+use crate::support::{Asked, Far, Got, Players, got, media, ms, over, playlist, secs, session, stack};
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_session_is_answered_here_but_for_one_probe_in_half_a_target_duration() {
@@ -941,19 +941,55 @@ async fn a_burst_of_tracking_in_vain_spends_no_more_than_its_part() {
 #[tokio::test(start_paused = true)]
 async fn two_renditions_that_are_missing_take_no_session_with_them_of_which_nothing_is_kept() {
     let rescue = rescue::Config::default().largest(16);
-    for config in [Config::default().rescue(rescue), Config::default().rescue(None)] {
+    for (config, coding) in [
+        (Config::default().rescue(rescue), None),
+        (Config::default().rescue(None), None),
+        // Not read here.
+        (Config::default(), Some("compress")),
+    ] {
         let (players, mut far) = stack(config);
         let player = players.getting(MASTER);
         far.asked().await.answer(200, &[], of_its_own(1));
         got(player).await;
-        players.learn(&mut far, &media(1, 0), 7).await;
-        for missing in [3, 4] {
-            let player = players.getting(&media(1, missing));
+        let plays = async |far: &mut Far| {
+            let player = players.getting(&media(1, 0));
+            let headers: Vec<_> = coding.map(|coding| ("content-encoding", coding)).into_iter().collect();
+            far.asked().await.answer(200, &headers, playlist(7));
+            assert_eq!(got(player).await.status, 200);
+        };
+        let missing = async |far: &mut Far, n| {
+            let player = players.getting(&media(1, n));
             far.asked().await.status(404);
             got(player).await.is_problem(404, "not_found");
-        }
-        players.learn(&mut far, &media(1, 0), 8).await;
+        };
+        plays(&mut far).await;
+        missing(&mut far, 3).await;
+        plays(&mut far).await;
+        missing(&mut far, 4).await;
+        plays(&mut far).await;
+        advance(secs(3)).await;
+        missing(&mut far, 3).await;
+        missing(&mut far, 4).await;
+        plays(&mut far).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_kept_a_multivariant_playlist_is_no_media_playlist() {
+    let (players, mut far) = stack(Config::default().rescue(None));
+    let player = players.getting(MASTER);
+    far.asked().await.answer(200, &[], of_its_own(1));
+    got(player).await;
+    let player = players.getting(&format!("/v1/master/acct/Demo/index.m3u8?aws.sessionId={}", session(1)));
+    far.asked().await.answer(200, &[], of_its_own(1));
+    got(player).await;
+    for (n, reason) in [(0, "not_found"), (1, "session_lost")] {
+        let player = players.getting(&media(1, n));
+        far.asked().await.status(404);
+        got(player).await.is_problem(404, reason);
+    }
+    players.get(&media(1, 2)).await.is_problem(404, "session_lost");
+    far.quiet().await;
 }
 
 #[tokio::test(start_paused = true)]
