@@ -76,6 +76,22 @@ pub struct Args {
     #[arg(long, value_name = "TIME[..TIME]", default_value = "2s..3s", help_heading = "Latency")]
     pub slow_for: Latency,
 
+    /// Every Nth playlist request meets a slow origin. 0: none.
+    ///
+    /// Documented: how long MediaTailor waits for an origin, and the error that follows. How often is yours to say.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Latency")]
+    pub slow_origin_every: u64,
+
+    /// How long a slow origin takes, on top of `--latency` or `--slow-for`.
+    #[arg(long, value_name = "TIME[..TIME]", default_value = "1s..3s", help_heading = "Latency")]
+    pub slow_origin_for: Latency,
+
+    /// Time that a slow origin has; then 504 GatewayTimeoutException is answered. 0s: any.
+    ///
+    /// Documented: two seconds. `--latency`, `--slow-for` and `--first` are not bound by it.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration, help_heading = "Latency")]
+    pub origin_within: Duration,
+
     /// How long the first media playlist of a session takes on top, as with a live pre-roll or a VOD with many
     /// breaks. Inferred from documented calls to the ad server.
     #[arg(long, value_name = "TIME[..TIME]", default_value = "0s", help_heading = "Latency")]
@@ -245,15 +261,6 @@ pub struct Args {
 
 // === impl Args ===
 
-impl Args {
-    /// Content between two ad breaks, zero for none: as given, else as fits the content.
-    pub(super) fn breaks_every(&self) -> Duration {
-        let fitting = if self.origin.is_none() || self.ads.is_some() { 30 } else { 0 };
-        let every = self.ad_every.unwrap_or(Duration::from_secs(fitting));
-        if self.ad_length.is_zero() { Duration::ZERO } else { every }
-    }
-}
-
 impl Default for Args {
     /// The defaults of the flags, with none given.
     fn default() -> Self {
@@ -294,6 +301,7 @@ mod tests {
         let args = Args::default();
         assert_eq!(args.latency.to_string(), "20ms..60ms");
         assert_eq!((args.conflict, args.loser, args.mode), (Conflict::Reject, Loser::Last, Mode::Live));
+        assert_eq!((args.slow_origin_every, args.origin_within), (0, Duration::from_secs(2)));
         assert!(args.conflict_multivariant && !args.conflict_tracking && !args.ends_with_client);
         assert_eq!((args.expired, args.unknown), (StatusCode::BAD_REQUEST, Unknown::NotFound));
     }

@@ -67,6 +67,7 @@
 //! | A filler where an ad has no captions | seen as a path; its content is inferred | |
 //! | Paths of asset lists | unknown | |
 //! | Usual latency below 100 ms, up to 2 s and 3 s more for origin and ads | documented | `--latency`, `--slow-every`, `--slow-for`, `--first` |
+//! | 504 `GatewayTimeoutException` for an origin that takes more than 2 s | documented | `--slow-origin-every`, `--slow-origin-for`, `--origin-within` |
 //!
 //! # What it plays
 //!

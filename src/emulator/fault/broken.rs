@@ -9,7 +9,7 @@ use super::{
     what::{Fault, Kind},
 };
 use crate::emulator::{
-    serve::answer::{Answer, Foreign, PLAYLIST, error, ok},
+    serve::answer::{Answer, Exception, Foreign, PLAYLIST, error, ok},
     session::state::Session,
 };
 
@@ -44,13 +44,22 @@ pub(in crate::emulator) fn answer(
     }
 }
 
-/// An error as the service writes it. Its message tells the origin's address and the account, as the documented one
-/// does ("playback errors"): neither is for players.
+/// A fault's error.
 pub(in crate::emulator) fn refusal(fault: &Fault, session: &Session) -> Answer {
     let status = match fault.kind() {
         Kind::Throttle => StatusCode::SERVICE_UNAVAILABLE,
         _ => fault.status(),
     };
+    failure(status, fault.exception(), session)
+}
+
+/// An error as the service writes it. Its message tells the origin's address and the account, as the documented one
+/// does ("playback errors"): neither is for players.
+pub(in crate::emulator) fn failure(
+    status: StatusCode,
+    named: Option<Exception>,
+    session: &Session,
+) -> Answer {
     let message = format!(
         "{} origin:[https://vault.origin.example/private/{}/index.m3u8] sessionId:[{}] customerId:[{}] \
          awsAccountId:[111122223333]",
@@ -59,7 +68,7 @@ pub(in crate::emulator) fn refusal(fault: &Fault, session: &Session) -> Answer {
         session.id,
         session.terms.account,
     );
-    error(status, fault.exception(), &message)
+    error(status, named, &message)
 }
 
 /// An error page as a CDN or a load balancer writes it.

@@ -69,6 +69,17 @@ fn content_slots(args: &Args) -> Option<u64> {
     (args.mode == Mode::Vod).then(|| u64::try_from(slots).unwrap_or(1))
 }
 
+// === impl Args ===
+
+impl Args {
+    /// Content between two ad breaks, zero for none: as given, else as fits the content.
+    pub(in crate::emulator) fn breaks_every(&self) -> Duration {
+        let fitting = if self.origin.is_none() || self.ads.is_some() { 30 } else { 0 };
+        let every = self.ad_every.unwrap_or(Duration::from_secs(fitting));
+        if self.ad_length.is_zero() { Duration::ZERO } else { every }
+    }
+}
+
 /// Whether ads can stand where content does.
 fn fit(ads: &Reel, content: &Reel) -> Result<(), Error> {
     let has = |reel: &Reel, part| reel.parts().contains(&part);

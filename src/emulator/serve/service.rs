@@ -50,6 +50,8 @@ pub(in crate::emulator) struct Service {
     pub(in crate::emulator) limits: Limits,
     /// Playlists that were given a latency, for every so manieth to be slow.
     pub(in crate::emulator) delayed: AtomicU64,
+    /// Playlists that asked the origin, for every so manieth to find it slow.
+    pub(in crate::emulator) fetched: AtomicU64,
     pub(in crate::emulator) faults: Faults,
     pub(in crate::emulator) busy_after: Mutex<Latency>,
     /// Whether sessions that are made have numbers of their own.
@@ -83,6 +85,7 @@ impl Service {
             chance: Chance::new(args.seed),
             limits,
             delayed: AtomicU64::new(0),
+            fetched: AtomicU64::new(0),
             started: Instant::now(),
             quota: Quota::new(),
             timeline,

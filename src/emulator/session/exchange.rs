@@ -14,6 +14,7 @@ use super::{
     work::{Aloft, Work},
 };
 use crate::emulator::{
+    args::Args,
     choices::Conflict,
     fault::{
         aim::Asked,
@@ -37,7 +38,11 @@ struct Player<'a> {
 
 /// Which latencies a request meets.
 enum Times {
-    Playlist { media: bool },
+    Playlist {
+        media: bool,
+    },
+    /// Those of a playlist, without an origin behind it.
+    Tracking,
     None,
 }
 
@@ -84,11 +89,17 @@ impl Service {
         let mut dice = self.chance.draw();
         let (mut delay, settle) = match times {
             Times::None => (Duration::ZERO, Duration::ZERO),
-            Times::Playlist { media } => {
+            Times::Playlist { .. } | Times::Tracking => {
+                let media = matches!(times, Times::Playlist { media: true });
                 let first = media && !self.args.first.is_zero() && session.is_first_media();
                 (self.delay(first, &mut dice), self.busy_after().sample(&mut dice))
             }
         };
+        let (origin, timed_out) = match times {
+            Times::Playlist { .. } => self.origin(&mut dice),
+            Times::Tracking | Times::None => (Duration::ZERO, false),
+        };
+        delay += origin;
         let strike = asked.and_then(|asked| self.faults.strike(&asked));
         if let Some(strike) = &strike {
             delay += strike.fault.delay().sample(&mut dice);
@@ -105,7 +116,7 @@ impl Service {
             answers: false,
         };
         let hangs = strike.as_ref().is_some_and(|strike| strike.fault.kind() == Kind::Hang);
-        let work = Work { aloft, head, number, strike, dice };
+        let work = Work { aloft, head, number, strike, timed_out, dice };
         if delay.is_zero() && !hangs {
             return Ok(work.end());
         }
@@ -137,7 +148,7 @@ impl Service {
         match route {
             Route::Media { .. } => (part(true), Times::Playlist { media: true }),
             Route::Master { .. } => (part(args.conflict_multivariant), Times::Playlist { media: false }),
-            _ if args.conflict_tracking => (part(true), Times::Playlist { media: false }),
+            _ if args.conflict_tracking => (part(true), Times::Tracking),
             _ => (None, Times::None),
         }
     }
@@ -149,6 +160,19 @@ impl Service {
         let usual = if slow { args.slow_for } else { args.latency };
         let more = if first { args.first.sample(dice) } else { Duration::ZERO };
         usual.sample(dice) + more
+    }
+
+    /// How long the origin takes on top of the usual, and whether it takes longer than it is waited for.
+    fn origin(&self, dice: &mut SmallRng) -> (Duration, bool) {
+        let Args { slow_origin_every: every, slow_origin_for, origin_within: within, .. } = &self.args;
+        if *every == 0 || !(self.fetched.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(*every) {
+            return (Duration::ZERO, false);
+        }
+        let takes = slow_origin_for.sample(dice);
+        match !within.is_zero() && takes > *within {
+            true => (*within, true),
+            false => (takes, false),
+        }
     }
 
     /// A 409, noted.

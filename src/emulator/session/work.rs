@@ -28,6 +28,8 @@ pub(in crate::emulator) struct Work {
     pub(in crate::emulator) number: u64,
     /// What goes wrong with it.
     pub(in crate::emulator) strike: Option<Strike>,
+    /// Whether the origin took too long.
+    pub(in crate::emulator) timed_out: bool,
     pub(in crate::emulator) dice: SmallRng,
 }
 
@@ -53,7 +55,7 @@ impl Work {
     /// An answer that takes its time on its way keeps the flight in the air for as long. It cannot lose any more,
     /// as its head is out by then.
     pub(in crate::emulator) fn end(self) -> Answer {
-        let Self { mut aloft, head, number, strike, mut dice } = self;
+        let Self { mut aloft, head, number, strike, timed_out, mut dice } = self;
         aloft.answers = true;
         let (service, session) = (Arc::clone(&aloft.service), Arc::clone(&aloft.session));
         let fault = strike.as_ref().map(|strike| &*strike.fault);
@@ -62,7 +64,12 @@ impl Work {
             false if aloft.land() => None,
             false => return service.conflict(&session, number),
         };
-        let usual = || service.produce(&session, &head, strike.as_ref());
+        let usual = || match timed_out {
+            true => {
+                broken::failure(Exception::GatewayTimeout.status(), Some(Exception::GatewayTimeout), &session)
+            }
+            false => service.produce(&session, &head, strike.as_ref()),
+        };
         let Some(fault) = fault else {
             let answer = usual();
             session.answered(number, answer.status(), &service.limits, service.now());
