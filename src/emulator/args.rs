@@ -4,7 +4,7 @@ use clap::{ArgAction, Parser};
 use http::StatusCode;
 
 use super::{
-    choices::{Conflict, Loser, Mode, Numbering, Unknown},
+    choices::{self, Conflict, Loser, Mode, Numbering, Unknown},
     fault::what::Fault,
     session::latency::Latency,
 };
@@ -92,6 +92,13 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration, help_heading = "Latency")]
     pub origin_within: Duration,
 
+    /// How long the ad server takes for a break that it does not fill, see `--unfilled-every`: the first media
+    /// playlist of a session that shows such a break takes it on top.
+    ///
+    /// Documented: three seconds, then MediaTailor gives up. An ad server that has no ad answers sooner: `0s`.
+    #[arg(long, value_name = "TIME[..TIME]", default_value = "3s", help_heading = "Latency")]
+    pub unfilled_for: Latency,
+
     /// How long the first media playlist of a session takes on top, as with a live pre-roll or a VOD with many
     /// breaks. Inferred from documented calls to the ad server.
     #[arg(long, value_name = "TIME[..TIME]", default_value = "0s", help_heading = "Latency")]
@@ -149,6 +156,13 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Content")]
     pub ad_length: Duration,
 
+    /// Every Nth ad break is not filled, as by an ad server that is slow or has no ad. 0: none.
+    ///
+    /// Documented: the playlist is a 200 all the same. Inferred: in live its content goes on through the break with no
+    /// discontinuity, in VOD nothing is inserted, tracking does not name it, and its asset list is empty.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Content")]
+    pub unfilled_every: u64,
+
     /// Idle time after which a session is expired.
     ///
     /// The default is ten times the playlist's length, as documented. 0s: never.
@@ -156,7 +170,7 @@ pub struct Args {
     pub expire_after: Option<Duration>,
 
     /// Status of an expired session: 400 (documented) or 404.
-    #[arg(long, value_name = "STATUS", default_value = "400", value_parser = lost, help_heading = "Sessions")]
+    #[arg(long, value_name = "STATUS", default_value = "400", value_parser = choices::lost, help_heading = "Sessions")]
     pub expired: StatusCode,
 
     /// What the numbers of a session's live playlists begin with.
@@ -211,7 +225,7 @@ pub struct Args {
     pub throttle: u64,
 
     /// Status of an ad segment's redirect: 301 or 302. AWS's documents show both.
-    #[arg(long, value_name = "STATUS", default_value = "302", value_parser = redirect, help_heading = "Answers")]
+    #[arg(long, value_name = "STATUS", default_value = "302", value_parser = choices::redirect, help_heading = "Answers")]
     pub segment_redirect: StatusCode,
 
     /// Extension of ad segment links, such as `ts`. MediaTailor's have none.
@@ -273,22 +287,6 @@ impl Default for Args {
     }
 }
 
-fn lost(text: &str) -> Result<StatusCode, &'static str> {
-    match text {
-        "400" => Ok(StatusCode::BAD_REQUEST),
-        "404" => Ok(StatusCode::NOT_FOUND),
-        _ => Err("write 400 or 404"),
-    }
-}
-
-fn redirect(text: &str) -> Result<StatusCode, &'static str> {
-    match text {
-        "301" => Ok(StatusCode::MOVED_PERMANENTLY),
-        "302" => Ok(StatusCode::FOUND),
-        _ => Err("write 301 or 302"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::{Args as _, ValueEnum as _};
@@ -301,6 +299,7 @@ mod tests {
         let args = Args::default();
         assert_eq!(args.latency.to_string(), "20ms..60ms");
         assert_eq!((args.conflict, args.loser, args.mode), (Conflict::Reject, Loser::Last, Mode::Live));
+        assert_eq!((args.unfilled_every, args.unfilled_for.to_string()), (0, "3s".to_owned()));
         assert_eq!((args.slow_origin_every, args.origin_within), (0, Duration::from_secs(2)));
         assert!(args.conflict_multivariant && !args.conflict_tracking && !args.ends_with_client);
         assert_eq!((args.expired, args.unknown), (StatusCode::BAD_REQUEST, Unknown::NotFound));

@@ -60,6 +60,8 @@
 //! | gzip if and only if it is asked for | documented | |
 //! | The type of a playlist | unknown | |
 //! | Ads replace content in live, are inserted in VOD, with discontinuities around them | documented | `--ad-every`, `--ad-length` |
+//! | A break that is not filled is a 200 all the same, after up to 3 s | documented | `--unfilled-every`, `--unfilled-for` |
+//! | What such a break shows: the content, with no discontinuity; no avail, and an empty asset list | inferred | |
 //! | Ad segments as links to `/v1/segment/...` without an extension | documented | `--segment-extension` |
 //! | Their redirect, 301 or 302 | both documented | `--segment-redirect` |
 //! | Ads at their own address with client-side reporting | inferred | |

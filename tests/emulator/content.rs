@@ -2,6 +2,7 @@ use std::{io::Read as _, time::Duration};
 
 use http::{Method, StatusCode};
 use onelane::emulator::{Args, Emulator, Mode};
+use tokio::time::Instant;
 
 use crate::{
     client::{Got, Lab, args, links, resolve, session_of},
@@ -48,6 +49,41 @@ async fn a_packaged_asset_plays_with_its_ads() {
     let beacon = lab.get(&resolve(path, link)).await;
     assert_eq!(beacon.status, StatusCode::FOUND);
     assert_eq!(lab.get(beacon.header("location")).await.text(), "an ad's second");
+}
+
+#[tokio::test]
+async fn a_break_that_is_not_filled_is_a_200_with_the_content() {
+    let (content, ads) = (Folder::asset("ts"), Folder::asset("ts"));
+    let mut args = packaged(&content, &ads);
+    args.window = 24;
+    args.unfilled_every = 2;
+    args.unfilled_for = "1s".parse().expect("a latency");
+    let lab = Lab::new(args).await;
+    let playlists = lab.playlists().await;
+
+    // The ad server is waited for once, by the first playlist of the session that shows the break.
+    let began = Instant::now();
+    let first = segments(&lab.get(&playlists[0]).await);
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    let ad = |segment: &m3u8_rs::MediaSegment| segment.uri.contains("/segment/");
+    let line = |list: &[m3u8_rs::MediaSegment]| {
+        list.iter().map(|one| if ad(one) { 'a' } else { 'c' }).collect::<String>()
+    };
+    let other = segments(&lab.get(&playlists[1]).await);
+    for line in [line(&first), line(&other)] {
+        // Five segments of content, two in the break that was not filled, five of content.
+        assert!(line.contains("aaccccccccccccaa"), "{line}");
+    }
+
+    let tracking = format!("/v1/tracking/9f3c/News/{}", session_of(&playlists[0]));
+    let avails = lab.get(&tracking).await.json()["avails"].clone();
+    let ids: Vec<_> = avails.as_array().expect("a list").iter().map(|avail| &avail["availId"]).collect();
+    assert_eq!(ids, ["0", "2"]);
+
+    for (number, expected) in [(0, 1), (1, 0), (2, 1)] {
+        let list = lab.get(&format!("/v1/interstitials/9f3c/News/{number}.json")).await.json();
+        assert_eq!(list["ASSETS"].as_array().map(Vec::len), Some(expected), "{number}");
+    }
 }
 
 #[tokio::test]

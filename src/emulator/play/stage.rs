@@ -27,7 +27,12 @@ pub(in crate::emulator) fn timelines(args: &Args) -> Result<(Timeline, Timeline)
         fit(ads, &content)?;
     }
     let window = (args.mode == Mode::Live).then_some(args.window);
-    let shape = Shape { window, every: args.breaks_every(), length: args.ad_length };
+    let shape = Shape {
+        window,
+        every: args.breaks_every(),
+        length: args.ad_length,
+        unfilled_every: args.unfilled_every,
+    };
     let unbroken = Timeline::new(Arc::clone(&content), None, shape);
     Ok((Timeline::new(content, ads.map(Arc::new), shape), unbroken))
 }

@@ -95,6 +95,9 @@ impl Service {
                 (self.delay(first, &mut dice), self.busy_after().sample(&mut dice))
             }
         };
+        if matches!(times, Times::Playlist { media: true }) {
+            delay += self.ad_server(&session, &mut dice);
+        }
         let (origin, timed_out) = match times {
             Times::Playlist { .. } => self.origin(&mut dice),
             Times::Tracking | Times::None => (Duration::ZERO, false),
@@ -160,6 +163,15 @@ impl Service {
         let usual = if slow { args.slow_for } else { args.latency };
         let more = if first { args.first.sample(dice) } else { Duration::ZERO };
         usual.sample(dice) + more
+    }
+
+    /// How long the ad server takes on top, for nothing.
+    fn ad_server(&self, session: &Session, dice: &mut SmallRng) -> Duration {
+        if self.args.unfilled_every == 0 || self.args.unfilled_for.is_zero() {
+            return Duration::ZERO;
+        }
+        let asks = self.timeline.window().unfilled().is_some_and(|number| session.is_first_to_lack(number));
+        if asks { self.args.unfilled_for.sample(dice) } else { Duration::ZERO }
     }
 
     /// How long the origin takes on top of the usual, and whether it takes longer than it is waited for.
