@@ -49,6 +49,12 @@ pub struct Args {
     #[arg(long, help_heading = "Conflicts")]
     pub conflict_tracking: bool,
 
+    /// DASH manifests with a session take part in conflicts, and take `--latency` as playlists do.
+    ///
+    /// Off, as documented: AWS limits the conflict to HLS players.
+    #[arg(long, help_heading = "Conflicts")]
+    pub conflict_dash: bool,
+
     /// How long a session stays busy after each answer was sent, in either model. Inferred.
     ///
     /// A record that is written in the background would behave so: a request that follows an answer at once
@@ -301,7 +307,12 @@ mod tests {
         assert_eq!((args.conflict, args.loser, args.mode), (Conflict::Reject, Loser::Last, Mode::Live));
         assert_eq!((args.unfilled_every, args.unfilled_for.to_string()), (0, "3s".to_owned()));
         assert_eq!((args.slow_origin_every, args.origin_within), (0, Duration::from_secs(2)));
-        assert!(args.conflict_multivariant && !args.conflict_tracking && !args.ends_with_client);
+        assert!(
+            args.conflict_multivariant
+                && !args.conflict_tracking
+                && !args.conflict_dash
+                && !args.ends_with_client
+        );
         assert_eq!((args.expired, args.unknown), (StatusCode::BAD_REQUEST, Unknown::NotFound));
     }
 

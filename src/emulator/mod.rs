@@ -35,7 +35,8 @@
 //! | Audio and subtitles count as playlists | inferred | |
 //! | A multivariant playlist with a session takes part | inferred | `--conflict-multivariant` |
 //! | Tracking takes no part | inferred | `--conflict-tracking` |
-//! | Segments, DASH and server-guided playlists take no part | inferred | |
+//! | DASH takes no part | documented: the conflict is of HLS players | `--conflict-dash` |
+//! | Segments and server-guided playlists take no part | inferred | |
 //! | Work goes on when its client goes away | unknown; the harder case | `--ends-with-client` |
 //! | A session is free once its answer is sent | unknown | `--busy-after` |
 //! | Nothing of a conflict persists | inferred | |
@@ -63,6 +64,7 @@
 //! | A break that is not filled is a 200 all the same, after up to 3 s | documented | `--unfilled-every`, `--unfilled-for` |
 //! | What such a break shows: the content, with no discontinuity; no avail, and an empty asset list | inferred | |
 //! | Ad segments as links to `/v1/segment/...` without an extension | documented | `--segment-extension` |
+//! | Those of DASH at `/v1/dashsegment/...` | seen as a path; its shape is inferred | |
 //! | Their redirect, 301 or 302 | both documented | `--segment-redirect` |
 //! | Ads at their own address with client-side reporting | inferred | |
 //! | Tracking: `avails` and `nextToken` | documented; how the token comes back is unknown | `--tracking-page` |

@@ -97,7 +97,8 @@ async fn ad_segments_have_their_other_shapes() {
     let link = resolve(&path, &segments(&lab.get(&path).await)[4].uri);
     assert!(link.ends_with("/0/4.ts"), "{link}");
     let without = link.replace("/9f3c/", "/").replace(".ts", "");
-    for link in [&link, &without] {
+    let of_dash = |link: &str| link.replace("/v1/segment/", "/v1/dashsegment/");
+    for link in [&link, &without, &of_dash(&link), &of_dash(&without)] {
         let beacon = lab.get(link).await;
         assert_eq!(
             (beacon.status, beacon.header("location")),
@@ -108,6 +109,7 @@ async fn ad_segments_have_their_other_shapes() {
         let link = without.replace("/0/4", missing);
         assert_eq!(lab.get(&link).await.status, StatusCode::NOT_FOUND, "{link}");
     }
+    assert_eq!(lab.emulator.stats().by_kind["segment"], 7);
 }
 
 #[tokio::test]
@@ -218,13 +220,18 @@ async fn synthetic_content_and_ads_answer_too() {
 #[tokio::test]
 async fn dash_redirects_to_its_session() {
     let lab = Lab::new(args()).await;
-    let got = lab.get("/v1/dash/9f3c/News/a/index.mpd?x=1").await;
-    assert_eq!(got.status, StatusCode::FOUND);
-    let location = got.header("location");
+    let begun = lab.get("/v1/dash/9f3c/News/a/index.mpd?x=1").await;
+    assert_eq!(begun.status, StatusCode::FOUND);
+    let location = begun.header("location");
     assert!(location.starts_with("/v1/dash/9f3c/News/a/index.mpd?aws.sessionId="), "{location}");
     let got = lab.get(location).await;
     assert_eq!((got.status, got.header("content-type")), (StatusCode::OK, "application/dash+xml"));
     let session = location.split(['=', '&']).nth(1).expect("a session");
+    let recent = lab.emulator.session(session).expect("it is remembered").recent;
+    let seen: Vec<_> = recent.iter().map(|request| (&*request.target, request.status)).collect();
+    assert_eq!(seen, [(location, Some(200))]);
+    let unknown = location.replace(session, "6f1b7c52-30aa-4c1e-9d0f-2a4d1f7be901");
+    assert_eq!(lab.get(&unknown).await.status, StatusCode::NOT_FOUND);
     assert!(got.text().contains(&format!("?aws.sessionId={session}</Location>")), "{}", got.text());
 }
 

@@ -170,7 +170,10 @@ impl Service {
             Route::Segment { session, number, sequence } => {
                 segments::redirect_to_ad(self, session, number as usize, sequence, &head)
             }
-            Route::Dash { home, asset } => dash::answer(self, home, asset, &head),
+            Route::Dash { home, .. } => match session_in(query) {
+                Some(session) => self.in_session(&session, home, head).await,
+                None => Ok(dash::begin(self, home, &head)),
+            },
             Route::Guided { number } => guided::media(self, number as usize),
             Route::AssetList { number } => guided::asset_list(self, number, query),
             Route::Captions => Ok(ok("text/vtt", "WEBVTT\n\n")),

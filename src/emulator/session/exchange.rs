@@ -151,7 +151,8 @@ impl Service {
         match route {
             Route::Media { .. } => (part(true), Times::Playlist { media: true }),
             Route::Master { .. } => (part(args.conflict_multivariant), Times::Playlist { media: false }),
-            _ if args.conflict_tracking => (part(true), Times::Tracking),
+            Route::Dash { .. } if args.conflict_dash => (part(true), Times::Playlist { media: false }),
+            Route::Tracking { .. } if args.conflict_tracking => (part(true), Times::Tracking),
             _ => (None, Times::None),
         }
     }

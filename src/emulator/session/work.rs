@@ -10,6 +10,7 @@ use super::state::{Flight, Session};
 use crate::emulator::{
     fault::{broken, damage::Held, faults::Strike, what::Kind},
     play::{
+        dash,
         playlist::{self, Ads, Lowered},
         tracking,
     },
@@ -182,6 +183,7 @@ impl Service {
                 let avails = tracking::avails(&self.timeline, &id, self.args.tracking_page, token);
                 ok(JSON, avails.to_string())
             }
+            Route::Dash { home, asset } => dash::manifest(self, session, home, asset, head),
             _ => Exception::Internal.answer("this is no exchange of a session"),
         }
     }
