@@ -265,12 +265,13 @@ pub struct Args {
     /// of status (the default with "status" or "error_type"), html, reset, reset-mid-body, hang, slow-body ("rate":
     /// bytes per second), truncated, truncated-gzip, empty, garbage, lower-sequence ("by": segments), unchanged,
     /// cached, redirect-loop, throttle ("above": requests per second) and delay. Any takes "for", "count", "sessions"
-    /// ("all" or ids), "playlists" ("media", "multivariant", "all" or numbers), "configuration", and most "delay".
+    /// ("all" or ids), "requests" ("playlist" unless said, "session", "tracking", "segment", a list, or "all"),
+    /// "playlists" ("media", "multivariant", "all" or numbers), "configuration", and most "delay".
     /// "header": false leaves out x-amzn-ErrorType. GET /__emulator/faults lists them, DELETE ends them.
     ///
-    /// Documented: names, statuses and form of MediaTailor's errors, throttling, and delays of up to 5 s. Inferred:
-    /// which status has which name where two do, and all other kinds, which are what a CDN, a load balancer or a
-    /// network in between does, or an origin that MediaTailor follows.
+    /// Documented: names, statuses and form of MediaTailor's errors, throttling of all these requests, and delays of up
+    /// to 5 s. Inferred: which status has which name where two do, and all other kinds, which are what a CDN, a load
+    /// balancer or a network in between does, or an origin that MediaTailor follows.
     #[arg(long, value_name = "JSON", help_heading = "Answers")]
     pub fault: Vec<Fault>,
 
@@ -298,7 +299,7 @@ mod tests {
     use clap::{Args as _, ValueEnum as _};
 
     use super::*;
-    use crate::emulator::fault::what::Kind;
+    use crate::emulator::fault::kind::Kind;
 
     #[test]
     fn defaults_are_those_of_the_flags() {

@@ -92,8 +92,8 @@
 //!
 //! # What it can be told
 //!
-//! Faults befall playlists of sessions, stitched ones: not tracking, segments, DASH, or playlists for
-//! server-guided ads.
+//! Faults befall playlists of sessions, stitched ones, and what else their `requests` name: the creation of sessions at
+//! `/v1/session`, tracking, ad segments. Never DASH manifests, or playlists for server-guided ads.
 //!
 //! | Page | Effect |
 //! |---|---|

@@ -26,7 +26,7 @@ use crate::emulator::{
         control,
         tally::{Kind, Stats, Tally},
     },
-    play::{dash, guided, media, segments, timeline::Timeline, tracking},
+    play::{dash, guided, media, timeline::Timeline, tracking},
     session::{
         admission::Quota,
         chance::{Chance, uuid},
@@ -167,8 +167,8 @@ impl Service {
                 self.in_session(session, home, head).await
             }
             Route::Create { home, asset } => create::session(self, home, asset, &head, body).await,
-            Route::Segment { session, number, sequence } => {
-                segments::redirect_to_ad(self, session, number as usize, sequence, &head)
+            Route::Segment { session, .. } => {
+                self.in_session(session, Home { account: "", configuration: "" }, head).await
             }
             Route::Dash { home, .. } => match session_in(query) {
                 Some(session) => self.in_session(&session, home, head).await,

@@ -16,11 +16,7 @@ use super::{
 use crate::emulator::{
     args::Args,
     choices::Conflict,
-    fault::{
-        aim::Asked,
-        broken,
-        what::{Fault, Kind},
-    },
+    fault::{aim::Asked, broken, kind::Kind, requests::Sought, what::Fault},
     serve::{
         answer::{Answer, Exception, Refused},
         route::{Home, Route},
@@ -201,7 +197,7 @@ impl Service {
     /// What a fault refuses before it counts for its session, noted.
     fn throttled(&self, session: &Session, number: u64, fault: &Fault) -> Answer {
         self.struck(session, number, fault);
-        let answer = broken::refusal(fault, session);
+        let answer = broken::refusal(fault, session.whom());
         session.answered(number, answer.status(), &self.limits, self.now());
         answer
     }
@@ -215,12 +211,14 @@ impl Service {
 
 /// What a fault can be for.
 fn asked<'a>(session: &'a Session, route: &Route<'_>) -> Option<Asked<'a>> {
-    let number = match route {
-        Route::Media { number, .. } => Some(*number),
-        Route::Master { .. } => None,
+    let sought = match route {
+        Route::Media { number, .. } => Sought::Media(*number),
+        Route::Master { .. } => Sought::Multivariant,
+        Route::Tracking { .. } => Sought::Tracking,
+        Route::Segment { .. } => Sought::Segment,
         _ => return None,
     };
-    Some(Asked { session: session.id, configuration: &session.terms.configuration, number })
+    Some(Asked { whom: session.whom(), sought })
 }
 
 // === impl Player ===

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::client::Client;
 use crate::emulator::{
     choices::{Conflict, Loser},
-    fault::what::Kind,
+    fault::{aim::Whom, kind::Kind},
     pages::trace::{Target, Trace},
     play::timeline::Slot,
 };
@@ -99,6 +99,11 @@ impl Session {
 
     pub(in crate::emulator) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::emulator) fn whom(&self) -> Whom<'_> {
+        let Terms { account, configuration, .. } = &self.terms;
+        Whom { account, configuration, session: Some(self.id) }
     }
 
     /// Whether it could be forgotten without anyone waiting for it.

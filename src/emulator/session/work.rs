@@ -8,11 +8,11 @@ use tokio::{runtime::Handle, time::Instant};
 
 use super::state::{Flight, Session};
 use crate::emulator::{
-    fault::{broken, damage::Held, faults::Strike, what::Kind},
+    fault::{broken, damage::Held, faults::Strike, kind::Kind},
     play::{
         dash,
         playlist::{self, Ads, Lowered},
-        tracking,
+        segments, tracking,
     },
     serve::{
         answer::{Answer, Exception, JSON, PLAYLIST, ok},
@@ -66,9 +66,11 @@ impl Work {
             false => return service.conflict(&session, number),
         };
         let usual = || match timed_out {
-            true => {
-                broken::failure(Exception::GatewayTimeout.status(), Some(Exception::GatewayTimeout), &session)
-            }
+            true => broken::failure(
+                Exception::GatewayTimeout.status(),
+                Some(Exception::GatewayTimeout),
+                session.whom(),
+            ),
             false => service.produce(&session, &head, strike.as_ref()),
         };
         let Some(fault) = fault else {
@@ -77,7 +79,7 @@ impl Work {
             return answer;
         };
         service.struck(&session, number, fault);
-        let answer = broken::answer(fault, &session, &mut dice, usual, held);
+        let answer = broken::answer(fault, session.whom(), &mut dice, usual, held);
         if fault.kind() != Kind::Reset {
             session.answered(number, answer.status(), &service.limits, service.now());
         }
@@ -182,6 +184,9 @@ impl Service {
                 let id = session.id.to_string();
                 let avails = tracking::avails(&self.timeline, &id, self.args.tracking_page, token);
                 ok(JSON, avails.to_string())
+            }
+            Route::Segment { number, sequence, .. } => {
+                segments::redirect_to_ad(self, number as usize, sequence)
             }
             Route::Dash { home, asset } => dash::manifest(self, session, home, asset, head),
             _ => Exception::Internal.answer("this is no exchange of a session"),
