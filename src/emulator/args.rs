@@ -4,7 +4,7 @@ use clap::{ArgAction, Parser};
 use http::StatusCode;
 
 use super::{
-    choices::{Conflict, Loser, Mode, Numbering, Unknown},
+    choices::{self, Conflict, Loser, Mode, Numbering, Unknown},
     fault::what::Fault,
     session::latency::Latency,
 };
@@ -49,6 +49,12 @@ pub struct Args {
     #[arg(long, help_heading = "Conflicts")]
     pub conflict_tracking: bool,
 
+    /// DASH manifests with a session take part in conflicts, and take `--latency` as playlists do.
+    ///
+    /// Off, as documented: AWS limits the conflict to HLS players.
+    #[arg(long, help_heading = "Conflicts")]
+    pub conflict_dash: bool,
+
     /// How long a session stays busy after each answer was sent, in either model. Inferred.
     ///
     /// A record that is written in the background would behave so: a request that follows an answer at once
@@ -75,6 +81,29 @@ pub struct Args {
     /// How long a slow request takes, in place of `--latency`.
     #[arg(long, value_name = "TIME[..TIME]", default_value = "2s..3s", help_heading = "Latency")]
     pub slow_for: Latency,
+
+    /// Every Nth playlist request meets a slow origin. 0: none.
+    ///
+    /// Documented: how long MediaTailor waits for an origin, and the error that follows. How often is yours to say.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Latency")]
+    pub slow_origin_every: u64,
+
+    /// How long a slow origin takes, on top of `--latency` or `--slow-for`.
+    #[arg(long, value_name = "TIME[..TIME]", default_value = "1s..3s", help_heading = "Latency")]
+    pub slow_origin_for: Latency,
+
+    /// Time that a slow origin has; then 504 GatewayTimeoutException is answered. 0s: any.
+    ///
+    /// Documented: two seconds. `--latency`, `--slow-for` and `--first` are not bound by it.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration, help_heading = "Latency")]
+    pub origin_within: Duration,
+
+    /// How long the ad server takes for a break that it does not fill, see `--unfilled-every`: the first media
+    /// playlist of a session that shows such a break takes it on top.
+    ///
+    /// Documented: three seconds, then MediaTailor gives up. An ad server that has no ad answers sooner: `0s`.
+    #[arg(long, value_name = "TIME[..TIME]", default_value = "3s", help_heading = "Latency")]
+    pub unfilled_for: Latency,
 
     /// How long the first media playlist of a session takes on top, as with a live pre-roll or a VOD with many
     /// breaks. Inferred from documented calls to the ad server.
@@ -133,6 +162,13 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Content")]
     pub ad_length: Duration,
 
+    /// Every Nth ad break is not filled, as by an ad server that is slow or has no ad. 0: none.
+    ///
+    /// Documented: the playlist is a 200 all the same. Inferred: in live its content goes on through the break with no
+    /// discontinuity, in VOD nothing is inserted, tracking does not name it, and its asset list is empty.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Content")]
+    pub unfilled_every: u64,
+
     /// Idle time after which a session is expired.
     ///
     /// The default is ten times the playlist's length, as documented. 0s: never.
@@ -140,7 +176,7 @@ pub struct Args {
     pub expire_after: Option<Duration>,
 
     /// Status of an expired session: 400 (documented) or 404.
-    #[arg(long, value_name = "STATUS", default_value = "400", value_parser = lost, help_heading = "Sessions")]
+    #[arg(long, value_name = "STATUS", default_value = "400", value_parser = choices::lost, help_heading = "Sessions")]
     pub expired: StatusCode,
 
     /// What the numbers of a session's live playlists begin with.
@@ -195,7 +231,7 @@ pub struct Args {
     pub throttle: u64,
 
     /// Status of an ad segment's redirect: 301 or 302. AWS's documents show both.
-    #[arg(long, value_name = "STATUS", default_value = "302", value_parser = redirect, help_heading = "Answers")]
+    #[arg(long, value_name = "STATUS", default_value = "302", value_parser = choices::redirect, help_heading = "Answers")]
     pub segment_redirect: StatusCode,
 
     /// Extension of ad segment links, such as `ts`. MediaTailor's have none.
@@ -229,12 +265,13 @@ pub struct Args {
     /// of status (the default with "status" or "error_type"), html, reset, reset-mid-body, hang, slow-body ("rate":
     /// bytes per second), truncated, truncated-gzip, empty, garbage, lower-sequence ("by": segments), unchanged,
     /// cached, redirect-loop, throttle ("above": requests per second) and delay. Any takes "for", "count", "sessions"
-    /// ("all" or ids), "playlists" ("media", "multivariant", "all" or numbers), "configuration", and most "delay".
+    /// ("all" or ids), "requests" ("playlist" unless said, "session", "tracking", "segment", a list, or "all"),
+    /// "playlists" ("media", "multivariant", "all" or numbers), "configuration", and most "delay".
     /// "header": false leaves out x-amzn-ErrorType. GET /__emulator/faults lists them, DELETE ends them.
     ///
-    /// Documented: names, statuses and form of MediaTailor's errors, throttling, and delays of up to 5 s. Inferred:
-    /// which status has which name where two do, and all other kinds, which are what a CDN, a load balancer or a
-    /// network in between does, or an origin that MediaTailor follows.
+    /// Documented: names, statuses and form of MediaTailor's errors, throttling of all these requests, and delays of up
+    /// to 5 s. Inferred: which status has which name where two do, and all other kinds, which are what a CDN, a load
+    /// balancer or a network in between does, or an origin that MediaTailor follows.
     #[arg(long, value_name = "JSON", help_heading = "Answers")]
     pub fault: Vec<Fault>,
 
@@ -244,15 +281,6 @@ pub struct Args {
 }
 
 // === impl Args ===
-
-impl Args {
-    /// Content between two ad breaks, zero for none: as given, else as fits the content.
-    pub(super) fn breaks_every(&self) -> Duration {
-        let fitting = if self.origin.is_none() || self.ads.is_some() { 30 } else { 0 };
-        let every = self.ad_every.unwrap_or(Duration::from_secs(fitting));
-        if self.ad_length.is_zero() { Duration::ZERO } else { every }
-    }
-}
 
 impl Default for Args {
     /// The defaults of the flags, with none given.
@@ -266,35 +294,26 @@ impl Default for Args {
     }
 }
 
-fn lost(text: &str) -> Result<StatusCode, &'static str> {
-    match text {
-        "400" => Ok(StatusCode::BAD_REQUEST),
-        "404" => Ok(StatusCode::NOT_FOUND),
-        _ => Err("write 400 or 404"),
-    }
-}
-
-fn redirect(text: &str) -> Result<StatusCode, &'static str> {
-    match text {
-        "301" => Ok(StatusCode::MOVED_PERMANENTLY),
-        "302" => Ok(StatusCode::FOUND),
-        _ => Err("write 301 or 302"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::{Args as _, ValueEnum as _};
 
     use super::*;
-    use crate::emulator::fault::what::Kind;
+    use crate::emulator::fault::kind::Kind;
 
     #[test]
     fn defaults_are_those_of_the_flags() {
         let args = Args::default();
         assert_eq!(args.latency.to_string(), "20ms..60ms");
         assert_eq!((args.conflict, args.loser, args.mode), (Conflict::Reject, Loser::Last, Mode::Live));
-        assert!(args.conflict_multivariant && !args.conflict_tracking && !args.ends_with_client);
+        assert_eq!((args.unfilled_every, args.unfilled_for.to_string()), (0, "3s".to_owned()));
+        assert_eq!((args.slow_origin_every, args.origin_within), (0, Duration::from_secs(2)));
+        assert!(
+            args.conflict_multivariant
+                && !args.conflict_tracking
+                && !args.conflict_dash
+                && !args.ends_with_client
+        );
         assert_eq!((args.expired, args.unknown), (StatusCode::BAD_REQUEST, Unknown::NotFound));
     }
 

@@ -1,4 +1,5 @@
 use clap::ValueEnum;
+use http::StatusCode;
 use serde::Deserialize;
 
 /// How two playlist requests of one session conflict. Both models are inferred.
@@ -56,4 +57,22 @@ pub enum Numbering {
     Continuous,
     /// Each session's own, from 0 at the time at which it is made.
     Reset,
+}
+
+/// The status of a lost session.
+pub(super) fn lost(text: &str) -> Result<StatusCode, &'static str> {
+    match text {
+        "400" => Ok(StatusCode::BAD_REQUEST),
+        "404" => Ok(StatusCode::NOT_FOUND),
+        _ => Err("write 400 or 404"),
+    }
+}
+
+/// The status of an ad segment's redirect.
+pub(super) fn redirect(text: &str) -> Result<StatusCode, &'static str> {
+    match text {
+        "301" => Ok(StatusCode::MOVED_PERMANENTLY),
+        "302" => Ok(StatusCode::FOUND),
+        _ => Err("write 301 or 302"),
+    }
 }

@@ -35,7 +35,8 @@
 //! | Audio and subtitles count as playlists | inferred | |
 //! | A multivariant playlist with a session takes part | inferred | `--conflict-multivariant` |
 //! | Tracking takes no part | inferred | `--conflict-tracking` |
-//! | Segments, DASH and server-guided playlists take no part | inferred | |
+//! | DASH takes no part | documented: the conflict is of HLS players | `--conflict-dash` |
+//! | Segments and server-guided playlists take no part | inferred | |
 //! | Work goes on when its client goes away | unknown; the harder case | `--ends-with-client` |
 //! | A session is free once its answer is sent | unknown | `--busy-after` |
 //! | Nothing of a conflict persists | inferred | |
@@ -60,13 +61,17 @@
 //! | gzip if and only if it is asked for | documented | |
 //! | The type of a playlist | unknown | |
 //! | Ads replace content in live, are inserted in VOD, with discontinuities around them | documented | `--ad-every`, `--ad-length` |
+//! | A break that is not filled is a 200 all the same, after up to 3 s | documented | `--unfilled-every`, `--unfilled-for` |
+//! | What such a break shows: the content, with no discontinuity; no avail, and an empty asset list | inferred | |
 //! | Ad segments as links to `/v1/segment/...` without an extension | documented | `--segment-extension` |
+//! | Those of DASH at `/v1/dashsegment/...` | seen as a path; its shape is inferred | |
 //! | Their redirect, 301 or 302 | both documented | `--segment-redirect` |
 //! | Ads at their own address with client-side reporting | inferred | |
 //! | Tracking: `avails` and `nextToken` | documented; how the token comes back is unknown | `--tracking-page` |
 //! | A filler where an ad has no captions | seen as a path; its content is inferred | |
 //! | Paths of asset lists | unknown | |
 //! | Usual latency below 100 ms, up to 2 s and 3 s more for origin and ads | documented | `--latency`, `--slow-every`, `--slow-for`, `--first` |
+//! | 504 `GatewayTimeoutException` for an origin that takes more than 2 s | documented | `--slow-origin-every`, `--slow-origin-for`, `--origin-within` |
 //!
 //! # What it plays
 //!
@@ -87,8 +92,8 @@
 //!
 //! # What it can be told
 //!
-//! Faults befall playlists of sessions, stitched ones: not tracking, segments, DASH, or playlists for
-//! server-guided ads.
+//! Faults befall playlists of sessions, stitched ones, and what else their `requests` name: the creation of sessions at
+//! `/v1/session`, tracking, ad segments. Never DASH manifests, or playlists for server-guided ads.
 //!
 //! | Page | Effect |
 //! |---|---|

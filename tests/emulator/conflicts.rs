@@ -103,6 +103,29 @@ async fn tracking_takes_part_by_switch() {
 }
 
 #[tokio::test]
+async fn dash_takes_part_by_switch() {
+    for (takes_part, expected) in [(true, StatusCode::CONFLICT), (false, StatusCode::OK)] {
+        let mut args = args();
+        args.conflict_dash = takes_part;
+        args.latency = "500ms".parse().expect("a latency");
+        let lab = Lab::new(args).await;
+        let (video, ..) = three(&lab).await;
+        let dash = format!("/v1/dash/9f3c/News/index.mpd?aws.sessionId={}", session_of(&video));
+        let flight = async {
+            until(|| lab.emulator.stats().in_flight == 1).await;
+            lab.get(&dash).await.status
+        };
+        let (video, other) = tokio::join!(lab.get(&video), flight);
+        assert_eq!((video.status, other), (StatusCode::OK, expected));
+        // So it is with two manifests, which is all that a DASH player could have at once.
+        let (first, second) = tokio::join!(lab.get(&dash), lab.get(&dash));
+        let mut statuses = [first.status, second.status];
+        statuses.sort();
+        assert_eq!(statuses, [StatusCode::OK, expected]);
+    }
+}
+
+#[tokio::test]
 async fn work_goes_on_after_its_player_left() {
     let mut args = args();
     args.latency = "1s".parse().expect("a latency");

@@ -2,6 +2,7 @@ use std::{io::Read as _, time::Duration};
 
 use http::{Method, StatusCode};
 use onelane::emulator::{Args, Emulator, Mode};
+use tokio::time::Instant;
 
 use crate::{
     client::{Got, Lab, args, links, resolve, session_of},
@@ -51,6 +52,41 @@ async fn a_packaged_asset_plays_with_its_ads() {
 }
 
 #[tokio::test]
+async fn a_break_that_is_not_filled_is_a_200_with_the_content() {
+    let (content, ads) = (Folder::asset("ts"), Folder::asset("ts"));
+    let mut args = packaged(&content, &ads);
+    args.window = 24;
+    args.unfilled_every = 2;
+    args.unfilled_for = "1s".parse().expect("a latency");
+    let lab = Lab::new(args).await;
+    let playlists = lab.playlists().await;
+
+    // The ad server is waited for once, by the first playlist of the session that shows the break.
+    let began = Instant::now();
+    let first = segments(&lab.get(&playlists[0]).await);
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    let ad = |segment: &m3u8_rs::MediaSegment| segment.uri.contains("/segment/");
+    let line = |list: &[m3u8_rs::MediaSegment]| {
+        list.iter().map(|one| if ad(one) { 'a' } else { 'c' }).collect::<String>()
+    };
+    let other = segments(&lab.get(&playlists[1]).await);
+    for line in [line(&first), line(&other)] {
+        // Five segments of content, two in the break that was not filled, five of content.
+        assert!(line.contains("aaccccccccccccaa"), "{line}");
+    }
+
+    let tracking = format!("/v1/tracking/9f3c/News/{}", session_of(&playlists[0]));
+    let avails = lab.get(&tracking).await.json()["avails"].clone();
+    let ids: Vec<_> = avails.as_array().expect("a list").iter().map(|avail| &avail["availId"]).collect();
+    assert_eq!(ids, ["0", "2"]);
+
+    for (number, expected) in [(0, 1), (1, 0), (2, 1)] {
+        let list = lab.get(&format!("/v1/interstitials/9f3c/News/{number}.json")).await.json();
+        assert_eq!(list["ASSETS"].as_array().map(Vec::len), Some(expected), "{number}");
+    }
+}
+
+#[tokio::test]
 async fn ad_segments_have_their_other_shapes() {
     let (content, ads) = (Folder::asset("ts"), Folder::asset("ts"));
     let mut args = packaged(&content, &ads);
@@ -61,7 +97,8 @@ async fn ad_segments_have_their_other_shapes() {
     let link = resolve(&path, &segments(&lab.get(&path).await)[4].uri);
     assert!(link.ends_with("/0/4.ts"), "{link}");
     let without = link.replace("/9f3c/", "/").replace(".ts", "");
-    for link in [&link, &without] {
+    let of_dash = |link: &str| link.replace("/v1/segment/", "/v1/dashsegment/");
+    for link in [&link, &without, &of_dash(&link), &of_dash(&without)] {
         let beacon = lab.get(link).await;
         assert_eq!(
             (beacon.status, beacon.header("location")),
@@ -72,6 +109,7 @@ async fn ad_segments_have_their_other_shapes() {
         let link = without.replace("/0/4", missing);
         assert_eq!(lab.get(&link).await.status, StatusCode::NOT_FOUND, "{link}");
     }
+    assert_eq!(lab.emulator.stats().by_kind["segment"], 7);
 }
 
 #[tokio::test]
@@ -182,13 +220,18 @@ async fn synthetic_content_and_ads_answer_too() {
 #[tokio::test]
 async fn dash_redirects_to_its_session() {
     let lab = Lab::new(args()).await;
-    let got = lab.get("/v1/dash/9f3c/News/a/index.mpd?x=1").await;
-    assert_eq!(got.status, StatusCode::FOUND);
-    let location = got.header("location");
+    let begun = lab.get("/v1/dash/9f3c/News/a/index.mpd?x=1").await;
+    assert_eq!(begun.status, StatusCode::FOUND);
+    let location = begun.header("location");
     assert!(location.starts_with("/v1/dash/9f3c/News/a/index.mpd?aws.sessionId="), "{location}");
     let got = lab.get(location).await;
     assert_eq!((got.status, got.header("content-type")), (StatusCode::OK, "application/dash+xml"));
     let session = location.split(['=', '&']).nth(1).expect("a session");
+    let recent = lab.emulator.session(session).expect("it is remembered").recent;
+    let seen: Vec<_> = recent.iter().map(|request| (&*request.target, request.status)).collect();
+    assert_eq!(seen, [(location, Some(200))]);
+    let unknown = location.replace(session, "6f1b7c52-30aa-4c1e-9d0f-2a4d1f7be901");
+    assert_eq!(lab.get(&unknown).await.status, StatusCode::NOT_FOUND);
     assert!(got.text().contains(&format!("?aws.sessionId={session}</Location>")), "{}", got.text());
 }
 

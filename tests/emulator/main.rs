@@ -8,5 +8,6 @@ mod client;
 mod conflicts;
 mod content;
 mod faults;
+mod requests;
 mod service;
 mod sessions;

@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use onelane::emulator::Emulator;
+use tokio::time::Instant;
 
 use crate::{
-    client::{Lab, MASTER, args, session_of},
+    client::{Lab, MASTER, args, session_of, until},
     fixture::Folder,
 };
 
@@ -107,6 +108,64 @@ async fn every_nth_playlist_is_slow() {
     // The multivariant playlist was the first, so this is the second.
     let patience = Duration::from_millis(100);
     assert!(tokio::time::timeout(patience, lab.get(&path)).await.is_err(), "slower than its patience");
+}
+
+#[tokio::test]
+async fn a_slow_origin_ends_in_504_once_its_time_is_up() {
+    let mut args = args();
+    args.slow_origin_every = 2;
+    args.slow_origin_for = "1h".parse().expect("a latency");
+    args.origin_within = Duration::from_secs(1);
+    let lab = Lab::new(args).await;
+    // The multivariant playlist was the first, so this is the second.
+    let playlists = lab.playlists().await;
+    let session = session_of(&playlists[0]);
+    let began = Instant::now();
+    let meanwhile = async {
+        until(|| lab.emulator.stats().in_flight == 1).await;
+        // It is worked on for as long as the origin is waited for.
+        lab.get(&playlists[1]).await.status
+    };
+    let (late, other) = tokio::join!(lab.get(&playlists[0]), meanwhile);
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    assert_eq!((late.status, other), (StatusCode::GATEWAY_TIMEOUT, StatusCode::CONFLICT));
+    assert_eq!(
+        (late.exception(), late.header("content-type")),
+        ("GatewayTimeoutException", "application/json")
+    );
+    assert!(late.header("x-amzn-errortype").contains(":http://internal.amazon.com/coral/"));
+    assert!(!late.header("x-amzn-requestid").is_empty());
+    let message = late.json()["message"].as_str().expect("a message").to_owned();
+    for told in ["origin:[https://", &format!("sessionId:[{session}]"), "customerId:[9f3c]"] {
+        assert!(message.contains(told), "{message}");
+    }
+    // The session lives on, and what conflicted asked no origin.
+    assert_eq!(lab.get(&playlists[1]).await.status, StatusCode::OK);
+    assert_eq!(lab.get(&playlists[0]).await.status, StatusCode::GATEWAY_TIMEOUT);
+}
+
+#[tokio::test]
+async fn a_slow_origin_within_its_time_is_late_and_no_more() {
+    // The last has any time.
+    for (takes, within) in [("200ms", 2000), ("200ms", 200), ("200ms", 0)] {
+        let mut args = args();
+        args.slow_origin_every = 1;
+        args.slow_origin_for = takes.parse().expect("a latency");
+        args.origin_within = Duration::from_millis(within);
+        let lab = Lab::new(args).await;
+        let began = Instant::now();
+        assert_eq!(lab.get(MASTER).await.status, StatusCode::OK, "{within}");
+        assert!(began.elapsed() >= Duration::from_millis(200), "{within}");
+    }
+}
+
+#[tokio::test]
+async fn the_time_of_an_origin_bounds_nothing_else() {
+    let mut args = args();
+    (args.slow_every, args.origin_within) = (1, Duration::from_millis(1));
+    args.slow_for = "50ms".parse().expect("a latency");
+    let lab = Lab::new(args).await;
+    assert_eq!(lab.get(MASTER).await.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::requests::Sought;
+
 /// Which sessions are meant: `"all"`, or a list of ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "Value", into = "Value")]
@@ -30,13 +32,20 @@ pub(in crate::emulator) enum Which {
 #[serde(try_from = "String", into = "String")]
 pub(in crate::emulator) struct Lasts(pub(in crate::emulator) Duration);
 
-/// A request for a playlist, as far as one can aim at it.
+/// A request, as far as one can aim at it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::emulator) struct Asked<'a> {
-    pub(in crate::emulator) session: Uuid,
+    pub(in crate::emulator) whom: Whom<'a>,
+    pub(in crate::emulator) sought: Sought,
+}
+
+/// Whose request it is.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::emulator) struct Whom<'a> {
+    pub(in crate::emulator) account: &'a str,
     pub(in crate::emulator) configuration: &'a str,
-    /// The number of a media playlist; none for a multivariant one.
-    pub(in crate::emulator) number: Option<u32>,
+    /// None while it is about to be made.
+    pub(in crate::emulator) session: Option<Uuid>,
 }
 
 // === impl Whose ===

@@ -5,13 +5,12 @@ use http::{HeaderValue, Response, StatusCode, header};
 use rand::{Rng, rngs::SmallRng};
 
 use super::{
+    aim::Whom,
     damage::{Damage, Held},
-    what::{Fault, Kind},
+    kind::Kind,
+    what::Fault,
 };
-use crate::emulator::{
-    serve::answer::{Answer, Foreign, PLAYLIST, error, ok},
-    session::state::Session,
-};
+use crate::emulator::serve::answer::{Answer, Exception, Foreign, PLAYLIST, error, ok};
 
 /// Bytes of garbage.
 const GARBAGE: usize = 1024;
@@ -19,19 +18,19 @@ const GARBAGE: usize = 1024;
 /// What a fault makes of an exchange: `usual` is the answer that it would have had, `held` keeps its session busy.
 pub(in crate::emulator) fn answer(
     fault: &Fault,
-    session: &Session,
+    whom: Whom<'_>,
     dice: &mut SmallRng,
     usual: impl FnOnce() -> Answer,
     held: Held,
 ) -> Answer {
     match fault.kind() {
-        Kind::Status | Kind::Throttle => refusal(fault, session),
+        Kind::Status | Kind::Throttle => refusal(fault, whom),
         Kind::Html => page(fault.status()),
-        Kind::Empty => ok(PLAYLIST, ""),
+        Kind::Empty => other(&usual(), ""),
         Kind::Garbage => {
             let mut bytes = vec![0; GARBAGE];
             dice.fill_bytes(&mut bytes);
-            ok(PLAYLIST, bytes)
+            other(&usual(), bytes)
         }
         Kind::Truncated => usual().map(|body| body.slice(..body.len() / 2)),
         Kind::TruncatedGzip => damaged(usual(), Damage::HalfGzip),
@@ -44,22 +43,36 @@ pub(in crate::emulator) fn answer(
     }
 }
 
-/// An error as the service writes it. Its message tells the origin's address and the account, as the documented one
-/// does ("playback errors"): neither is for players.
-pub(in crate::emulator) fn refusal(fault: &Fault, session: &Session) -> Answer {
+/// A fault's error.
+pub(in crate::emulator) fn refusal(fault: &Fault, whom: Whom<'_>) -> Answer {
     let status = match fault.kind() {
         Kind::Throttle => StatusCode::SERVICE_UNAVAILABLE,
         _ => fault.status(),
     };
+    failure(status, fault.exception(), whom)
+}
+
+/// An error as the service writes it. Its message tells the origin's address and the account, as the documented one
+/// does ("playback errors"): neither is for players.
+pub(in crate::emulator) fn failure(status: StatusCode, named: Option<Exception>, whom: Whom<'_>) -> Answer {
+    let Whom { account, configuration, session } = whom;
+    let session = session.map(|id| format!("sessionId:[{id}] ")).unwrap_or_default();
     let message = format!(
-        "{} origin:[https://vault.origin.example/private/{}/index.m3u8] sessionId:[{}] customerId:[{}] \
-         awsAccountId:[111122223333]",
+        "{} origin:[https://vault.origin.example/private/{configuration}/index.m3u8] {session}\
+         customerId:[{account}] awsAccountId:[111122223333]",
         status.canonical_reason().unwrap_or("the request failed"),
-        session.terms.configuration,
-        session.id,
-        session.terms.account,
     );
-    error(status, fault.exception(), &message)
+    error(status, named, &message)
+}
+
+/// A 200 with another body than the usual.
+fn other(usual: &Answer, body: impl Into<Bytes>) -> Answer {
+    let mut answer = ok(PLAYLIST, body);
+    match usual.headers().get(header::CONTENT_TYPE) {
+        Some(kind) => answer.headers_mut().insert(header::CONTENT_TYPE, kind.clone()),
+        None => answer.headers_mut().remove(header::CONTENT_TYPE),
+    };
+    answer
 }
 
 /// An error page as a CDN or a load balancer writes it.
@@ -103,14 +116,12 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::emulator::session::state::Terms;
 
     fn broken(text: &str) -> Answer {
-        let terms = Terms { account: "9f3c".into(), configuration: "News".into(), ..Terms::default() };
-        let session = Session::new(Uuid::nil(), terms, 0);
+        let whom = Whom { account: "9f3c", configuration: "News", session: Some(Uuid::nil()) };
         let fault = text.parse().expect(text);
         let usual = || ok(PLAYLIST, "#EXTM3U\n#EXTINF:2.0,\n");
-        answer(&fault, &session, &mut SmallRng::seed_from_u64(7), usual, None)
+        answer(&fault, whom, &mut SmallRng::seed_from_u64(7), usual, None)
     }
 
     #[test]

@@ -6,10 +6,7 @@ use std::sync::{
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{
-    aim::Asked,
-    what::{Fault, Kind},
-};
+use super::{aim::Asked, kind::Kind, what::Fault};
 use crate::emulator::{play::timeline::Window, session::rate::Rate};
 
 /// The faults that are active.
@@ -133,8 +130,12 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::emulator::fault::{aim::Whom, requests::Sought};
 
-    const VIDEO: Asked<'_> = Asked { session: Uuid::nil(), configuration: "News", number: Some(0) };
+    const VIDEO: Asked<'_> = Asked {
+        whom: Whom { account: "9f3c", configuration: "News", session: Some(Uuid::nil()) },
+        sought: Sought::Media(0),
+    };
 
     fn faults<const N: usize>(texts: [&str; N]) -> Faults {
         let faults = Faults::default();
@@ -181,7 +182,7 @@ mod tests {
     async fn beyond_a_rate_requests_are_throttled() {
         let faults = faults([r#"{"kind":"throttle","above":2,"playlists":"media"}"#]);
         let throttled = || faults.throttles(&VIDEO).is_some();
-        assert!(faults.throttles(&Asked { number: None, ..VIDEO }).is_none());
+        assert!(faults.throttles(&Asked { sought: Sought::Multivariant, ..VIDEO }).is_none());
         assert_eq!([throttled(), throttled(), throttled()], [false, false, true]);
         assert_eq!(status(&faults), None);
         tokio::time::advance(Duration::from_secs(1)).await;

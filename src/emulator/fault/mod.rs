@@ -4,4 +4,6 @@ pub(super) mod aim;
 pub(super) mod broken;
 pub(super) mod damage;
 pub(super) mod faults;
+pub(super) mod kind;
+pub(super) mod requests;
 pub(super) mod what;

@@ -1,10 +1,13 @@
 use std::{fmt, num::NonZeroU64, str::FromStr};
 
-use clap::ValueEnum;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::aim::{Asked, Lasts, Which, Whose};
+use super::{
+    aim::{Asked, Lasts, Which, Whose},
+    kind::{Kind, names},
+    requests::{Requests, Sought},
+};
 use crate::emulator::{
     serve::{answer::Exception, json},
     session::latency::Latency,
@@ -32,6 +35,7 @@ use crate::emulator::{
 /// | `for` | how long, such as `"7s"` | until it is cleared |
 /// | `count` | answers at most | any number |
 /// | `sessions` | `"all"` or a list of ids | `"all"` |
+/// | `requests` | `"playlist"`, `"session"` (the creation of one at `/v1/session`), `"tracking"`, `"segment"`, `"all"` or a list of these | `"playlist"` |
 /// | `playlists` | `"media"`, `"multivariant"`, `"all"` or a list of media playlists' numbers | `"all"` |
 /// | `configuration` | sessions of this playback configuration alone | all |
 /// | `delay` | time on top of the usual, such as `"7s"` or `"1s..3s"`; not for `hang` and `throttle` | none |
@@ -58,7 +62,7 @@ use crate::emulator::{
 /// | `throttle` | 503 ThrottlingException beyond a rate of the requests that the fault is for | documented |
 /// | `delay` | the usual answer, later | documented |
 ///
-/// A fault befalls playlists of sessions, where MediaTailor would answer: conflicts come first, and a faulty exchange
+/// A fault befalls playlists of sessions, or the requests that it names, where MediaTailor would answer: conflicts come first, and a faulty exchange
 /// keeps its session busy for its time. Only what is throttled is refused before it counts for its session. Where
 /// several faults are for a request, the first befalls it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -69,28 +73,6 @@ pub struct Fault(Fields);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct MalformedFault(String);
-
-/// What goes wrong.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(in crate::emulator) enum Kind {
-    Status,
-    Html,
-    Reset,
-    ResetMidBody,
-    Hang,
-    SlowBody,
-    Truncated,
-    TruncatedGzip,
-    Empty,
-    Garbage,
-    LowerSequence,
-    Unchanged,
-    Cached,
-    RedirectLoop,
-    Throttle,
-    Delay,
-}
 
 /// What the JSON says.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -109,6 +91,8 @@ struct Fields {
     count: Option<NonZeroU64>,
     #[serde(default)]
     sessions: Whose,
+    #[serde(default, skip_serializing_if = "Requests::is_default")]
+    requests: Requests,
     #[serde(default)]
     playlists: Which,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,12 +155,17 @@ impl Fault {
 
     /// Whether a request is one that the fault is for.
     pub(in crate::emulator) fn is_for(&self, asked: &Asked<'_>) -> bool {
-        let Fields { sessions, playlists, configuration, .. } = &self.0;
-        let applies = asked.number.is_some() || !self.kind().is_of_media();
-        applies
-            && playlists.includes(asked.number)
-            && sessions.includes(&asked.session)
-            && configuration.as_deref().is_none_or(|configuration| configuration == asked.configuration)
+        let Fields { sessions, requests, playlists, configuration, .. } = &self.0;
+        let Asked { whom, sought } = asked;
+        requests.include(sought)
+            && match *sought {
+                Sought::Media(number) => playlists.includes(Some(number)),
+                Sought::Multivariant => !self.kind().is_of_media() && playlists.includes(None),
+                Sought::Creation | Sought::Tracking | Sought::Segment => true,
+            }
+            // What makes a session is none of those that are listed.
+            && whom.session.map_or(*sessions == Whose::All, |session| sessions.includes(&session))
+            && configuration.as_deref().is_none_or(|configuration| configuration == whom.configuration)
     }
 }
 
@@ -226,6 +215,12 @@ impl Fields {
         if self.status.is_some_and(|status| !(400..600).contains(&status)) {
             return Err("status: no error; write one from 400 to 599".to_owned());
         }
+        if kind.is_of_media() && !self.requests.is_default() {
+            return Err(format!("requests: kind {kind} is of media playlists alone; leave it out"));
+        }
+        if !self.requests.has_playlists() && self.playlists != Which::All {
+            return Err("playlists: requests names none; leave it out, or add \"playlist\" there".to_owned());
+        }
         match kind {
             Kind::Status if self.status.is_none() && self.error_type.is_none() => {
                 Err("status: missing; write one from 400 to 599, or an error_type".to_owned())
@@ -241,54 +236,12 @@ impl Fields {
     }
 }
 
-// === impl Kind ===
-
-impl Kind {
-    /// Whether the kind has a field that not all have.
-    fn has(self, field: &str) -> bool {
-        match field {
-            "status" => matches!(self, Self::Status | Self::Html),
-            "error_type" => self == Self::Status,
-            "header" => matches!(self, Self::Status | Self::Throttle),
-            "delay" => !matches!(self, Self::Hang | Self::Throttle),
-            "rate" => self == Self::SlowBody,
-            "above" => self == Self::Throttle,
-            "by" => self == Self::LowerSequence,
-            _ => true,
-        }
-    }
-
-    /// Whether the answer is some time on its way, and its session busy as long.
-    pub(in crate::emulator) fn takes_its_time(self) -> bool {
-        matches!(self, Self::ResetMidBody | Self::SlowBody)
-    }
-
-    /// Whether it makes sense of media playlists alone.
-    fn is_of_media(self) -> bool {
-        matches!(self, Self::LowerSequence | Self::Unchanged)
-    }
-
-    pub(in crate::emulator) fn name(self) -> String {
-        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name())
-    }
-}
-
-fn names(of: impl Fn(Kind) -> bool) -> String {
-    let kinds = Kind::value_variants().iter().filter(|kind| of(**kind));
-    kinds.map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::emulator::fault::aim::Whom;
 
     fn fault(text: &str) -> Fault {
         text.parse().expect(text)
@@ -327,6 +280,8 @@ mod tests {
             r#"{"kind":"status","status":502,"for":"7s","sessions":"all","playlists":"media"}"#,
             r#"{"kind":"throttle","header":false,"count":3,"sessions":["6f1b7c52-30aa-4c1e-9d0f-2a4d1f7be901"],"playlists":[1,2],"configuration":"News","above":0}"#,
             r#"{"kind":"slow-body","sessions":"all","playlists":"all","delay":"1s..3s","rate":50}"#,
+            r#"{"kind":"hang","sessions":"all","requests":"segment","playlists":"all"}"#,
+            r#"{"kind":"hang","sessions":"all","requests":["playlist","tracking"],"playlists":"media"}"#,
         ] {
             assert_eq!(fault(text).to_string(), text);
         }
@@ -354,6 +309,9 @@ mod tests {
             (r#"{"status":502,"for":"soon"}"#, &["for: ", "7s"]),
             (r#"{"status":502,"count":0}"#, &["count: "]),
             (r#"{"status":502,"sessions":["x"]}"#, &["sessions: ", "all"]),
+            (r#"{"status":502,"requests":"playlists"}"#, &["requests: ", "tracking"]),
+            (r#"{"status":502,"requests":"segment","playlists":"media"}"#, &["playlists: ", "requests"]),
+            (r#"{"kind":"unchanged","requests":"all"}"#, &["requests: ", "unchanged"]),
             (r#"{"status":502,"playlists":"video"}"#, &["playlists: ", "multivariant"]),
         ] {
             let error = text.parse::<Fault>().expect_err(text).to_string();
@@ -363,12 +321,39 @@ mod tests {
 
     #[test]
     fn aims_at_configurations_and_kinds() {
-        let asked = |configuration, number| Asked { session: Uuid::nil(), configuration, number };
+        let asked = |configuration, sought| {
+            let whom = Whom { account: "9f3c", configuration, session: Some(Uuid::nil()) };
+            Asked { whom, sought }
+        };
+        let (media, multivariant) = (Sought::Media(0), Sought::Multivariant);
         let news = fault(r#"{"status":502,"configuration":"News","playlists":"media"}"#);
-        assert!(news.is_for(&asked("News", Some(0))));
-        assert!(!news.is_for(&asked("News", None)) && !news.is_for(&asked("Sport", Some(0))));
+        assert!(news.is_for(&asked("News", media)));
+        assert!(!news.is_for(&asked("News", multivariant)) && !news.is_for(&asked("Sport", media)));
         // A multivariant playlist has no media sequence.
         let lower = fault(r#"{"kind":"lower-sequence"}"#);
-        assert!(lower.is_for(&asked("News", Some(0))) && !lower.is_for(&asked("News", None)));
+        assert!(lower.is_for(&asked("News", media)) && !lower.is_for(&asked("News", multivariant)));
+    }
+
+    #[test]
+    fn aims_at_requests() {
+        let sought =
+            [Sought::Media(0), Sought::Multivariant, Sought::Creation, Sought::Tracking, Sought::Segment];
+        let struck = |text: &str, session| {
+            let whom = Whom { account: "9f3c", configuration: "News", session };
+            sought.map(|sought| fault(text).is_for(&Asked { whom, sought }))
+        };
+        for (text, expected) in [
+            (r#"{"status":502}"#, [true, true, false, false, false]),
+            (r#"{"status":502,"requests":"session"}"#, [false, false, true, false, false]),
+            (
+                r#"{"status":502,"requests":["tracking","playlist"],"playlists":"media"}"#,
+                [true, false, false, true, false],
+            ),
+            (r#"{"status":502,"requests":"all"}"#, [true; 5]),
+        ] {
+            assert_eq!(struck(text, Some(Uuid::nil())), expected, "{text}");
+        }
+        let listed = r#"{"status":502,"requests":"all","sessions":["00000000-0000-0000-0000-000000000000"]}"#;
+        assert_eq!((struck(listed, Some(Uuid::nil())), struck(listed, None)), ([true; 5], [false; 5]));
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::trace::Entry;
 use crate::emulator::{
-    fault::what::Kind,
+    fault::kind::Kind,
     serve::{
         answer::{Answer, Exception, JSON, ok},
         json,

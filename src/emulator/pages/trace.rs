@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use crate::emulator::fault::what::Kind;
+use crate::emulator::fault::kind::Kind;
 
 /// A session's last requests, in order of arrival.
 #[derive(Debug, Default)]

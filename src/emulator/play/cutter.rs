@@ -77,11 +77,16 @@ impl Cutter {
     fn source(&mut self) -> Source {
         let due = self.in_break.is_none() && self.since_break >= self.shape.every;
         if due && self.ads.is_some() {
-            self.in_break = Some((self.breaks, 0, Duration::ZERO));
+            // In VOD there is nothing beneath a break: one that is not filled has no length.
+            if self.shape.fills(self.breaks) || self.shape.window.is_some() {
+                self.in_break = Some((self.breaks, 0, Duration::ZERO));
+            }
+            self.since_break = Duration::ZERO;
             self.breaks += 1;
         }
         match self.in_break {
-            Some((number, slot, _)) => Source::Ad { number, slot },
+            Some((number, slot, _)) if self.shape.fills(number) => Source::Ad { number, slot },
+            Some((number, ..)) => Source::Unfilled { number, slot: self.slot },
             None => Source::Content { slot: self.slot },
         }
     }
@@ -91,11 +96,8 @@ impl Cutter {
             return false;
         };
         let begins_anew = slot > 0 && reel.slots().is_some_and(|slots| slot.is_multiple_of(slots));
-        let switches = matches!(
-            (last, source),
-            (Source::Content { .. }, Source::Ad { .. }) | (Source::Ad { .. }, Source::Content { .. })
-        );
-        switches || begins_anew || reel.breaks_before(slot)
+        let of_ads = |source| matches!(source, Source::Ad { .. });
+        of_ads(last) != of_ads(source) || begins_anew || reel.breaks_before(slot)
     }
 
     fn go_on(&mut self, source: Source, duration: Duration) {
@@ -106,15 +108,17 @@ impl Cutter {
             self.since_break += duration;
             return;
         };
-        // In live an ad replaces content; in VOD it is put in between.
+        // Where no ad was found the content goes on.
+        let shows_content = matches!(source, Source::Unfilled { .. });
+        self.slot += u64::from(shows_content);
         let played = played + duration;
         if played < self.shape.length {
             self.in_break = Some((number, slot + 1, played));
             return;
         }
         self.in_break = None;
-        self.since_break = Duration::ZERO;
-        let mut replaced = Duration::ZERO;
+        // In live an ad replaces content; in VOD it is put in between.
+        let mut replaced = if shows_content { played } else { Duration::ZERO };
         while self.shape.window.is_some() && replaced < played {
             replaced += self.content.duration(self.slot);
             self.slot += 1;
@@ -130,7 +134,7 @@ pub(in crate::emulator) fn place<'a>(
     rendition: usize,
 ) -> (&'a Reel, Option<usize>, u64) {
     match (source, ads) {
-        (Source::Content { slot }, _) => (content, Some(rendition), slot),
+        (Source::Content { slot } | Source::Unfilled { slot, .. }, _) => (content, Some(rendition), slot),
         (Source::Ad { slot, .. }, Some(ads)) => (ads, ads.counterpart(content, rendition), slot),
         (Source::Ad { slot, .. }, None) => (content, None, slot),
     }

@@ -2,41 +2,38 @@ use http::{StatusCode, request::Parts};
 
 use crate::emulator::{
     serve::{
-        answer::{Answer, Refused, ok, redirect},
-        route::{Home, session_in},
+        answer::{Answer, ok, redirect},
+        route::Home,
         service::{Service, host_of},
     },
-    session::create::terms_of_query,
+    session::{create::terms_of_query, state::Session},
 };
 
 /// The type of a DASH manifest.
 const MPD: &str = "application/dash+xml";
 
-/// A DASH manifest: a redirect to one with a session, or the manifest with its `Location`.
-///
-/// It is a manifest in form only. AWS limits conflicts to HLS, and so does this.
-pub(in crate::emulator) fn answer(
+/// Makes a session, and redirects to its manifest.
+pub(in crate::emulator) fn begin(service: &Service, home: Home<'_>, head: &Parts) -> Answer {
+    let query = head.uri.query().unwrap_or_default();
+    let session = service.create(terms_of_query(home, query, service.args.manifest_params));
+    let more = if query.is_empty() { String::new() } else { format!("&{query}") };
+    let target = format!("{}?aws.sessionId={}{more}", head.uri.path(), session.id);
+    redirect(StatusCode::FOUND, &target)
+}
+
+/// A session's manifest, with its `Location`. It is one in form only.
+pub(in crate::emulator) fn manifest(
     service: &Service,
+    session: &Session,
     home: Home<'_>,
     asset: &str,
     head: &Parts,
-) -> Result<Answer, Refused> {
-    let query = head.uri.query().unwrap_or_default();
-    let Some(id) = session_in(query) else {
-        let session = service.create(terms_of_query(home, query, service.args.manifest_params));
-        let more = if query.is_empty() { String::new() } else { format!("&{query}") };
-        let target = format!("{}?aws.sessionId={}{more}", head.uri.path(), session.id);
-        return Ok(redirect(StatusCode::FOUND, &target));
-    };
-    let session = service.session(&id, home)?;
-    let number = service.arrive(&session, head)?;
+) -> Answer {
     let host = host_of(head).unwrap_or("localhost");
     let Home { account, configuration } = home;
     let location =
         format!("http://{host}/v1/dash/{account}/{configuration}/{asset}?aws.sessionId={}", session.id);
-    let text = text(service, &escaped(&location));
-    session.answered(number, StatusCode::OK, &service.limits, service.now());
-    Ok(ok(MPD, text))
+    ok(MPD, text(service, &escaped(&location)))
 }
 
 fn text(service: &Service, location: &str) -> String {

@@ -51,8 +51,9 @@ pub(in crate::emulator) fn asset_list(
         return Err(Exception::NotFound.refuse("there are no breaks"));
     }
     let length = service.args.ad_length.as_secs_f64();
-    let mut list =
-        json!({ "ASSETS": [{ "DURATION": length, "URI": format!("/tm/{AD}{number}/index.m3u8") }] });
+    let ad = || json!({ "DURATION": length, "URI": format!("/tm/{AD}{number}/index.m3u8") });
+    let ads: Vec<_> = service.timeline.shape.fills(number).then(ad).into_iter().collect();
+    let mut list = json!({ "ASSETS": ads });
     let reports = |(key, value): (Cow<'_, str>, Cow<'_, str>)| {
         key == "aws.reportingMode" && value.eq_ignore_ascii_case("client")
     };

@@ -165,7 +165,8 @@ mod tests {
     }
 
     fn live(every: u64) -> Shape {
-        Shape { window: Some(6), every: Duration::from_secs(every), length: Duration::from_secs(4) }
+        let (every, length) = (Duration::from_secs(every), Duration::from_secs(4));
+        Shape { window: Some(6), every, length, unfilled_every: 0 }
     }
 
     /// Reads a playlist as a player does, with another's parser.
@@ -248,6 +249,43 @@ mod tests {
         assert!(timeline.find(0, 1000).is_none());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn content_goes_on_through_a_break_that_is_not_filled() {
+        let (folder, ads) = (Folder::asset("ts"), Folder::asset("ts"));
+        let shape = Shape { unfilled_every: 2, ..live(8) };
+        let timeline = Timeline::new(packaged(&folder, "/content"), Some(packaged(&ads, "/tm")), shape);
+        assert_eq!(timeline.window().unfilled(), None);
+        let seen = watch(&timeline, 4, 60).await;
+        let line: Vec<_> =
+            seen[0].values().skip(4).take(13).map(|(number, uri, ..)| (*number, uri.as_str())).collect();
+        assert_eq!(
+            line,
+            [
+                (1, "../../../../segment/a/c/s/0/4?t=1"),
+                (1, "../../../../segment/a/c/s/0/5?t=1"),
+                (2, "/content/v0/seg2.ts"),
+                (2, "/content/v0/seg3.ts"),
+                (2, "/content/v0/seg4.ts"),
+                // The asset begins anew.
+                (3, "/content/v0/seg0.ts"),
+                (3, "/content/v0/seg1.ts"),
+                // Here is the break, of two segments.
+                (3, "/content/v0/seg2.ts"),
+                (3, "/content/v0/seg3.ts"),
+                (3, "/content/v0/seg4.ts"),
+                (4, "/content/v0/seg0.ts"),
+                (4, "/content/v0/seg1.ts"),
+                (4, "/content/v0/seg2.ts"),
+            ]
+        );
+        for other in &seen[1..] {
+            let numbers = |seen: &BTreeMap<u64, Seen>| seen.values().map(|seen| seen.0).collect::<Vec<_>>();
+            assert_eq!(numbers(other), numbers(&seen[0]));
+        }
+        let (slot, _) = timeline.find(0, 11).expect("it is remembered");
+        assert!(matches!(slot.source, Source::Unfilled { number: 1, slot: 12 }), "{slot:?}");
+    }
+
     #[test]
     fn vod_is_all_of_it_with_ads_in_between() {
         let counts = Counts { variants: 1, audio: 0, subtitles: 0 };
@@ -262,6 +300,14 @@ mod tests {
             (|n| format!("/content/synthetic/0/{n}.ts"), |n| format!("/tm/synthetic/0/{n}.ts"));
         let expected = [content(0), content(1), content(2), ad(0), ad(1), content(3), content(4), content(5)];
         assert_eq!((uris, playlist.end_list), (expected.iter().map(String::as_str).collect(), true));
+
+        // A break that is not filled is not there.
+        let (content, ads) = (Arc::clone(&timeline.content), timeline.ads.clone());
+        let shape = Shape { unfilled_every: 1, ..timeline.shape };
+        let timeline = Timeline::new(content, ads, shape);
+        let text = media(&timeline, &timeline.window(), 0, Ads::Direct, Lowered::default());
+        assert_eq!((text.matches("/content/").count(), text.contains("/tm/")), (6, false), "{text}");
+        assert!(!text.contains("DISCONTINUITY\n"), "{text}");
     }
 
     #[tokio::test(start_paused = true)]

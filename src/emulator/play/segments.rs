@@ -1,28 +1,15 @@
-use http::request::Parts;
-
 use super::{reel::NO_CAPTIONS, timeline::Source};
 use crate::emulator::serve::{
-    answer::{Answer, Exception, Refused, redirect},
-    route::Home,
+    answer::{Answer, Exception, redirect},
     service::Service,
 };
 
 /// Redirects to the media of an ad segment. Never a conflict: the real one fires a beacon and touches no playlist.
-pub(in crate::emulator) fn redirect_to_ad(
-    service: &Service,
-    session: &str,
-    rendition: usize,
-    sequence: u64,
-    head: &Parts,
-) -> Result<Answer, Refused> {
-    let session = service.session(session, Home { account: "", configuration: "" })?;
-    let number = service.arrive(&session, head)?;
-    let answer = match ad_at(service, rendition, sequence) {
+pub(in crate::emulator) fn redirect_to_ad(service: &Service, rendition: usize, sequence: u64) -> Answer {
+    match ad_at(service, rendition, sequence) {
         Some(uri) => redirect(service.args.segment_redirect, &uri),
         None => Exception::NotFound.answer("no ad has this segment, or it is long gone"),
-    };
-    session.answered(number, answer.status(), &service.limits, service.now());
-    Ok(answer)
+    }
 }
 
 fn ad_at(service: &Service, rendition: usize, sequence: u64) -> Option<String> {

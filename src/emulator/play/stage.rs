@@ -27,7 +27,12 @@ pub(in crate::emulator) fn timelines(args: &Args) -> Result<(Timeline, Timeline)
         fit(ads, &content)?;
     }
     let window = (args.mode == Mode::Live).then_some(args.window);
-    let shape = Shape { window, every: args.breaks_every(), length: args.ad_length };
+    let shape = Shape {
+        window,
+        every: args.breaks_every(),
+        length: args.ad_length,
+        unfilled_every: args.unfilled_every,
+    };
     let unbroken = Timeline::new(Arc::clone(&content), None, shape);
     Ok((Timeline::new(content, ads.map(Arc::new), shape), unbroken))
 }
@@ -67,6 +72,17 @@ fn synthetic(root: &'static str, args: &Args, slots: Option<u64>) -> Reel {
 fn content_slots(args: &Args) -> Option<u64> {
     let slots = args.vod_length.as_millis().div_ceil(args.segment.as_millis().max(1));
     (args.mode == Mode::Vod).then(|| u64::try_from(slots).unwrap_or(1))
+}
+
+// === impl Args ===
+
+impl Args {
+    /// Content between two ad breaks, zero for none: as given, else as fits the content.
+    pub(in crate::emulator) fn breaks_every(&self) -> Duration {
+        let fitting = if self.origin.is_none() || self.ads.is_some() { 30 } else { 0 };
+        let every = self.ad_every.unwrap_or(Duration::from_secs(fitting));
+        if self.ad_length.is_zero() { Duration::ZERO } else { every }
+    }
 }
 
 /// Whether ads can stand where content does.

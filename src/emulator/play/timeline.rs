@@ -18,11 +18,11 @@ pub(in crate::emulator) struct Timeline {
     pub(in crate::emulator) content: Arc<Reel>,
     /// What plays in breaks, if there are any.
     pub(in crate::emulator) ads: Option<Arc<Reel>>,
+    pub(in crate::emulator) shape: Shape,
     epoch: Instant,
     /// What was out when it began.
     lead: Duration,
     wall: SystemTime,
-    live: bool,
     state: Mutex<State>,
 }
 
@@ -35,6 +35,8 @@ pub(in crate::emulator) struct Shape {
     pub(in crate::emulator) every: Duration,
     /// Length of a break.
     pub(in crate::emulator) length: Duration,
+    /// Every so manieth break is not filled; zero for none.
+    pub(in crate::emulator) unfilled_every: u64,
 }
 
 /// A stretch of time in every rendition.
@@ -55,8 +57,18 @@ pub(in crate::emulator) struct Slot {
 /// Where a slot's segments come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::emulator) enum Source {
-    Content { slot: u64 },
-    Ad { number: u64, slot: u64 },
+    Content {
+        slot: u64,
+    },
+    Ad {
+        number: u64,
+        slot: u64,
+    },
+    /// The content beneath a break that was not filled.
+    Unfilled {
+        number: u64,
+        slot: u64,
+    },
 }
 
 /// A playlist's slots at one moment.
@@ -86,7 +98,24 @@ const REMEMBERED: usize = 10;
 impl Shape {
     /// All of a reel without breaks; of one without end, about `length`.
     pub(in crate::emulator) fn whole(length: Duration) -> Self {
-        Self { window: None, every: Duration::ZERO, length }
+        Self { window: None, every: Duration::ZERO, length, unfilled_every: 0 }
+    }
+
+    /// Whether a break has ads.
+    pub(in crate::emulator) fn fills(&self, number: u64) -> bool {
+        self.unfilled_every == 0 || !(number + 1).is_multiple_of(self.unfilled_every)
+    }
+}
+
+// === impl Window ===
+
+impl Window {
+    /// The last break in it that was not filled, by its number.
+    pub(in crate::emulator) fn unfilled(&self) -> Option<u64> {
+        self.slots.iter().rev().find_map(|slot| match slot.source {
+            Source::Unfilled { number, .. } => Some(number),
+            Source::Content { .. } | Source::Ad { .. } => None,
+        })
     }
 }
 
@@ -116,7 +145,7 @@ impl Timeline {
         let epoch = Instant::now();
         let wall = SystemTime::now() - lead;
         let state = State { cutter, out, next, window, width };
-        Self { content, ads, epoch, lead, wall, live: shape.window.is_some(), state: Mutex::new(state) }
+        Self { content, ads, shape, epoch, lead, wall, state: Mutex::new(state) }
     }
 
     /// What a playlist shows now.
@@ -160,7 +189,7 @@ impl Timeline {
     fn now(&self) -> std::sync::MutexGuard<'_, State> {
         let now = self.lead + self.epoch.elapsed();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.live {
+        if self.shape.window.is_some() {
             state.advance(now);
         }
         state

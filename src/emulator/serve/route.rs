@@ -31,7 +31,7 @@ pub(in crate::emulator) enum Route<'a> {
         home: Home<'a>,
         session: &'a str,
     },
-    /// An ad segment, answered with a redirect.
+    /// An ad segment of HLS or DASH, answered with a redirect.
     Segment {
         session: &'a str,
         number: u32,
@@ -101,7 +101,7 @@ impl<'a> Route<'a> {
                 .filter(|(_, session)| !session.is_empty() && !session.contains('/'))
                 .map(|(home, session)| Self::Tracking { home, session }),
             "manifest" => Self::media(rest),
-            "segment" => Self::segment(rest),
+            "segment" | "dashsegment" => Self::segment(rest),
             "i-media" => Some(Self::Guided { number: number_of(rest.rsplit('/').next()?)? }),
             "interstitials" => Some(Self::AssetList {
                 number: rest.rsplit('/').next()?.strip_suffix(".json")?.parse().ok()?,
@@ -195,6 +195,10 @@ mod tests {
             ("/v1/tracking/9f3c/News/s/", Route::Tracking { home: HOME, session: "s" }),
             ("/v1/segment/9f3c/News/s/0/41201", Route::Segment { session: "s", number: 0, sequence: 41201 }),
             ("/v1/segment/News/s/0/41201", Route::Segment { session: "s", number: 0, sequence: 41201 }),
+            (
+                "/v1/dashsegment/9f3c/News/s/0/41201",
+                Route::Segment { session: "s", number: 0, sequence: 41201 },
+            ),
             ("/v1/dash/9f3c/News/a.mpd", Route::Dash { home: HOME, asset: "a.mpd" }),
             ("/v1/i-media/9f3c/News/a/2.m3u8", Route::Guided { number: 2 }),
             ("/v1/interstitials/9f3c/News/7.json", Route::AssetList { number: 7 }),

@@ -26,7 +26,7 @@ use crate::emulator::{
         control,
         tally::{Kind, Stats, Tally},
     },
-    play::{dash, guided, media, segments, timeline::Timeline, tracking},
+    play::{dash, guided, media, timeline::Timeline, tracking},
     session::{
         admission::Quota,
         chance::{Chance, uuid},
@@ -50,6 +50,8 @@ pub(in crate::emulator) struct Service {
     pub(in crate::emulator) limits: Limits,
     /// Playlists that were given a latency, for every so manieth to be slow.
     pub(in crate::emulator) delayed: AtomicU64,
+    /// Playlists that asked the origin, for every so manieth to find it slow.
+    pub(in crate::emulator) fetched: AtomicU64,
     pub(in crate::emulator) faults: Faults,
     pub(in crate::emulator) busy_after: Mutex<Latency>,
     /// Whether sessions that are made have numbers of their own.
@@ -83,6 +85,7 @@ impl Service {
             chance: Chance::new(args.seed),
             limits,
             delayed: AtomicU64::new(0),
+            fetched: AtomicU64::new(0),
             started: Instant::now(),
             quota: Quota::new(),
             timeline,
@@ -164,10 +167,13 @@ impl Service {
                 self.in_session(session, home, head).await
             }
             Route::Create { home, asset } => create::session(self, home, asset, &head, body).await,
-            Route::Segment { session, number, sequence } => {
-                segments::redirect_to_ad(self, session, number as usize, sequence, &head)
+            Route::Segment { session, .. } => {
+                self.in_session(session, Home { account: "", configuration: "" }, head).await
             }
-            Route::Dash { home, asset } => dash::answer(self, home, asset, &head),
+            Route::Dash { home, .. } => match session_in(query) {
+                Some(session) => self.in_session(&session, home, head).await,
+                None => Ok(dash::begin(self, home, &head)),
+            },
             Route::Guided { number } => guided::media(self, number as usize),
             Route::AssetList { number } => guided::asset_list(self, number, query),
             Route::Captions => Ok(ok("text/vtt", "WEBVTT\n\n")),

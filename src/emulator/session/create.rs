@@ -6,10 +6,18 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::state::{Session, Terms};
-use crate::emulator::serve::{
-    answer::{Answer, Exception, JSON, Refused, ok},
-    route::{Home, pairs},
-    service::Service,
+use crate::emulator::{
+    fault::{
+        aim::{Asked, Whom},
+        broken,
+        kind::Kind,
+        requests::Sought,
+    },
+    serve::{
+        answer::{Answer, Exception, JSON, Refused, ok},
+        route::{Home, pairs},
+        service::Service,
+    },
 };
 
 /// The longest body that is read, in bytes.
@@ -38,13 +46,31 @@ pub(in crate::emulator) async fn session<B: Body>(
             _ => return Err(Exception::BadRequest.refuse("the body is no JSON object")),
         }
     }
-    let delay = service.args.latency.sample(&mut service.chance.draw());
+    let whom = Whom { account: home.account, configuration: home.configuration, session: None };
+    let asked = Asked { whom, sought: Sought::Creation };
+    if let Some(strike) = service.faults.throttles(&asked) {
+        service.tally.faulty();
+        return Ok(broken::refusal(&strike.fault, whom));
+    }
+    let mut dice = service.chance.draw();
+    let mut delay = service.args.latency.sample(&mut dice);
+    let strike = service.faults.strike(&asked);
+    if let Some(strike) = &strike {
+        service.tally.faulty();
+        delay += strike.fault.delay().sample(&mut dice);
+        if strike.fault.kind() == Kind::Hang {
+            return std::future::pending().await;
+        }
+    }
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
-    let session = service.create(terms);
     // It is the session's first sign of life, not a request of it.
-    Ok(ok(JSON, urls(&session, home, asset).to_string()))
+    let usual = || ok(JSON, urls(&service.create(terms), home, asset).to_string());
+    Ok(match strike {
+        Some(strike) => broken::answer(&strike.fault, whom, &mut dice, usual, None),
+        None => usual(),
+    })
 }
 
 /// What a query asks of the session that it makes.

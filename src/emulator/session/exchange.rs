@@ -14,12 +14,9 @@ use super::{
     work::{Aloft, Work},
 };
 use crate::emulator::{
+    args::Args,
     choices::Conflict,
-    fault::{
-        aim::Asked,
-        broken,
-        what::{Fault, Kind},
-    },
+    fault::{aim::Asked, broken, kind::Kind, requests::Sought, what::Fault},
     serve::{
         answer::{Answer, Exception, Refused},
         route::{Home, Route},
@@ -37,7 +34,11 @@ struct Player<'a> {
 
 /// Which latencies a request meets.
 enum Times {
-    Playlist { media: bool },
+    Playlist {
+        media: bool,
+    },
+    /// Those of a playlist, without an origin behind it.
+    Tracking,
     None,
 }
 
@@ -84,11 +85,20 @@ impl Service {
         let mut dice = self.chance.draw();
         let (mut delay, settle) = match times {
             Times::None => (Duration::ZERO, Duration::ZERO),
-            Times::Playlist { media } => {
+            Times::Playlist { .. } | Times::Tracking => {
+                let media = matches!(times, Times::Playlist { media: true });
                 let first = media && !self.args.first.is_zero() && session.is_first_media();
                 (self.delay(first, &mut dice), self.busy_after().sample(&mut dice))
             }
         };
+        if matches!(times, Times::Playlist { media: true }) {
+            delay += self.ad_server(&session, &mut dice);
+        }
+        let (origin, timed_out) = match times {
+            Times::Playlist { .. } => self.origin(&mut dice),
+            Times::Tracking | Times::None => (Duration::ZERO, false),
+        };
+        delay += origin;
         let strike = asked.and_then(|asked| self.faults.strike(&asked));
         if let Some(strike) = &strike {
             delay += strike.fault.delay().sample(&mut dice);
@@ -105,7 +115,7 @@ impl Service {
             answers: false,
         };
         let hangs = strike.as_ref().is_some_and(|strike| strike.fault.kind() == Kind::Hang);
-        let work = Work { aloft, head, number, strike, dice };
+        let work = Work { aloft, head, number, strike, timed_out, dice };
         if delay.is_zero() && !hangs {
             return Ok(work.end());
         }
@@ -137,7 +147,8 @@ impl Service {
         match route {
             Route::Media { .. } => (part(true), Times::Playlist { media: true }),
             Route::Master { .. } => (part(args.conflict_multivariant), Times::Playlist { media: false }),
-            _ if args.conflict_tracking => (part(true), Times::Playlist { media: false }),
+            Route::Dash { .. } if args.conflict_dash => (part(true), Times::Playlist { media: false }),
+            Route::Tracking { .. } if args.conflict_tracking => (part(true), Times::Tracking),
             _ => (None, Times::None),
         }
     }
@@ -149,6 +160,28 @@ impl Service {
         let usual = if slow { args.slow_for } else { args.latency };
         let more = if first { args.first.sample(dice) } else { Duration::ZERO };
         usual.sample(dice) + more
+    }
+
+    /// How long the ad server takes on top, for nothing.
+    fn ad_server(&self, session: &Session, dice: &mut SmallRng) -> Duration {
+        if self.args.unfilled_every == 0 || self.args.unfilled_for.is_zero() {
+            return Duration::ZERO;
+        }
+        let asks = self.timeline.window().unfilled().is_some_and(|number| session.is_first_to_lack(number));
+        if asks { self.args.unfilled_for.sample(dice) } else { Duration::ZERO }
+    }
+
+    /// How long the origin takes on top of the usual, and whether it takes longer than it is waited for.
+    fn origin(&self, dice: &mut SmallRng) -> (Duration, bool) {
+        let Args { slow_origin_every: every, slow_origin_for, origin_within: within, .. } = &self.args;
+        if *every == 0 || !(self.fetched.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(*every) {
+            return (Duration::ZERO, false);
+        }
+        let takes = slow_origin_for.sample(dice);
+        match !within.is_zero() && takes > *within {
+            true => (*within, true),
+            false => (takes, false),
+        }
     }
 
     /// A 409, noted.
@@ -164,7 +197,7 @@ impl Service {
     /// What a fault refuses before it counts for its session, noted.
     fn throttled(&self, session: &Session, number: u64, fault: &Fault) -> Answer {
         self.struck(session, number, fault);
-        let answer = broken::refusal(fault, session);
+        let answer = broken::refusal(fault, session.whom());
         session.answered(number, answer.status(), &self.limits, self.now());
         answer
     }
@@ -178,12 +211,14 @@ impl Service {
 
 /// What a fault can be for.
 fn asked<'a>(session: &'a Session, route: &Route<'_>) -> Option<Asked<'a>> {
-    let number = match route {
-        Route::Media { number, .. } => Some(*number),
-        Route::Master { .. } => None,
+    let sought = match route {
+        Route::Media { number, .. } => Sought::Media(*number),
+        Route::Master { .. } => Sought::Multivariant,
+        Route::Tracking { .. } => Sought::Tracking,
+        Route::Segment { .. } => Sought::Segment,
         _ => return None,
     };
-    Some(Asked { session: session.id, configuration: &session.terms.configuration, number })
+    Some(Asked { whom: session.whom(), sought })
 }
 
 // === impl Player ===

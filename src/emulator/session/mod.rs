@@ -3,6 +3,7 @@
 
 pub(super) mod admission;
 pub(super) mod chance;
+pub(super) mod client;
 pub(super) mod create;
 pub(super) mod exchange;
 pub(super) mod latency;

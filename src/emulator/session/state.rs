@@ -1,11 +1,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
 
+use super::client::Client;
 use crate::emulator::{
     choices::{Conflict, Loser},
-    fault::what::Kind,
+    fault::{aim::Whom, kind::Kind},
     pages::trace::{Target, Trace},
     play::timeline::Slot,
 };
@@ -85,14 +86,8 @@ pub(in crate::emulator) struct State {
     errors_since: u64,
     /// Whether a media playlist was asked for.
     played: bool,
-}
-
-/// What the last request said of its sender.
-#[derive(Debug, Default)]
-pub(in crate::emulator) struct Client {
-    pub(in crate::emulator) user_agent: Option<Box<str>>,
-    pub(in crate::emulator) forwarded_for: Option<Box<str>>,
-    pub(in crate::emulator) host: Option<Box<str>>,
+    /// Breaks up to this number were found to have no ads.
+    unfilled: u64,
 }
 
 // === impl Session ===
@@ -104,6 +99,11 @@ impl Session {
 
     pub(in crate::emulator) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::emulator) fn whom(&self) -> Whom<'_> {
+        let Terms { account, configuration, .. } = &self.terms;
+        Whom { account, configuration, session: Some(self.id) }
     }
 
     /// Whether it could be forgotten without anyone waiting for it.
@@ -197,6 +197,14 @@ impl Session {
         !std::mem::replace(&mut self.state().played, true)
     }
 
+    /// Whether the ad server is asked in vain, as for each session's first sight of a break that is not filled.
+    pub(in crate::emulator) fn is_first_to_lack(&self, number: u64) -> bool {
+        let known = &mut self.state().unfilled;
+        let first = number >= *known;
+        *known = (*known).max(number + 1);
+        first
+    }
+
     /// Notes how a request ended, and blocks the session after too many errors.
     pub(in crate::emulator) fn answered(&self, number: u64, status: StatusCode, limits: &Limits, now: u64) {
         let mut state = self.state();
@@ -236,12 +244,7 @@ impl Session {
 
     /// Notes who asks.
     pub(in crate::emulator) fn heard_from(&self, headers: &HeaderMap, host: Option<&str>) {
-        const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let client = &mut self.state().client;
-        note(&mut client.user_agent, text(header::USER_AGENT));
-        note(&mut client.forwarded_for, text(FORWARDED_FOR));
-        note(&mut client.host, host);
+        self.state().client.note(headers, host);
     }
 
     /// The text of a remembered target.
@@ -281,13 +284,6 @@ impl Session {
         state.trace = Trace::default();
         state.errors = 0;
         state.heard = now;
-    }
-}
-
-/// Most requests of a session say the same: no allocation for those.
-fn note(known: &mut Option<Box<str>>, said: Option<&str>) {
-    if known.as_deref() != said {
-        *known = said.map(Into::into);
     }
 }
 
@@ -365,6 +361,13 @@ mod tests {
         }
         assert_eq!((conflicts(&session), session.state().counts.max_in_flight), (0, 2));
         assert!(session.is_idle());
+    }
+
+    #[test]
+    fn a_break_is_found_to_have_no_ads_once() {
+        let session = session();
+        let first = [1, 1, 3, 1, 3].map(|number| session.is_first_to_lack(number));
+        assert_eq!(first, [true, false, true, false, false]);
     }
 
     #[test]

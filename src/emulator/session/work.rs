@@ -8,10 +8,11 @@ use tokio::{runtime::Handle, time::Instant};
 
 use super::state::{Flight, Session};
 use crate::emulator::{
-    fault::{broken, damage::Held, faults::Strike, what::Kind},
+    fault::{broken, damage::Held, faults::Strike, kind::Kind},
     play::{
+        dash,
         playlist::{self, Ads, Lowered},
-        tracking,
+        segments, tracking,
     },
     serve::{
         answer::{Answer, Exception, JSON, PLAYLIST, ok},
@@ -28,6 +29,8 @@ pub(in crate::emulator) struct Work {
     pub(in crate::emulator) number: u64,
     /// What goes wrong with it.
     pub(in crate::emulator) strike: Option<Strike>,
+    /// Whether the origin took too long.
+    pub(in crate::emulator) timed_out: bool,
     pub(in crate::emulator) dice: SmallRng,
 }
 
@@ -53,7 +56,7 @@ impl Work {
     /// An answer that takes its time on its way keeps the flight in the air for as long. It cannot lose any more,
     /// as its head is out by then.
     pub(in crate::emulator) fn end(self) -> Answer {
-        let Self { mut aloft, head, number, strike, mut dice } = self;
+        let Self { mut aloft, head, number, strike, timed_out, mut dice } = self;
         aloft.answers = true;
         let (service, session) = (Arc::clone(&aloft.service), Arc::clone(&aloft.session));
         let fault = strike.as_ref().map(|strike| &*strike.fault);
@@ -62,14 +65,21 @@ impl Work {
             false if aloft.land() => None,
             false => return service.conflict(&session, number),
         };
-        let usual = || service.produce(&session, &head, strike.as_ref());
+        let usual = || match timed_out {
+            true => broken::failure(
+                Exception::GatewayTimeout.status(),
+                Some(Exception::GatewayTimeout),
+                session.whom(),
+            ),
+            false => service.produce(&session, &head, strike.as_ref()),
+        };
         let Some(fault) = fault else {
             let answer = usual();
             session.answered(number, answer.status(), &service.limits, service.now());
             return answer;
         };
         service.struck(&session, number, fault);
-        let answer = broken::answer(fault, &session, &mut dice, usual, held);
+        let answer = broken::answer(fault, session.whom(), &mut dice, usual, held);
         if fault.kind() != Kind::Reset {
             session.answered(number, answer.status(), &service.limits, service.now());
         }
@@ -175,6 +185,10 @@ impl Service {
                 let avails = tracking::avails(&self.timeline, &id, self.args.tracking_page, token);
                 ok(JSON, avails.to_string())
             }
+            Route::Segment { number, sequence, .. } => {
+                segments::redirect_to_ad(self, number as usize, sequence)
+            }
+            Route::Dash { home, asset } => dash::manifest(self, session, home, asset, head),
             _ => Exception::Internal.answer("this is no exchange of a session"),
         }
     }
