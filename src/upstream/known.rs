@@ -42,9 +42,13 @@ impl Lessons {
             return None;
         }
         let playlist = self.marks.playlist(&head.uri);
+        self.known_of(key, head, playlist, now).or_else(|| self.waits_alone(key, head, playlist, now))
+    }
+
+    /// What is known of the session, where that says something of this playlist and is enough to answer.
+    fn known_of(&self, key: &SessionKey, head: &Parts, playlist: Playlist, now: Instant) -> Option<Known> {
         let known = self.marks.known_for(key, playlist, now);
-        let known = known.filter(|known| self.is_enough(known, key, head, now));
-        known.or_else(|| self.waits_alone(key, head, playlist, now))
+        known.filter(|known| self.is_enough(known, key, head, now))
     }
 
     fn waits_alone(&self, key: &SessionKey, head: &Parts, playlist: Playlist, now: Instant) -> Option<Known> {
@@ -71,8 +75,7 @@ impl Lessons {
             return self.known_for(key, head, now).map_or(Ask::Send, Ask::Answer);
         }
         let playlist = self.marks.playlist(&head.uri);
-        let known = self.marks.known_for(key, playlist, now);
-        let known = known.filter(|known| self.is_enough(known, key, head, now));
+        let known = self.known_of(key, head, playlist, now);
         let is_failing = known.is_none_or(|known| known.cause == Cause::Failing);
         if let Some(known) = self.waits_alone(key, head, playlist, now).filter(|_| is_failing) {
             return Ask::Answer(known);
