@@ -13,7 +13,7 @@ use super::StoreError;
 /// This many failures in a row are no accident.
 pub(super) const MANY: u32 = 3;
 
-/// Nor are any two of them so far apart with no success in between: not for longer does a player wait for
+/// Nor are any two of them so far apart with no lease in between: not for longer does a player wait for
 /// an engine in vain.
 const LONG: Duration = Duration::from_millis(500);
 
@@ -21,7 +21,7 @@ const LONG: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(super) struct Health {
     up: AtomicBool,
-    /// There was a failure since the last success.
+    /// There was a failure since it last answered for a lease.
     shaken: AtomicBool,
     trouble: Mutex<Trouble>,
     fell: Notify,
@@ -52,7 +52,7 @@ impl Health {
         self.up.store(true, Ordering::Release);
     }
 
-    /// A call succeeded.
+    /// It was asked for a lease, and granted it or said whose turn it is.
     pub(super) fn good(&self) {
         if self.shaken.load(Ordering::Relaxed) {
             *self.trouble() = Trouble::default();

@@ -117,10 +117,12 @@ impl Leases {
         loop {
             match inner.in_time(inner.store.acquire(&id, &held.token, ttl)).await {
                 Some(Grant::Granted) => {
+                    inner.health.good();
                     telemetry::lease_granted(began.elapsed());
                     return Lease::of(held);
                 }
                 Some(Grant::Taken) => {
+                    inner.health.good();
                     // Either is a reason to look again.
                     let _told = timeout(inner.jitter(pause), wait.told()).await;
                     pause = (pause * 2).min(POLLS.1);
@@ -217,14 +219,12 @@ impl Inner {
         }
     }
 
-    /// What the engine answers, within the budget; `None` if it fails. Either counts for its health.
+    /// What the engine answers, within the budget; `None` if it fails, which counts against its health. That it answers
+    /// speaks for it with leases alone: one that is full, or a replica, gives up what it would not grant.
     pub(super) async fn in_time<T>(&self, call: Answer<'_, T>) -> Option<T> {
         let came = timeout(self.budget, call).await;
         match came.unwrap_or_else(|_| Err(StoreError::slow(self.budget))) {
-            Ok(answer) => {
-                self.health.good();
-                Some(answer)
-            }
+            Ok(answer) => Some(answer),
             Err(why) => {
                 telemetry::lease_failed(&why);
                 if self.health.bad(&why) {

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -30,6 +30,8 @@ struct Shared {
     /// How long each call takes, and whether it fails then.
     slow: Mutex<Duration>,
     fails: Mutex<bool>,
+    /// It is full: it grants nothing, and does all else.
+    full: AtomicBool,
     /// How many calls at once are more than it can answer in time; 0 for no such number.
     crowd: AtomicUsize,
     calls: AtomicUsize,
@@ -87,6 +89,9 @@ impl LeaseStore for Engine {
 
     fn acquire(&self, lease: &LeaseId, token: &Token, _: Duration) -> Answer<'_, Grant> {
         self.0.asked.fetch_add(1, Ordering::Relaxed);
+        if self.0.full.load(Ordering::Relaxed) {
+            return Box::pin(std::future::ready(Err(StoreError::new("it is full"))));
+        }
         let (lease, token) = (*lease, token.as_str().to_owned());
         self.call(move |shared| {
             let mut held = shared.held.lock().expect("no panic");
@@ -179,6 +184,20 @@ async fn an_engine_that_is_slow_costs_little_and_soon_nothing() {
     }
     assert!(well.elapsed() < Duration::from_secs(3), "{:?}", well.elapsed());
     assert!(leases.acquire(&key(), HOLD).await.is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_grants_nothing_is_of_no_use_whatever_else_it_does() {
+    let engine = Engine::default();
+    let leases = start(&engine).await;
+    engine.0.full.store(true, Ordering::Relaxed);
+    for _ in 0..3 {
+        assert_eq!(leases.trouble(), None);
+        assert!(!leases.acquire(&key(), HOLD).await.is_held());
+        // It may have been granted, and is given up: with success.
+        leases.released().await;
+    }
+    assert_eq!(leases.trouble().expect("it is of no use").to_string(), "it is full");
 }
 
 #[tokio::test(start_paused = true)]
