@@ -148,6 +148,11 @@ impl Quota {
         self.allowance(session, spent, now)
     }
 
+    /// Whether this session's own quota is nearly spent, conflicts included.
+    pub(crate) fn is_near(&self, session: &SessionKey, now: Instant) -> bool {
+        self.sessions.level(self.sessions.count(session, now)) > Level::Low
+    }
+
     fn allowance(&self, session: &SessionKey, spent: u32, now: Instant) -> Allowance {
         let of_session = self.sessions.level(self.sessions.count(session, now));
         let of_configuration = self.configurations.level(spent);

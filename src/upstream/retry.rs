@@ -25,7 +25,6 @@ use crate::{
     rescue::Accept,
     serialize::Body,
     session::{Kind, SessionKey},
-    shield::Allowance,
     telemetry,
 };
 
@@ -139,15 +138,16 @@ impl Again {
         let Lessons { store, quota, .. } = &**lessons;
         let affords = match verdict {
             Verdict::Throttled => false,
-            // The player would ask again as well, and each time more often.
-            Verdict::Conflict => quota.allows_with_conflicts(key, Instant::now()) == Allowance::Allow,
+            // Other sessions' conflicts are no reason to fail a player: the budget bounds what they all add.
+            Verdict::Conflict => !quota.is_near(key, Instant::now()),
             _ => true,
         };
         // What plays is not to stand still for a rendition that does not, nor to grow old with a player that
-        // loads one after the other.
+        // loads one after the other. A conflict is no fault of the rendition's: who waits would have it next.
         let gives_way = || {
-            let waits = self.lanes.as_ref().is_some_and(|lanes| lanes.waiting_for(key) > 0);
-            waits || store.target_duration(key).is_some_and(|target| course.first.elapsed() >= target)
+            let waits = || self.lanes.as_ref().is_some_and(|lanes| lanes.waiting_for(key) > 0);
+            verdict != Verdict::Conflict && waits()
+                || store.target_duration(key).is_some_and(|target| course.first.elapsed() >= target)
         };
         let accept = Accept::of(request.headers());
         let is_kept = |uri: &Uri| store.rescue(key, uri, accept, Instant::now()).is_ok();
@@ -198,7 +198,8 @@ impl Again {
         let is_late = undirected.is_none() && (course.again >= times || course.creates);
         let may_get_better =
             times > 0 || self.config.broken > 0 && judgement.is_some_and(Judgement::blames_what_stays);
-        if is_late && !(may_get_better && self.is_patient(request, &course, verdict)) {
+        let is_patient = |course: &Course| may_get_better && self.is_patient(request, course, verdict);
+        if is_late && !is_patient(&course) {
             if times == 0 && status.is_some() {
                 self.deposit();
             }
@@ -217,14 +218,15 @@ impl Again {
         };
         // What a request without directives costs is paid for by the one that never does any good: left at
         // the refusal, however late that came, a session that is well would be taken for lost.
-        let budget = match is_late {
-            true if course.creates => &self.beginnings,
-            true => &self.patience,
-            false => &self.budget,
+        let is_paid = || match is_late {
+            true if course.creates => self.beginnings.withdraw(),
+            true => self.patience.withdraw(),
+            // Others may have used it up for what could be bridged.
+            false => self.budget.withdraw() || is_patient(&course) && self.patience.withdraw(),
         };
         let is_in_time = course.first.elapsed() + pause <= self.config.within;
         // What is too late to be sent again takes nothing from what is not.
-        let may = undirected.is_some() || is_in_time && budget.withdraw();
+        let may = undirected.is_some() || is_in_time && is_paid();
         if !may {
             telemetry::not_again(course.named.0.as_ref(), course.named.1, verdict.as_str());
             return None;

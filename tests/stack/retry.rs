@@ -217,6 +217,34 @@ async fn whoever_is_patient_leaves_the_others_their_budget() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_nothing_to_play_is_sent_again_though_others_used_the_budget_up() {
+    let retry = RetryConfig::default().budget_per_second(1).budget_part(0.0);
+    let (players, mut far) = stack(Config::default().retry(retry));
+    let mut denied = false;
+    for session in 1..=5 {
+        players.learn(&mut far, &media(session, 0), 7).await;
+        let player = players.getting(&media(session, 0));
+        let mut player = std::pin::pin!(got(player));
+        let mut tries = 0;
+        let answer = loop {
+            tokio::select! {
+                biased;
+                answer = &mut player => break answer,
+                asked = far.asked() => asked.status(409),
+            }
+            tries += 1;
+        };
+        assert_eq!(answer.header("x-onelane-rescue"), Some("conflict"));
+        denied |= tries == 1;
+    }
+    assert!(denied, "the budget is not used up");
+    let player = players.getting(&media(9, 0));
+    far.asked().await.status(409);
+    far.asked().await.playlist(7);
+    got(player).await.is_playlist(7);
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_try_begins_when_the_players_time_is_as_good_as_up() {
     let serialize = serialize::Config::default().answer_within(secs(1)).max_hold(secs(30));
     let (players, mut far) = stack(Config::default().serialize(serialize));
@@ -496,7 +524,7 @@ async fn what_plays_does_not_wait_for_a_rendition_that_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_patient_at_conflicts_once_the_quota_is_nearly_spent() {
+async fn nobody_is_patient_at_conflicts_once_the_quota_of_the_session_is_nearly_spent() {
     let shield = shield::Config::default().session_4xx_per_minute(8).warn_at(0.75);
     let (players, mut far) = stack(Config::default().shield(shield));
     let player = players.getting(&media(1, 0));
@@ -505,6 +533,44 @@ async fn nobody_is_patient_at_conflicts_once_the_quota_is_nearly_spent() {
     }
     got(player).await.is_problem(502, "conflict");
     far.quiet_for(secs(2)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_fails_no_rendition_because_another_waits() {
+    let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
+    let subtitles = players.getting(&media(1, 3));
+    far.asked().await.status(409);
+    let video = players.getting(&media(1, 0));
+    for _ in 0..3 {
+        let asked = far.asked().await;
+        assert_eq!(asked.target, media(1, 3));
+        asked.status(409);
+    }
+    far.asked().await.playlist(7);
+    got(subtitles).await.is_playlist(7);
+    far.asked().await.playlist(8);
+    got(video).await.is_playlist(8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_starts_is_patient_however_many_conflicts_others_have() {
+    let shield = shield::Config::default().configuration_4xx_per_minute(8);
+    let (players, mut far) = stack(Config::default().shield(shield));
+    for session in 1..=3 {
+        players.learn(&mut far, &media(session, 0), 7).await;
+        let player = players.getting(&media(session, 0));
+        for _ in 0..4 {
+            far.asked().await.status(409);
+        }
+        assert_eq!(got(player).await.header("x-onelane-rescue"), Some("conflict"));
+    }
+    let player = players.getting(&media(9, 0));
+    for _ in 0..6 {
+        far.asked().await.status(409);
+    }
+    far.asked().await.playlist(7);
+    got(player).await.is_playlist(7);
 }
 
 #[tokio::test(start_paused = true)]

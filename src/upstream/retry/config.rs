@@ -24,9 +24,9 @@ pub struct RetryConfig {
     /// Whether a playlist that no rescue can bridge, because nothing is kept of it or all that is kept is too
     /// old, is tried again for as long as there is time: a player that starts has nothing to go on with, and
     /// most players give up at their first failure. It is tried again after a 502 of MediaTailor's own as
-    /// well, and after conflicts as long as the quota of 4xx is not nearly spent, but not after throttling.
-    /// The patience ends once one playlist of the session is kept, and another waits or a target duration has
-    /// passed. Without rescues this has no effect, but for a GET that creates a session and was not
+    /// well, and after conflicts as long as the session's quota of 4xx is not nearly spent, but not after throttling.
+    /// The patience ends once one playlist of the session is kept, and another waits (after a conflict it may) or
+    /// a target duration has passed. Without rescues this has no effect, but for a GET that creates a session and was not
     /// [sent](super::NotSent). Default: `true`.
     pub patient: bool,
     /// No attempt begins later than this after the first. Default: 5 s, which leaves some of the 6 s of
