@@ -51,6 +51,7 @@ install_programs() {
   python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
   have haproxy || missing+=(haproxy)
   have redis-server || missing+=(redis-server)
+  have faketime || missing+=(faketime)
   have nginx || missing+=(nginx-light)
   have streamlink || missing+=(streamlink)
   have vlc || missing+=(vlc-bin vlc-plugin-base)

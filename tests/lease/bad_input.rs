@@ -55,6 +55,25 @@ async fn what_is_required_has_to_be_of_use() {
     }
 }
 
+#[tokio::test]
+async fn a_cluster_that_runs_no_scripts_is_of_no_use() {
+    let few = ["--user", "default", "off", "--user", "few", "on", ">s3cret", "~*", "&*", "+@all"];
+    let (node, _folder) = Redis::node(&[&few[..], &["-eval", "-evalsha"]].concat()).await;
+    let own = async |words: &[&str]| {
+        node.ask(&[&["--user", "few", "--pass", "s3cret", "--no-auth-warning"], words].concat()).await
+    };
+    assert_eq!(own(&["cluster", "addslotsrange", "0", "16383"]).await, "OK");
+    until("it is whole", || async {
+        own(&["cluster", "info"]).await.contains("cluster_state:ok").then_some(())
+    })
+    .await;
+    let url = format!("redis-cluster://few:s3cret@{}", node.address);
+    let (code, told) = serve(&["--lease", &url, "--lease-required"]).await;
+    assert_eq!(code, Some(69), "{told}");
+    assert!(told.starts_with("error: --lease ") && told.contains("docs/lease.md"), "{told}");
+    assert!(told.lines().count() == 1 && !told.contains("s3cret"), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_required_is_done_without_and_told() {
     let guarded = Redis::start(&["--requirepass", "s3cret"]).await;

@@ -66,6 +66,36 @@ async fn instances_have_it_in_the_order_in_which_they_asked() {
 }
 
 #[tokio::test]
+async fn no_instance_starves() {
+    const TURNS: usize = 100;
+    let redis = Redis::start(&[]).await;
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let mut all = JoinSet::new();
+    // Each wants its next turn as soon as it has had the last.
+    for nth in 0..3 {
+        let (leases, order) = (instance(&redis).await, Arc::clone(&order));
+        all.spawn(async move {
+            for _ in 0..TURNS {
+                let lease = leases.acquire(&key(1), HOLD).await;
+                assert!(lease.is_held());
+                order.lock().expect("no panic").push(nth);
+                drop(lease);
+                leases.released().await;
+            }
+        });
+    }
+    all.join_all().await;
+    let order = order.lock().expect("no panic");
+    let longest = |nth| {
+        let turns: Vec<_> = (0..order.len()).filter(|&at| order[at] == nth).collect();
+        turns.windows(2).map(|pair| pair[1] - pair[0] - 1).max().expect("turns")
+    };
+    // The others may each have had a turn before it asked, and one while it was in line.
+    let longest = [0, 1, 2].map(longest);
+    assert!(longest.iter().all(|&others| others <= 4), "{longest:?} turns of others between two of one");
+}
+
+#[tokio::test]
 async fn who_left_the_line_is_passed_over() {
     let redis = Redis::start(&[]).await;
     let [a, b, c] = [instance(&redis).await, instance(&redis).await, instance(&redis).await];

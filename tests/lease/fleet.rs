@@ -2,11 +2,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::{redis::Redis, viewers::Fleet};
+use crate::{
+    redis::Redis,
+    viewers::{Fleet, audience, is_full},
+};
 
-/// How long viewers watch: a minute where `ONELANE_LEASE_SECONDS` says so.
-fn seconds() -> u64 {
-    std::env::var("ONELANE_LEASE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8)
+/// How long viewers watch.
+fn time() -> Duration {
+    Duration::from_secs(if is_full() { 60 } else { 8 })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -14,8 +17,8 @@ async fn sessions_that_are_spread_over_all_have_one_lane_all_the_same() {
     let redis = Redis::start(&[]).await;
     let fleet = Fleet::start(&["--lease", &redis.url(), "--lease-required", "--lease-budget", "2s"]).await;
     fleet.agrees(true).await;
-    let viewers = fleet.watch(60);
-    sleep_until(Instant::now() + Duration::from_secs(seconds())).await;
+    let viewers = fleet.watch(audience(60));
+    sleep_until(Instant::now() + time()).await;
     let answers = viewers.stop().await;
     assert_eq!(answers.keys().collect::<Vec<_>>(), [&(200, None)], "{answers:?}");
     assert_eq!(fleet.conflicts().await, 0);

@@ -1,7 +1,5 @@
 //! The engine in its other forms: a cluster, what sentinels point at, and one behind TLS with a user that may do no more than it must.
 
-use std::path::Path;
-
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 
 use crate::{
@@ -45,10 +43,7 @@ async fn nobody_meets(fleet: &Fleet) {
 async fn a_cluster() {
     let mut nodes = Vec::new();
     for _ in 0..3 {
-        let (folder, bus) = (tempfile::tempdir().expect("a folder"), free().port().to_string());
-        let place = folder.path().to_str().expect("a path").to_owned();
-        let flags = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--dir", &place];
-        nodes.push((Redis::start(&flags).await, folder));
+        nodes.push(Redis::node(&[]).await);
     }
     let all: Vec<_> = nodes.iter().map(|(node, _)| node.address.to_string()).collect();
     let create = ["--cluster", "create", &all[0], &all[1], &all[2], "--cluster-yes"];
@@ -120,7 +115,10 @@ async fn behind_tls_with_a_user_that_may_do_what_the_papers_say() {
     let _redis = Redis::start(&tls.concat()).await;
     let url = format!("rediss://onelane:s3cret@localhost:{port}");
     let flags = [&["--lease", &url, "--lease-required"][..], &BUDGET].concat();
-    let fleet = Fleet::start_trusting(Some(Path::new(&cert)), &flags).await;
+    let fleet = Fleet::start_where(&flags, |_, command| {
+        command.env("SSL_CERT_FILE", &cert);
+    })
+    .await;
     nobody_meets(&fleet).await;
 }
 

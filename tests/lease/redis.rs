@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use tempfile::TempDir;
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
@@ -74,6 +75,14 @@ impl Redis {
         let child = spawn(address, &flags);
         answers(address).await;
         Self { address, flags, child }
+    }
+
+    /// A node of a cluster that is still to be made, and the folder that it writes to.
+    pub(crate) async fn node(flags: &[&str]) -> (Self, TempDir) {
+        let (folder, bus) = (tempfile::tempdir().expect("a folder"), free().port().to_string());
+        let place = folder.path().to_str().expect("a path").to_owned();
+        let own = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--dir", &place];
+        (Self::start(&[&own, flags].concat()).await, folder)
     }
 
     /// What watches over others, by a file of settings that it may write to.

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    path::Path,
     process::Stdio,
     sync::{
         Arc, Mutex,
@@ -22,15 +21,30 @@ use hyper_util::{
 use tokio::{
     process::{Child, Command},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::redis::{HANG, free, until};
 
 const SIDECARS: usize = 3;
 
+/// How soon turns are to be agreed again once the engine is well.
+const SOON: Duration = Duration::from_secs(5);
+
+/// `ONELANE_LEASE_FULL=1`: as many viewers as are promised, with the defaults, on a release build.
+pub(crate) fn is_full() -> bool {
+    std::env::var_os("ONELANE_LEASE_FULL").is_some_and(|set| set == "1")
+}
+
+/// How many viewers watch.
+pub(crate) fn audience(viewers: u32) -> u32 {
+    if is_full() { 500 } else { viewers }
+}
+
 /// How often a viewer loads its playlists.
-const REFRESH: Duration = Duration::from_secs(1);
+fn refresh() -> Duration {
+    Duration::from_secs(if is_full() { 2 } else { 1 })
+}
 
 pub(crate) struct Fleet {
     upstream: SocketAddr,
@@ -70,11 +84,11 @@ pub(crate) fn onelane(arguments: &[&str]) -> Command {
 
 impl Fleet {
     pub(crate) async fn start(flags: &[&str]) -> Self {
-        Self::start_trusting(None, flags).await
+        Self::start_where(flags, |_, _| ()).await
     }
 
-    /// With other roots for TLS than the system's.
-    pub(crate) async fn start_trusting(roots: Option<&Path>, flags: &[&str]) -> Self {
+    /// With what `prepares` does to the command of each sidecar, by its number.
+    pub(crate) async fn start_where(flags: &[&str], prepares: impl Fn(usize, &mut Command)) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
         let upstream = free();
         let listen = upstream.to_string();
@@ -82,8 +96,8 @@ impl Fleet {
         let mut fleet =
             Self { upstream, sidecars: Vec::new(), client, _emulator: emulator.expect("it starts") };
         until("the emulator answers", || fleet.get(upstream, "/__emulator/stats")).await;
-        for _ in 0..SIDECARS {
-            let sidecar = Sidecar::start(upstream, roots, flags);
+        for nth in 0..SIDECARS {
+            let sidecar = Sidecar::start(upstream, flags, |command| prepares(nth, command));
             until("it is ready", || fleet.get(sidecar.admin, "/readyz")).await;
             fleet.sidecars.push(sidecar);
         }
@@ -140,6 +154,13 @@ impl Fleet {
         .await;
     }
 
+    /// Waits until all of them agree on turns, after the engine has become well.
+    pub(crate) async fn agrees_again(&self) {
+        let well = Instant::now();
+        self.agrees(true).await;
+        assert!(!is_full() || well.elapsed() <= SOON, "{:?}", well.elapsed());
+    }
+
     /// Lets so many viewers begin, spread over one refresh.
     pub(crate) fn watch(&self, viewers: u32) -> Viewers {
         let seen = Arc::new(Seen::default());
@@ -148,7 +169,7 @@ impl Fleet {
         for nth in 0..viewers {
             let (seen, entries, client) = (Arc::clone(&seen), entries.clone(), self.client.clone());
             tasks.spawn(async move {
-                sleep(REFRESH * nth / viewers).await;
+                sleep(refresh() * nth / viewers).await;
                 view(&client, &entries, &seen).await;
             });
         }
@@ -186,20 +207,20 @@ async fn view(client: &Client<HttpConnector, Empty<Bytes>>, entries: &[SocketAdd
             let key = answer.map_or((0, None), |(status, rescue, _)| (status, rescue));
             *seen.answers.lock().expect("no panic").entry(key).or_default() += 1;
         }
-        sleep(REFRESH).await;
+        sleep(refresh()).await;
     }
 }
 
 // === impl Sidecar ===
 
 impl Sidecar {
-    fn start(upstream: SocketAddr, roots: Option<&Path>, flags: &[&str]) -> Self {
+    fn start(upstream: SocketAddr, flags: &[&str], prepares: impl FnOnce(&mut Command)) -> Self {
         let (listen, admin) = (free(), free());
         let addresses = [format!("http://{upstream}"), listen.to_string(), admin.to_string()];
         let [upstream, own, looks] = &addresses;
         let all = ["serve", "--upstream", upstream, "--listen", own, "--admin", looks, "--log", "warn"];
         let mut command = onelane(&[&all, flags].concat());
-        command.envs(roots.map(|roots| ("SSL_CERT_FILE", roots)));
+        prepares(&mut command);
         let child = command.spawn().expect("it starts");
         Self { listen, admin, _child: child }
     }
