@@ -1,8 +1,6 @@
 //! The `onelane` command: parse, run, exit code.
 
-mod logs;
-mod papers;
-mod variables;
+mod cli;
 
 use std::{
     ffi::OsString,
@@ -14,7 +12,10 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 #[cfg(feature = "sidecar")]
 use onelane::sidecar::Reread;
 
-use self::logs::{Logging, Logs, Role};
+use self::cli::{
+    logs::{Logging, Logs, Role},
+    papers, variables,
+};
 
 /// The exit code for a command line that makes no sense (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
