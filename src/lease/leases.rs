@@ -115,19 +115,18 @@ impl Leases {
         let held = Held { leases: Arc::clone(inner), id, token: inner.token() };
         let mut pause = POLLS.0;
         loop {
-            match inner.in_time(inner.store.acquire(&id, &held.token, ttl)).await {
-                Some(Grant::Granted) => {
-                    inner.health.good();
+            let Some(grant) = inner.in_time(inner.store.acquire(&id, &held.token, ttl)).await else { break };
+            inner.health.good();
+            match grant {
+                Grant::Granted => {
                     telemetry::lease_granted(began.elapsed());
                     return Lease::of(held);
                 }
-                Some(Grant::Taken) => {
-                    inner.health.good();
+                Grant::Taken => {
                     // Either is a reason to look again.
                     let _told = timeout(inner.jitter(pause), wait.told()).await;
                     pause = (pause * 2).min(POLLS.1);
                 }
-                None => break,
             }
             if !inner.health.is_up() {
                 break;

@@ -148,13 +148,8 @@ impl Quota {
         self.allowance(session, spent, now)
     }
 
-    /// Whether this session's own quota is nearly spent, conflicts included.
-    pub(crate) fn is_near(&self, session: &SessionKey, now: Instant) -> bool {
-        self.sessions.level(self.sessions.count(session, now)) > Level::Low
-    }
-
     fn allowance(&self, session: &SessionKey, spent: u32, now: Instant) -> Allowance {
-        let of_session = self.sessions.level(self.sessions.count(session, now));
+        let of_session = self.level(session, now);
         let of_configuration = self.configurations.level(spent);
         let scope = if of_session > of_configuration { Scope::Session } else { Scope::Configuration };
         match of_session.max(of_configuration) {
@@ -228,7 +223,17 @@ impl Quota {
 
     /// Whether this session may have no more, whatever its configuration may.
     pub(super) fn is_spent(&self, session: &SessionKey, now: Instant) -> bool {
-        self.sessions.level(self.sessions.count(session, now)) == Level::Spent
+        self.level(session, now) == Level::Spent
+    }
+
+    /// Whether this session may have few more or none, whatever its configuration may.
+    pub(crate) fn is_near(&self, session: &SessionKey, now: Instant) -> bool {
+        self.level(session, now) >= Level::Near
+    }
+
+    /// How near this session is to its own limit, its conflicts included.
+    fn level(&self, session: &SessionKey, now: Instant) -> Level {
+        self.sessions.level(self.sessions.count(session, now))
     }
 
     /// The most that any playback configuration has used of its quota, conflicts included, as a part of it.
