@@ -8,7 +8,7 @@ use http_body_util::Empty;
 use onelane::{lane::Limits, rescue, serialize, stack::Config, upstream::RetryConfig};
 use tokio::time::{Instant, advance, sleep_until};
 
-use crate::support::{TARGET, got, media, ms, playlist, secs, session, stack};
+use crate::support::{Asked, TARGET, got, media, ms, playlist, secs, session, stack};
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_bridged_for_as_long_as_the_playlist_is_young() {
@@ -25,17 +25,8 @@ async fn an_outage_is_bridged_for_as_long_as_the_playlist_is_young() {
 
     let (learned, mut rescues, mut exchanges) = (Instant::now(), 0, 0);
     loop {
-        let (mut player, mut tries) = (players.getting(&media(1, 0)), 0);
-        let answer = loop {
-            tokio::select! {
-                biased;
-                answer = &mut player => break answer.expect("no panic"),
-                asked = far.asked() => {
-                    tries += 1;
-                    asked.status(503);
-                }
-            }
-        };
+        let player = players.getting(&media(1, 0));
+        let (answer, tries) = far.failing(player, |asked| asked.status(503)).await;
         if learned.elapsed() > secs(60) {
             answer.is_problem(502, "overloaded");
             assert!(tries > 2, "where there is nothing else to give");
@@ -170,17 +161,11 @@ async fn every_failure_that_may_pass_is_bridged_and_no_other() {
     {
         let target = media(nth as u32, 0);
         players.learn(&mut far, &target, 7).await;
-        let mut player = players.getting(&target);
-        let answer = loop {
-            tokio::select! {
-                biased;
-                answer = &mut player => break answer.expect("no panic"),
-                asked = far.asked() => match status {
-                    0 => asked.breaks(),
-                    _ => asked.answer(status, &[], body),
-                },
-            }
+        let fails = |asked: Asked| match status {
+            0 => asked.breaks(),
+            _ => asked.answer(status, &[], body),
         };
+        let (answer, _) = far.failing(players.getting(&target), fails).await;
         match reason {
             Ok(reason) => {
                 answer.is_rescue(7, reason, answer.header("age").and_then(|age| age.parse().ok()).unwrap())

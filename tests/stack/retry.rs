@@ -7,7 +7,7 @@ use http_body_util::Empty;
 use onelane::{serialize, shield, stack::Config, upstream::RetryConfig};
 use tokio::time::Instant;
 
-use crate::support::{got, media, ms, secs, session, stack};
+use crate::support::{Asked, got, media, ms, secs, session, stack};
 
 #[tokio::test(start_paused = true)]
 async fn a_conflict_is_met_within_the_turn() {
@@ -200,15 +200,8 @@ async fn whoever_is_patient_leaves_the_others_their_budget() {
     let (players, mut far) =
         stack(Config::default().retry(RetryConfig::default().budget_per_second(1).budget_part(0.0)));
     for number in 0..8 {
-        let player = players.getting(&media(number, 0));
-        let mut player = std::pin::pin!(got(player));
-        loop {
-            tokio::select! {
-                biased;
-                answer = &mut player => break answer.is_problem(502, "origin_broken"),
-                asked = far.asked() => asked.bad_gateway(),
-            }
-        }
+        let (answer, _) = far.failing(players.getting(&media(number, 0)), Asked::bad_gateway).await;
+        answer.is_problem(502, "origin_broken");
     }
     let player = players.getting(&media(100, 0));
     far.asked().await.status(409);
@@ -224,16 +217,7 @@ async fn who_has_nothing_to_play_is_sent_again_though_others_used_the_budget_up(
     for session in 1..=5 {
         players.learn(&mut far, &media(session, 0), 7).await;
         let player = players.getting(&media(session, 0));
-        let mut player = std::pin::pin!(got(player));
-        let mut tries = 0;
-        let answer = loop {
-            tokio::select! {
-                biased;
-                answer = &mut player => break answer,
-                asked = far.asked() => asked.status(409),
-            }
-            tries += 1;
-        };
+        let (answer, tries) = far.failing(player, |asked| asked.status(409)).await;
         assert_eq!(answer.header("x-onelane-rescue"), Some("conflict"));
         denied |= tries == 1;
     }
@@ -448,14 +432,7 @@ async fn what_is_kept_and_too_old_to_be_given_is_no_reason_to_give_up_early() {
 async fn nobody_is_patient_without_end_or_for_what_stays() {
     let (players, mut far) = stack(Config::default());
     let (player, begun) = (players.getting(&media(1, 0)), Instant::now());
-    let mut player = std::pin::pin!(got(player));
-    let answer = loop {
-        tokio::select! {
-            biased;
-            answer = &mut player => break answer,
-            asked = far.asked() => asked.status(503),
-        }
-    };
+    let (answer, _) = far.failing(player, |asked| asked.status(503)).await;
     answer.is_problem(502, "overloaded");
     assert!((secs(3)..=secs(5)).contains(&(answer.at - begun)), "{:?}", answer.at - begun);
     let player = players.getting(&media(2, 0));
@@ -498,14 +475,7 @@ async fn what_plays_does_not_wait_for_a_rendition_that_does_not() {
     far.asked().await.answer(200, &[], short);
     assert_eq!(got(video).await.status, 200);
     let (subtitles, begun) = (players.getting(&media(3, 3)), Instant::now());
-    let mut subtitles = std::pin::pin!(got(subtitles));
-    let answer = loop {
-        tokio::select! {
-            biased;
-            answer = &mut subtitles => break answer,
-            asked = far.asked() => asked.status(503),
-        }
-    };
+    let (answer, _) = far.failing(subtitles, |asked| asked.status(503)).await;
     answer.is_problem(502, "overloaded");
     assert!((secs(2)..ms(3_600)).contains(&(answer.at - begun)), "{:?}", answer.at - begun);
 

@@ -160,14 +160,8 @@ async fn a_failing_session_is_answered_here_with_its_last_good_playlist() {
         let [video, audio, subtitles] = [0, 1, 2].map(|n| media(nth as u32, n));
         players.learn(&mut far, &video, 7).await;
         players.learn(&mut far, &audio, 7).await;
-        let mut player = players.getting(&video);
-        let failed = loop {
-            tokio::select! {
-                biased;
-                answer = &mut player => break answer.expect("no panic"),
-                asked = far.asked() => if status == 0 { asked.breaks() } else { asked.status(status) },
-            }
-        };
+        let fails = |asked: Asked| if status == 0 { asked.breaks() } else { asked.status(status) };
+        let (failed, _) = far.failing(players.getting(&video), fails).await;
         assert_eq!(failed.header("x-onelane-rescue"), Some(reason));
 
         // Its siblings are not sent after it.

@@ -140,6 +140,20 @@ impl Far {
         Asked::new(&request, with)
     }
 
+    /// Fails as often as it is asked until the player has its answer, and says how many times that was.
+    pub(crate) async fn failing(&mut self, player: JoinHandle<Got>, fails: impl Fn(Asked)) -> (Got, u32) {
+        let mut player = std::pin::pin!(got(player));
+        let mut tries = 0;
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut player => return (answer, tries),
+                asked = self.asked() => fails(asked),
+            }
+            tries += 1;
+        }
+    }
+
     /// The next request, if one is sent in this time.
     pub(crate) async fn asked_within(&mut self, time: Duration) -> Option<Asked> {
         let (request, with) = timeout(time, self.0.next_request()).await.ok()?.expect("the stack is there");

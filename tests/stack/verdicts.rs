@@ -21,14 +21,8 @@ const SECRETS: [&str; 5] =
 /// Has a player of a page ask, and the upstream fail as often as it is asked.
 async fn failing(players: &Players, far: &mut Far, target: &str, fails: impl Fn(Asked)) -> Got {
     let request = Request::get(target).header(header::ORIGIN, "https://tv.example");
-    let mut player = players.ask(request.body(Empty::new()).expect("a request"));
-    loop {
-        tokio::select! {
-            biased;
-            answer = &mut player => return answer.expect("no panic"),
-            asked = far.asked() => fails(asked),
-        }
-    }
+    let player = players.ask(request.body(Empty::new()).expect("a request"));
+    far.failing(player, fails).await.0
 }
 
 /// An error as MediaTailor words it, and more that is nobody's business.
