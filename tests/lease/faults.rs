@@ -95,11 +95,13 @@ async fn only_playlists(fleet: &Fleet, viewers: Viewers) {
     let viewers = fleet.watch(audience(20));
     viewers.had(some()).await;
     let answers = viewers.stop().await;
-    assert!(answers.keys().all(|(status, _)| *status == 200), "{answers:?}");
     let after = counts().await;
     // On a busy machine a call may take longer than the default budget: only then may two meet.
     let excused = if is_full() { after.1 - before.1 } else { 0.0 };
     assert!(after.0 - before.0 <= excused, "turns are agreed again: {before:?}, {after:?}");
+    let is_as_ever =
+        |(status, rescue): &(u16, Option<String>)| *status == 200 && (excused > 0.0 || rescue.is_none());
+    assert!(answers.keys().all(is_as_ever), "{answers:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,6 +181,11 @@ async fn the_clock_of_one_of_those_who_ask_is_set() {
     for to in ["+3600", "-3600", "+0"] {
         set(to);
         viewers.had(some()).await;
+        if to == "+3600" {
+            let [set, other, ..] = fleet.sidecars.as_slice() else { panic!("there are some") };
+            // It has no use for the time of day, but to tell it.
+            assert_ne!(fleet.hour(set).await, fleet.hour(other).await, "its clock is as it was");
+        }
         fleet.agrees(true).await;
     }
     assert_eq!(fleet.metric("onelane_leases_lost_total").await, 0.0);

@@ -50,9 +50,7 @@ async fn a_cluster() {
     let told = nodes[0].0.ask(&create).await;
     assert!(told.contains("All 16384 slots covered"), "{told}");
     for (node, _) in &nodes {
-        let is_ok =
-            || async { node.ask(&["cluster", "info"]).await.contains("cluster_state:ok").then_some(()) };
-        until("the cluster is whole", is_ok).await;
+        node.is_whole().await;
     }
     let url = format!("redis-cluster://{},{}", all[0], all[1]);
     let fleet = Fleet::start(&[&["--lease", &url, "--lease-required"][..], &BUDGET].concat()).await;

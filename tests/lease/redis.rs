@@ -85,6 +85,14 @@ impl Redis {
         (Self::start(&[&own, flags].concat()).await, folder)
     }
 
+    /// Waits until the cluster that this node is of has an owner for every slot.
+    pub(crate) async fn is_whole(&self) {
+        until("the cluster is whole", || async {
+            self.ask(&["cluster", "info"]).await.contains("cluster_state:ok").then_some(())
+        })
+        .await;
+    }
+
     /// What watches over others, by a file of settings that it may write to.
     pub(crate) async fn sentinel(settings: &Path) -> Self {
         let settings = settings.to_str().expect("a path");

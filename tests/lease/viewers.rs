@@ -130,6 +130,15 @@ impl Fleet {
         get(&self.client, from.listen, &path).await.expect("an answer").0
     }
 
+    /// The hour that one of them says it is.
+    pub(crate) async fn hour(&self, of: &Sidecar) -> String {
+        let request = Request::get(format!("http://{}/readyz", of.admin)).body(Empty::new());
+        let answer = timeout(HANG, self.client.request(request.expect("a request")));
+        let answer = answer.await.expect("it must not hang").expect("an answer");
+        // Sat, 28 Nov 2026 10:33:24 GMT
+        answer.headers()["date"].to_str().expect("text")[17..19].to_owned()
+    }
+
     /// What a metric adds up to, over all sidecars.
     pub(crate) async fn metric(&self, series: &str) -> f64 {
         let mut sum = 0.0;
