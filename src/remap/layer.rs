@@ -207,8 +207,8 @@ impl Shared {
         let rule = self.config.of(verdict);
         let own = response.map_or(StatusCode::BAD_GATEWAY, Response::status);
         let status = match verdict {
-            // RFC 8216bis section 6.2.5.2: players then ask without directives.
-            Verdict::TimedOut if blocking => StatusCode::SERVICE_UNAVAILABLE,
+            // Players then ask without directives, which can be bridged: RFC 8216bis section 6.2.5.2, and Media3 as it is.
+            _ if blocking && verdict.survivable() => StatusCode::SERVICE_UNAVAILABLE,
             _ => rule.map_or(own, |rule| rule.to_status()),
         };
         telemetry::remapped(verdict, status);

@@ -545,11 +545,11 @@ async fn a_blocking_reload_is_never_bridged_by_what_it_has_already() {
     got(player).await.is_rescue(8, "origin_broken", 0);
     let player = players.getting(&blocking(9));
     far.asked().await.bad_gateway();
-    got(player).await.is_problem(502, "origin_broken");
+    got(player).await.is_problem(503, "origin_broken");
     // Nor do directives that make no sense get it.
     let player = players.getting(&format!("{}?_HLS_msn=x", media(1, 0)));
     far.asked().await.bad_gateway();
-    got(player).await.is_problem(502, "origin_broken");
+    got(player).await.is_problem(503, "origin_broken");
 }
 
 #[tokio::test(start_paused = true)]

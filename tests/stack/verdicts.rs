@@ -146,6 +146,32 @@ async fn a_blocking_reload_that_takes_too_long_is_a_503() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_blocking_reload_that_fails_is_made_without_directives_by_its_player() {
+    for (status, reason) in [
+        (409, "conflict"),
+        (429, "throttled"),
+        (500, "origin_broken"),
+        (503, "overloaded"),
+        (504, "timed_out"),
+    ] {
+        let (players, mut far) = stack(Config::default());
+        players.learn(&mut far, &media(1, 0), 7).await;
+        let player = players.getting(&format!("{}?_HLS_msn=8", media(1, 0)));
+        let (answer, _) = far.failing(player, |asked| asked.status(status)).await;
+        answer.is_problem(503, reason);
+        // And that one is bridged.
+        let (answer, _) = far.failing(players.getting(&media(1, 0)), |asked| asked.status(status)).await;
+        answer.is_rescue(7, reason, 0);
+    }
+    let (players, mut far) = stack(Config::default());
+    for (number, status, reason) in [(1, 404, "session_lost"), (2, 410, "blocked")] {
+        let player = players.getting(&format!("{}?_HLS_msn=8", media(number, 0)));
+        far.asked().await.status(status);
+        got(player).await.is_problem(status, reason);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_answer_is_the_operators_choice() {
     let rule = Rule::status(StatusCode::SERVICE_UNAVAILABLE).expect("an error").retry_after(2);
     let remap = remap::Config::default().rule(Verdict::OriginBroken, rule).expect("a verdict that has one");
