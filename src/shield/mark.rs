@@ -149,7 +149,8 @@ impl Mark {
             let siblings =
                 *self.has_siblings.get_mut() || self.failed.is_some() && self.failed != later.failed;
             *self = later;
-            self.has_siblings = AtomicBool::new(siblings && self.cause == Cause::Failing);
+            self.has_siblings =
+                AtomicBool::new(siblings && matches!(self.cause, Cause::Failing | Cause::Lost));
         }
         self.target_duration = target_duration;
         self.measure(config);
@@ -157,22 +158,29 @@ impl Mark {
     }
 
     /// Takes in that the playlist has failed once more, and its siblings have not. As each of its probes
-    /// keeps the siblings waiting, probes take a quarter of the time at the most; and probes that may count
-    /// against the account come less and less often.
+    /// keeps the siblings waiting, probes take half of the time at first, and a quarter in the end; and probes that
+    /// may count against the account come less and less often.
     pub(super) fn fail_again(&mut self, later: Self, config: &Config) {
-        let counts = later.status.is_some_and(|status| status.is_client_error());
+        let counts =
+            later.status.is_some_and(|status| status.is_client_error() && status != StatusCode::CONFLICT);
         let gap = if counts { self.gap.saturating_mul(2) } else { later.gap };
-        let (now, gap) = (later.said, gap.max(later.took.saturating_mul(3)));
+        let (now, took) = (later.said, later.took);
+        let gap = gap.max(took.saturating_add(self.gap).min(took.saturating_mul(3)));
         *self = Self { gap: gap.min(config.blocked_gap).max(config.least_gap), ..later };
         self.wait(now, config);
     }
 
-    /// The mark that the failed playlist keeps by itself when a sibling of it did not fail. Its next probe
-    /// may go out at once: mostly the failure is over for both. One that was never there stays missing.
+    /// The mark that the failed playlist keeps by itself when a sibling of it did not fail: what was taken for the
+    /// session's loss was that playlist's. Its next probe may go out at once: mostly the failure is over for both.
+    /// One that was never there stays missing.
     pub(super) fn remainder(self, good: Playlist, now: Instant) -> Option<(Playlist, Self)> {
         let failed = self.failed.filter(|failed| *failed != good)?;
-        let probe_at = if self.cause == Cause::Missing { self.probe_at } else { now };
-        Some((failed, Self { probe_at, lease: None, ..self }))
+        let (cause, probe_at) = match self.cause {
+            Cause::Missing => (Cause::Missing, self.probe_at),
+            Cause::Lost => (Cause::Missing, now),
+            cause => (cause, now),
+        };
+        Some((failed, Self { cause, probe_at, lease: None, ..self }))
     }
 
     /// Whether it says anything of this playlist.
@@ -199,8 +207,7 @@ impl Mark {
         if self.failed != Some(playlist) {
             self.has_siblings.store(true, Ordering::Relaxed);
         } else if self.has_siblings.load(Ordering::Relaxed) && now < later(self.probe_at, self.gap) {
-            let next_probe = later(self.probe_at, self.gap).saturating_duration_since(now);
-            return Some(Known { next_probe, ..self.known(now) });
+            return Some(self.known(now));
         }
         self.look(now)
     }

@@ -132,6 +132,19 @@ impl Marks {
         self.put(session, Mark::new(cause, status, target_duration, now, &self.config), now)
     }
 
+    /// Marks a session as lost by what was said of one of its playlists.
+    pub(crate) fn lose(
+        &self,
+        session: &SessionKey,
+        playlist: Playlist,
+        status: Option<StatusCode>,
+        target_duration: Option<Duration>,
+        now: Instant,
+    ) {
+        let mark = Mark::new(Cause::Lost, status, target_duration, now, &self.config);
+        self.put(session, mark.of(playlist, Duration::ZERO), now);
+    }
+
     /// Marks a session after one of its playlists has failed, which took this long. A playlist that is known
     /// to fail by itself does not mark its session: it waits longer for its own next probe.
     pub(crate) fn fail(
@@ -381,7 +394,7 @@ mod tests {
         // The other asks seldom: then it is this one's turn all the same.
         advance(secs(3)).await;
         let Check::Answer(known) = check(bad) else { panic!("it lets others go first") };
-        assert_eq!(known.next_probe, secs(3));
+        assert_eq!(known.next_probe, Duration::ZERO, "that of whoever asks next");
         advance(secs(3)).await;
         for _ in 0..3 {
             assert_eq!(check(bad), Check::Probe);
@@ -396,12 +409,14 @@ mod tests {
         assert_eq!(check(bad), Check::Pass);
         assert_eq!(marks.check_alone(&session(0), bad, Instant::now()), Check::Probe);
         assert_eq!(marks.check_alone(&session(0), good, Instant::now()), Check::Pass);
-        // Three quarters of the time are the others'.
-        fails();
-        advance(secs(30) - Duration::from_millis(1)).await;
-        assert!(matches!(marks.check_alone(&session(0), bad, Instant::now()), Check::Answer(_)));
-        advance(Duration::from_millis(1)).await;
-        assert_eq!(marks.check_alone(&session(0), bad, Instant::now()), Check::Probe);
+        // The others have half of the time at first, and three quarters in the end.
+        for gap in [13, 23, 30, 30].map(secs) {
+            fails();
+            advance(gap - Duration::from_millis(1)).await;
+            assert!(matches!(marks.check_alone(&session(0), bad, Instant::now()), Check::Answer(_)));
+            advance(Duration::from_millis(1)).await;
+            assert_eq!(marks.check_alone(&session(0), bad, Instant::now()), Check::Probe);
+        }
     }
 
     #[tokio::test(start_paused = true)]

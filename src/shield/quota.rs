@@ -18,8 +18,8 @@ use crate::{lease::Leases, session::SessionKey};
 /// for a minute. Put it in an [`Arc`](std::sync::Arc) to share it. Nothing here waits.
 ///
 /// A [conflict](Self::conflict) counts as a 4xx, too, to AWS, to its session and to the operator. But it says
-/// that the session is there: no other session of the configuration is [refused](Self::allows) for it, and
-/// other instances are not told.
+/// that the session is there: no other session of the configuration is [refused](Self::allows) for it, other
+/// instances are not told, and its session is forgiven once it [plays](Self::good) again.
 ///
 /// The 4xx of [tracking](Self::track) count against the configuration alone: a viewer plays on without ad reports.
 pub struct Quota {
@@ -28,6 +28,8 @@ pub struct Quota {
     configurations: Counts<u64>,
     /// The conflicts, which are not among those.
     conflicts: Counts<u64>,
+    /// Those that a session had since its last good answer.
+    unforgiven: Counts<SessionKey>,
     /// What is in flight of sessions that were not good before.
     doubts: Arc<Doubts>,
     /// What other instances have spent of it, where they are asked.
@@ -74,6 +76,7 @@ impl Quota {
             sessions: Counts::new(config, config.session_4xx_per_minute),
             configurations: Counts::new(config, config.configuration_4xx_per_minute),
             conflicts: Counts::new(config, config.configuration_4xx_per_minute),
+            unforgiven: Counts::new(config, config.session_4xx_per_minute),
             doubts: Arc::default(),
             shared: Arc::default(),
         }
@@ -82,12 +85,13 @@ impl Quota {
     /// What was counted, under other limits; [`Config::capacity`] stays what it was.
     #[must_use]
     pub fn reconfigured(&self, config: &Config) -> Self {
-        let Self { sessions, configurations, conflicts, doubts, shared } = self;
+        let Self { sessions, configurations, conflicts, unforgiven, doubts, shared } = self;
         let limit = config.configuration_4xx_per_minute;
         Self {
             sessions: Counts::over(&sessions.windows, config, config.session_4xx_per_minute),
             configurations: Counts::over(&configurations.windows, config, limit),
             conflicts: Counts::over(&conflicts.windows, config, limit),
+            unforgiven: Counts::over(&unforgiven.windows, config, config.session_4xx_per_minute),
             doubts: Arc::clone(doubts),
             shared: Arc::clone(shared),
         }
@@ -128,13 +132,18 @@ impl Quota {
 
     /// Counts a conflict that the upstream gave this session, each attempt by itself.
     pub fn conflict(&self, session: &SessionKey, now: Instant) {
-        self.sessions.spend(session, now);
+        self.unforgiven.spend(session, now);
         self.conflicts.spend(&session.scope_id(), now);
     }
 
+    /// The upstream gave this session a good answer: its conflicts are over. It costs an atomic load where there are none.
+    pub fn good(&self, session: &SessionKey) {
+        self.unforgiven.windows.remove(session);
+    }
+
     /// Whether this session and its configuration may have one more 4xx, the conflicts of other sessions
-    /// aside. Where both are at the same level, the configuration is named. It costs two atomic loads while
-    /// there are no 4xx.
+    /// aside. Where both are at the same level, the configuration is named. It costs three atomic loads
+    /// while there are no 4xx.
     ///
     /// It takes nothing: those in flight at the same time may spend more than there is.
     pub fn allows(&self, session: &SessionKey, now: Instant) -> Allowance {
@@ -216,7 +225,7 @@ impl Quota {
         Room { limit: self.configurations.limit, spent: self.spent(scope, now) }
     }
 
-    /// Whether this session had a 4xx in the last minute.
+    /// Whether this session had a 4xx in the last minute, conflicts aside.
     pub fn has_spent(&self, session: &SessionKey, now: Instant) -> bool {
         self.sessions.count(session, now) > 0
     }
@@ -226,6 +235,11 @@ impl Quota {
         self.level(session, now) == Level::Spent
     }
 
+    /// Whether it might, were it not for its conflicts.
+    pub(super) fn is_spent_by_conflicts(&self, session: &SessionKey, now: Instant) -> bool {
+        self.is_spent(session, now) && self.sessions.level(self.sessions.count(session, now)) < Level::Spent
+    }
+
     /// Whether this session may have few more or none, whatever its configuration may.
     pub(crate) fn is_near(&self, session: &SessionKey, now: Instant) -> bool {
         self.level(session, now) >= Level::Near
@@ -233,7 +247,8 @@ impl Quota {
 
     /// How near this session is to its own limit, its conflicts included.
     fn level(&self, session: &SessionKey, now: Instant) -> Level {
-        self.sessions.level(self.sessions.count(session, now))
+        let conflicts = self.unforgiven.count(session, now);
+        self.sessions.level(self.sessions.count(session, now).saturating_add(conflicts))
     }
 
     /// The most that any playback configuration has used of its quota, conflicts included, as a part of it.

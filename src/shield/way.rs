@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use http::request::Parts;
+use http::{Method, request::Parts};
 use tokio::time::Instant;
 
 use super::{Allowance, Answer, Cause, Check, Probe, Quota, hearing::Hearing, quota::Place};
@@ -56,7 +56,7 @@ impl Way {
         if lessons.quota.is_spent(&key, now)
             && lessons.store.standing(&key, &head.uri) != Some(Standing::Given)
         {
-            return Self::Answered(refuse(head, &key, kind));
+            return Self::spent(lessons, head, key, kind);
         }
         if lessons.is_good(&key, &head.uri) {
             return Self::Pass(None);
@@ -69,6 +69,22 @@ impl Way {
             return Self::Answered(refuse(head, &key, kind));
         }
         Self::admit(lessons, head, key, kind)
+    }
+
+    /// The way of a request of a session that may have no more 4xx. If they are conflicts it is there, and a request now and
+    /// then finds out whether they are over.
+    fn spent(lessons: &Arc<Lessons>, head: &mut Parts, key: SessionKey, kind: Kind) -> Self {
+        let now = Instant::now();
+        let tells = head.method == Method::GET && kind != Kind::Dash;
+        if tells && lessons.quota.is_spent_by_conflicts(&key, now) {
+            match lessons.marks.check_for(&key, lessons.marks.playlist(&head.uri), now) {
+                Check::Probe => drop(head.extensions.insert(Probe::of_session(lessons, &key))),
+                Check::Pass => {}
+                Check::Answer(_) => return Self::Answered(refuse(head, &key, kind)),
+            }
+            return Self::admit(lessons, head, key, kind);
+        }
+        Self::Answered(refuse(head, &key, kind))
     }
 
     /// The way of tracking. It has a part of the quota, so that playlists do not pay for it; whose tracking had a good answer of

@@ -208,7 +208,7 @@ impl Lessons {
                 self.good(key, uri, now);
             }
             Verdict::SessionLost => match self.among_others(key, (method, uri), judgement) {
-                None => self.end(key, Cause::Lost, status, now),
+                None => self.end(key, uri, Cause::Lost, status, now),
                 Some(other) => {
                     if method == Method::GET {
                         self.miss(key, uri, status, now);
@@ -216,7 +216,7 @@ impl Lessons {
                     return Some(other);
                 }
             },
-            Verdict::Blocked => self.end(key, Cause::Blocked, status, now),
+            Verdict::Blocked => self.end(key, uri, Cause::Blocked, status, now),
             verdict if is_the_sessions(verdict) => self.fail(key, uri, sent, Some(status)),
             _ if method == Method::GET && is_denial(status) => self.store.deny(key, uri),
             _ => {}
@@ -248,14 +248,18 @@ impl Lessons {
     }
 
     fn good(&self, key: &SessionKey, uri: &Uri, now: Instant) {
+        self.quota.good(key);
         if !self.marks.has_none() {
             self.marks.good(key, self.marks.playlist(uri), now);
         }
     }
 
-    fn end(&self, key: &SessionKey, cause: Cause, status: StatusCode, now: Instant) {
-        let target_duration = self.store.target_duration(key);
-        self.marks.mark(key, cause, Some(status), target_duration, now);
+    fn end(&self, key: &SessionKey, uri: &Uri, cause: Cause, status: StatusCode, now: Instant) {
+        let (status, target_duration) = (Some(status), self.store.target_duration(key));
+        match cause {
+            Cause::Lost => self.marks.lose(key, self.marks.playlist(uri), status, target_duration, now),
+            _ => drop(self.marks.mark(key, cause, status, target_duration, now)),
+        }
         self.store.forget(key);
         self.created.forget(key);
         self.served.forget(key);

@@ -132,6 +132,48 @@ async fn what_waits_in_a_lane_when_its_session_fails_gets_its_last_good_playlist
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rendition_that_is_missing_for_a_while_takes_its_session_for_no_longer_than_a_gap() {
+    let (players, mut far) = stack(Config::default());
+    let [video, audio] = [0, 1].map(|n| media(1, n));
+    players.learn(&mut far, &video, 7).await;
+    players.learn(&mut far, &audio, 7).await;
+    // Its player asks for it once a second, and for the other half as often.
+    let (begun, mut lost, mut asked_for) = (Instant::now(), 0, 0);
+    while begun.elapsed() < secs(30) {
+        for target in [&audio, &video] {
+            if target == &video && begun.elapsed().as_secs() % 2 == 1 {
+                continue;
+            }
+            let mut player = players.getting(target);
+            let answer = tokio::select! {
+                biased;
+                answer = &mut player => answer.expect("no panic"),
+                asked = far.asked() => {
+                    match asked.target == audio {
+                        true => {
+                            asked_for += 1;
+                            asked.status(404);
+                        }
+                        false => asked.playlist(8 + begun.elapsed().as_secs()),
+                    }
+                    got(player).await
+                }
+            };
+            if target == &video && answer.status != 200 {
+                answer.is_problem(404, "session_lost");
+                lost += 1;
+            }
+        }
+        advance(secs(1)).await;
+    }
+    assert!(lost <= 2, "{lost} times");
+    assert!(asked_for <= 11, "it is asked for {asked_for} times");
+    players.get(&audio).await.is_problem(404, "not_found");
+    advance(secs(3)).await;
+    players.learn(&mut far, &audio, 50).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_blocked_session_is_probed_seldom() {
     let (players, mut far) = stack(Config::default());
     players.learn(&mut far, &media(1, 0), 7).await;
@@ -212,17 +254,17 @@ async fn one_probe_finds_out_whether_a_failing_session_is_well() {
     players.learn(&mut far, &media(1, 1), 8).await;
 }
 
-/// Three renditions play for so long and ask once in three seconds, while the first so many get this status or no answer: the longest
+/// Four renditions play for so long and ask once in two seconds, while the first so many get this status or no answer: the longest
 /// time that each had nothing new for, and when the first was sent.
 async fn play(
     (players, far): (&Players, &mut Far),
     (bad, status): (u32, Option<u16>),
     time: Duration,
-) -> ([Duration; 3], Vec<Duration>) {
+) -> ([Duration; 4], Vec<Duration>) {
     let begun = Instant::now();
-    let mut polls = tokio::time::interval(secs(3));
+    let mut polls = tokio::time::interval(secs(2));
     polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut asking, mut fresh, mut longest) = (JoinSet::new(), [begun; 3], [Duration::ZERO; 3]);
+    let (mut asking, mut fresh, mut longest) = (JoinSet::new(), [begun; 4], [Duration::ZERO; 4]);
     let (mut sent, mut held) = (Vec::new(), Vec::new());
     while begun.elapsed() < time {
         tokio::select! {
@@ -245,9 +287,12 @@ async fn play(
                     fresh[nth] = answer.at;
                 }
             }
-            _ = polls.tick() => for nth in 0..3 {
-                let player = players.getting(&media(1, nth as u32));
-                asking.spawn(async move { (nth, got(player).await) });
+            _ = polls.tick() => {
+                players.stack.lessons().store.expire(Instant::now());
+                for nth in 0..4 {
+                    let player = players.getting(&media(1, nth as u32));
+                    asking.spawn(async move { (nth, got(player).await) });
+                }
             }
         }
     }
@@ -258,9 +303,41 @@ async fn play(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rendition_that_fails_for_good_leaves_its_siblings_alone() {
-    for (status, most, tries) in [(Some(504), secs(10), 250), (Some(429), secs(10), 24), (None, secs(30), 10)]
+async fn a_long_outage_is_over_for_a_session_as_soon_as_it_is_for_its_upstream() {
+    for (status, outage) in
+        [409, 503, 504].into_iter().flat_map(|status| [(status, 70), (status, 85), (status, 130)])
     {
+        let (players, mut far) = stack(Config::default());
+        play((&players, &mut far), (0, None), secs(12)).await;
+        play((&players, &mut far), (4, Some(status)), secs(outage)).await;
+        let (longest, sent) = play((&players, &mut far), (0, None), secs(90)).await;
+        let most = longest.iter().max();
+        assert!(most <= Some(&secs(7)), "{status} for {outage} s: {longest:?}; sent at {sent:?}");
+        players.are_done().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rendition_that_failed_for_a_while_is_had_again_soon_after() {
+    for (status, fault, most) in [(Some(409), 30, 7), (Some(409), 90, 7), (Some(504), 90, 7), (None, 23, 20)]
+    {
+        let (players, mut far) = stack(Config::default());
+        play((&players, &mut far), (0, None), secs(12)).await;
+        play((&players, &mut far), (1, status), secs(fault)).await;
+        let (longest, sent) = play((&players, &mut far), (0, None), secs(60)).await;
+        assert!(longest[0] <= secs(most), "{status:?} for {fault} s: {longest:?}; sent at {sent:?}");
+        players.are_done().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rendition_that_fails_for_good_leaves_its_siblings_alone() {
+    for (status, most, tries) in [
+        (Some(504), secs(10), 250),
+        (Some(429), secs(10), 24),
+        (Some(409), secs(10), 250),
+        (None, secs(30), 10),
+    ] {
         let (players, mut far) = stack(Config::default());
         play((&players, &mut far), (0, None), secs(6)).await;
         let (longest, sent) = play((&players, &mut far), (1, status), secs(180)).await;
