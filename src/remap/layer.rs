@@ -17,7 +17,7 @@ use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Config, Problem, Profile, made_here, problem::expose};
+use super::{Config, Problem, Profile, made_here, preflight::Preflight, problem::expose};
 use crate::{
     rescue::Rescued,
     shield::AskAgainIn,
@@ -61,6 +61,7 @@ pin_project! {
         answer: Asked<F>,
         shared: Arc<Shared>,
         origin: Option<HeaderValue>,
+        preflight: Option<Box<Preflight>>,
         blocking: bool,
     }
 }
@@ -133,12 +134,14 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let origin = request.headers().get(header::ORIGIN).cloned();
+        let is_transparent = self.shared.config.profile == Profile::Transparent;
+        let preflight = Preflight::of(&request).filter(|_| !is_transparent).map(Box::new);
         let blocking = directives::is_blocking(request.uri());
         let answer = match self.unready.take() {
             None => Asked::Inner { answer: self.inner.call(request) },
             Some(error) => Asked::Unready { error: Some(error) },
         };
-        RemapFuture { answer, shared: Arc::clone(&self.shared), origin, blocking }
+        RemapFuture { answer, shared: Arc::clone(&self.shared), origin, preflight, blocking }
     }
 }
 
@@ -155,12 +158,22 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let answer = match this.answer.project() {
-            AskedProjection::Inner { answer } => ready!(answer.poll(cx)).map_err(Into::into),
+            AskedProjection::Inner { answer } => match answer.poll(cx) {
+                Poll::Ready(answer) => answer.map_err(Into::into),
+                Poll::Pending => {
+                    let Some(preflight) = this.preflight else { return Poll::Pending };
+                    ready!(preflight.poll_late(cx));
+                    return Poll::Ready(Ok(this.shared.grant(preflight, Verdict::TimedOut)));
+                }
+            },
             AskedProjection::Unready { error } => {
                 Err(error.take().expect("polled after it was ready, against the contract of futures"))
             }
         };
-        Poll::Ready(Ok(this.shared.answer(answer, this.origin.as_ref(), *this.blocking)))
+        Poll::Ready(Ok(match this.preflight {
+            Some(preflight) => this.shared.answer_preflight(answer, preflight),
+            None => this.shared.answer(answer, this.origin.as_ref(), *this.blocking),
+        }))
     }
 }
 
@@ -194,6 +207,28 @@ impl Shared {
             Some(_) if self.config.profile == Profile::Transparent && !is_the_shields(&response) => response,
             Some(verdict) => self.refuse(verdict, Some(&response), origin, blocking),
         }
+    }
+
+    fn answer_preflight<B: From<Bytes>>(
+        &self,
+        answer: Result<Response<B>, BoxError>,
+        preflight: &Preflight,
+    ) -> Response<B> {
+        let verdict = match &answer {
+            Ok(response) if !Preflight::is_failed_by(response.status()) => {
+                return self.answer(answer, Some(preflight.origin()), false);
+            }
+            Ok(response) => {
+                response.extensions().get().map_or(Verdict::Failed, |judgement: &Judgement| judgement.verdict)
+            }
+            Err(error) => Verdict::of_error(&**error),
+        };
+        self.grant(preflight, verdict)
+    }
+
+    fn grant<B: From<Bytes>>(&self, preflight: &Preflight, verdict: Verdict) -> Response<B> {
+        telemetry::remapped(verdict, StatusCode::OK);
+        preflight.granted(verdict, self.credentials.load(Ordering::Relaxed))
     }
 
     /// The answer in place of one that players would not survive, or of none.

@@ -3,7 +3,8 @@
 //! A playlist goes on as it came. Everything else has a [verdict](crate::upstream::Verdict), and each verdict its
 //! [`Rule`]: the status that players make the best of. The answer is made here. It can be read across origins, is
 //! never cached, says what has happened and what to do about it (RFC 9457), and has nothing of what the upstream said
-//! in it, which names the origin and the account.
+//! in it, which names the origin and the account. A page's CORS preflight that fails for what may pass is granted here, as the
+//! request that follows can be bridged.
 //!
 //! ```
 //! use http::StatusCode;
@@ -16,6 +17,7 @@
 
 mod config;
 mod layer;
+mod preflight;
 mod problem;
 mod rule;
 

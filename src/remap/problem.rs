@@ -84,7 +84,7 @@ pub(super) fn expose(headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
 }
 
 /// Says that the page of another origin would have another answer.
-fn vary_by_origin(headers: &mut HeaderMap) {
+pub(super) fn vary_by_origin(headers: &mut HeaderMap) {
     let lines = headers.get_all(header::VARY);
     let mut names = lines.iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
     if !names.any(|name| name.trim() == "*" || name.trim().eq_ignore_ascii_case("origin")) {

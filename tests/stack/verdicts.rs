@@ -12,7 +12,9 @@ use onelane::{
     upstream::Verdict,
 };
 
-use crate::support::{Asked, Far, Got, Players, got, media, ms, playlist, session, stack};
+use tokio::time::Instant;
+
+use crate::support::{Asked, Far, Got, Players, Sent, got, media, ms, playlist, secs, session, stack};
 
 /// What the upstream says besides, and nobody may hear.
 const SECRETS: [&str; 5] =
@@ -169,6 +171,59 @@ async fn a_blocking_reload_that_fails_is_made_without_directives_by_its_player()
         far.asked().await.status(status);
         got(player).await.is_problem(status, reason);
     }
+}
+
+/// What a page of another origin asks before it asks for a playlist.
+fn preflight(method: &str) -> Sent {
+    Request::options(media(1, 0))
+        .header(header::ORIGIN, "https://player.example")
+        .header(header::ACCESS_CONTROL_REQUEST_METHOD, method)
+        .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "x-token")
+        .body(Empty::new())
+        .expect("a request")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_whose_preflight_fails_has_its_rescue() {
+    let (players, mut far) = stack(Config::default());
+    type Fails = fn(Asked);
+    let fails: [(Fails, &str); 6] = [
+        (|asked| asked.status(409), "failed"),
+        (|asked| asked.status(429), "failed"),
+        (|asked| asked.status(503), "failed"),
+        (|asked| asked.bad_gateway(), "origin_broken"),
+        (Asked::breaks, "unreachable"),
+        (Asked::refuses, "unreachable"),
+    ];
+    for (fails, reason) in fails {
+        for method in ["GET", "HEAD"] {
+            let (answer, _) = far.failing(players.ask(preflight(method)), fails).await;
+            let said = (answer.status, answer.header("x-onelane-reason"), answer.body.len());
+            assert_eq!(said, (200, Some(reason), 0), "{answer:?}");
+            assert_eq!(answer.header("access-control-allow-origin"), Some("https://player.example"));
+            assert_eq!(answer.header("access-control-allow-methods"), Some(method));
+            assert_eq!(answer.header("access-control-allow-headers"), Some("x-token"));
+            assert_eq!(
+                (answer.header("vary"), answer.header("cache-control")),
+                (Some("Origin"), Some("no-store"))
+            );
+        }
+    }
+    let begun = Instant::now();
+    let player = players.ask(preflight("GET"));
+    let hangs = far.asked().await;
+    let answer = got(player).await;
+    assert_eq!((answer.status, answer.at - begun), (200, secs(2)), "{answer:?}");
+    drop(hangs);
+    // What an answer says of the page is the upstream's to say, and so is what a page may change.
+    for (request, status) in [(preflight("GET"), 403), (preflight("GET"), 404), (preflight("POST"), 503)] {
+        let (answer, _) = far.failing(players.ask(request), |asked| asked.status(status)).await;
+        assert_ne!(answer.status, 200, "{answer:?}");
+    }
+    let player = players.ask(preflight("GET"));
+    far.asked().await.answer(204, &[("access-control-allow-headers", "x-other")], "");
+    let answer = got(player).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-headers")), (204, Some("x-other")));
 }
 
 #[tokio::test(start_paused = true)]
