@@ -5,8 +5,8 @@ use crate::session::{Kind, Route, link};
 /// Whether a player that follows this `Location` gets anything but a media playlist of the session that it
 /// asked for one of, through the session's lane.
 pub(super) fn leads_away(location: &str, asked: &Uri) -> bool {
-    // One that names nothing leads to itself, and a host without a scheme is not taken off on the way to the player.
-    if location.is_empty() || location.starts_with('#') || location.starts_with("//") {
+    // One that names nothing leads to itself.
+    if location.is_empty() || location.starts_with('#') {
         return true;
     }
     let Some(target) = link::resolve(asked, location) else { return true };
@@ -28,6 +28,7 @@ mod tests {
             "?x=2",
             "http://far.example/v1/manifest/a/c/s/1.m3u8",
             "https://FAR.example/v1/manifest/a/c/s/1.m3u8?y",
+            "//far.example/v1/manifest/a/c/s/1.m3u8",
             "../s/0.m3u8",
             "./1.m3u8",
             "/v1/manifest/a/c/t/../s/0.m3u8",
@@ -46,7 +47,7 @@ mod tests {
             "/v1/manifest/a/c/other/0.m3u8",
             "/v1/master/a/c/i.m3u8",
             "https://login.example/v1/manifest/a/c/s/1.m3u8",
-            "//far.example/v1/manifest/a/c/s/1.m3u8",
+            "//other.example/v1/manifest/a/c/s/1.m3u8",
             "http://far.example:81/v1/manifest/a/c/s/1.m3u8",
             "http://far.example",
             "x://y z",

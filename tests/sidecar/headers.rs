@@ -391,6 +391,9 @@ async fn a_redirect_within_the_upstream_leads_through_here() {
     for (location, leads) in [
         (format!("{url}/v1/manifest/x.m3u8?a=1&b=%2F"), "/v1/manifest/x.m3u8?a=1&b=%2F"),
         (url.clone(), "/"),
+        (url["http:".len()..].to_owned() + "/v1/x?a=1", "/v1/x?a=1"),
+        (url.replace("http:", "HTTPS:") + "/v1/x#y", "/v1/x"),
+        ("//segments.example/tm/1.ts".to_owned(), "//segments.example/tm/1.ts"),
         ("/v1/x".to_owned(), "/v1/x"),
         ("../x?y".to_owned(), "../x?y"),
         ("https://segments.example/tm/1.ts".to_owned(), "https://segments.example/tm/1.ts"),

@@ -6,7 +6,7 @@ use super::forward::{Unpassable, strip_hop_by_hop};
 use crate::{
     remap::{Problem, made_here},
     serialize,
-    session::{Extracted, MediaTailor},
+    session::{Extracted, MediaTailor, link},
     sidecar::Upstream,
     stack::{MayResume, Stack},
     telemetry::{self, Seldom},
@@ -43,11 +43,15 @@ pub(in crate::sidecar) fn of_stack(response: Response<Body>, upstream: &Upstream
 /// Takes the upstream's own name from the front of a `Location`: a player that followed it there would be
 /// past its session's lane, and may not even reach it.
 fn lead_through_here(headers: &mut HeaderMap, upstream: &Upstream) {
+    let base = Uri::builder().scheme(upstream.scheme().clone()).authority(upstream.authority().clone());
     let location = headers.get(header::LOCATION).and_then(|location| location.to_str().ok());
-    let Some(Ok(location)) = location.map(Uri::try_from) else { return };
-    if location.authority() != Some(upstream.authority()) {
-        return;
-    }
+    // What names no host leads through here as it is.
+    let names_host = |location: &&str| {
+        location.starts_with("//") || Uri::try_from(*location).is_ok_and(|uri| uri.authority().is_some())
+    };
+    let base = base.path_and_query("/").build().ok();
+    let location = base.zip(location.filter(names_host)).and_then(|(base, to)| link::resolve(&base, to));
+    let Some(location) = location.filter(|location| upstream.is_at(location)) else { return };
     let path = location.path_and_query().map_or("/", |path| path.as_str());
     if let Ok(path) = HeaderValue::from_str(path) {
         headers.insert(header::LOCATION, path);
