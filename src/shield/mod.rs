@@ -37,6 +37,7 @@ mod layer;
 mod ledger;
 mod mark;
 mod marks;
+mod place;
 mod probe;
 mod quota;
 mod shared;

@@ -1,11 +1,11 @@
 use std::{fmt, sync::Arc};
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{
     Config,
     counts::{Counts, Level},
-    doubt::{Doubts, MOST_WAIT, Outcome, Room},
+    doubt::Doubts,
     shared::Shared,
     window::Window,
 };
@@ -25,26 +25,17 @@ use crate::{lease::Leases, session::SessionKey};
 pub struct Quota {
     sessions: Counts<SessionKey>,
     /// By [`SessionKey::scope_id`].
-    configurations: Counts<u64>,
+    pub(super) configurations: Counts<u64>,
+    /// What is among those of sessions that were not good before.
+    pub(super) strangers: Counts<u64>,
     /// The conflicts, which are not among those.
     conflicts: Counts<u64>,
     /// Those that a session had since its last good answer.
     unforgiven: Counts<SessionKey>,
     /// What is in flight of sessions that were not good before.
-    doubts: Arc<Doubts>,
+    pub(super) doubts: Arc<Doubts>,
     /// What other instances have spent of it, where they are asked.
-    shared: Arc<Shared>,
-}
-
-/// What [`Quota::reserve`] says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// [Give it back](Quota::release).
-    Taken,
-    /// As many are in flight as may bring a 4xx: [wait](Quota::wait) for word of them.
-    Later,
-    /// The limit is reached.
-    None,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What a [`Quota`] has left.
@@ -57,6 +48,9 @@ pub enum Allowance {
     /// Nothing: a request that is likely to get one more 4xx should not be sent.
     Spent(Scope),
 }
+
+/// As much of a configuration's limit may be spent by sessions that are new, whatever those have spent that were good before.
+const PART_OF_STRANGERS: u32 = 4;
 
 /// Whose quota it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,6 +69,7 @@ impl Quota {
         Self {
             sessions: Counts::new(config, config.session_4xx_per_minute),
             configurations: Counts::new(config, config.configuration_4xx_per_minute),
+            strangers: Counts::new(config, config.configuration_4xx_per_minute / PART_OF_STRANGERS),
             conflicts: Counts::new(config, config.configuration_4xx_per_minute),
             unforgiven: Counts::new(config, config.session_4xx_per_minute),
             doubts: Arc::default(),
@@ -85,11 +80,12 @@ impl Quota {
     /// What was counted, under other limits; [`Config::capacity`] stays what it was.
     #[must_use]
     pub fn reconfigured(&self, config: &Config) -> Self {
-        let Self { sessions, configurations, conflicts, unforgiven, doubts, shared } = self;
+        let Self { sessions, configurations, strangers, conflicts, unforgiven, doubts, shared } = self;
         let limit = config.configuration_4xx_per_minute;
         Self {
             sessions: Counts::over(&sessions.windows, config, config.session_4xx_per_minute),
             configurations: Counts::over(&configurations.windows, config, limit),
+            strangers: Counts::over(&strangers.windows, config, limit / PART_OF_STRANGERS),
             conflicts: Counts::over(&conflicts.windows, config, limit),
             unforgiven: Counts::over(&unforgiven.windows, config, config.session_4xx_per_minute),
             doubts: Arc::clone(doubts),
@@ -168,63 +164,6 @@ impl Quota {
         }
     }
 
-    /// Takes a place among those in flight of sessions that were not good before. As long as all of them
-    /// bring a 4xx there are never more than the configuration's limit leaves; the fewer do, the more may be
-    /// in flight, until half of it is spent.
-    pub(super) fn reserve(&self, session: &SessionKey, now: Instant) -> Place {
-        let scope = session.scope_id();
-        let room = self.room(scope, now);
-        if room.is_none() {
-            Place::None
-        } else if self.doubts.take(scope, room) {
-            Place::Taken
-        } else {
-            Place::Later
-        }
-    }
-
-    /// Waits for a place that was to be had [later](Place::Later); `false` if there is none. Where nothing
-    /// else is known of those in flight than that they take long, it is given after a second: rather a 4xx
-    /// too many than a viewer who does not get to see anything.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped, it has taken no place, and the next in line is let through in its stead.
-    pub(super) async fn wait(&self, session: &SessionKey) -> bool {
-        let scope = session.scope_id();
-        let waiter = self.doubts.wait(scope);
-        // What was given back before this one stood in line has called nobody.
-        self.doubts.call(scope, self.room(scope, Instant::now()));
-        let called = timeout(MOST_WAIT, async {
-            loop {
-                waiter.called().await;
-                let room = self.room(scope, Instant::now());
-                let taken = waiter.take(room);
-                if taken || room.is_none() {
-                    return taken;
-                }
-            }
-        });
-        let taken = match called.await {
-            Ok(taken) => taken,
-            Err(_) => waiter.take_nevertheless(),
-        };
-        drop(waiter);
-        self.doubts.call(scope, self.room(scope, Instant::now()));
-        taken
-    }
-
-    /// Gives a place back that was [taken](Place::Taken), and says what came of it.
-    pub(super) fn release(&self, session: &SessionKey, outcome: Option<Outcome>, now: Instant) {
-        let scope = session.scope_id();
-        self.doubts.give_back(scope, outcome);
-        self.doubts.call(scope, self.room(scope, now));
-    }
-
-    fn room(&self, scope: u64, now: Instant) -> Room {
-        Room { limit: self.configurations.limit, spent: self.spent(scope, now) }
-    }
-
     /// Whether this session had a 4xx in the last minute, conflicts aside.
     pub fn has_spent(&self, session: &SessionKey, now: Instant) -> bool {
         self.sessions.count(session, now) > 0
@@ -263,7 +202,7 @@ impl Quota {
     }
 
     /// How many a configuration had in the last minute, here and elsewhere.
-    fn spent(&self, scope: u64, now: Instant) -> u32 {
+    pub(super) fn spent(&self, scope: u64, now: Instant) -> u32 {
         match self.configurations.count(&scope, now) {
             0 => 0,
             own => own.saturating_add(self.shared.others(scope, now)),
@@ -305,7 +244,10 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::{session::SessionId, shield::window::MINUTE};
+    use crate::{
+        session::SessionId,
+        shield::{place::Place, window::MINUTE},
+    };
 
     fn session(configuration: &str, n: usize) -> SessionKey {
         let id = SessionId::parse(&format!("session-{n}")).expect("an id");

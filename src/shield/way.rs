@@ -3,7 +3,7 @@ use std::sync::Arc;
 use http::{Method, request::Parts};
 use tokio::time::Instant;
 
-use super::{Allowance, Answer, Cause, Check, Probe, Quota, hearing::Hearing, quota::Place};
+use super::{Allowance, Answer, Cause, Check, Probe, Quota, hearing::Hearing, place::Place};
 use crate::{
     rescue::Standing,
     session::{Creates, Extracted, Kind, MediaTailor, SessionKey},
@@ -65,7 +65,9 @@ impl Way {
             let is_heard = !lessons.store.is_off();
             return Self::Pass(is_heard.then(|| Hearing::new(lessons, key, kind, false)));
         }
-        if matches!(lessons.quota.allows(&key, now), Allowance::Spent(_)) {
+        // Where it had none itself, that is decided by what is new.
+        let has_spent = lessons.quota.has_spent(&key, now);
+        if has_spent && matches!(lessons.quota.allows(&key, now), Allowance::Spent(_)) {
             return Self::Answered(refuse(head, &key, kind));
         }
         Self::admit(lessons, head, key, kind)

@@ -709,6 +709,44 @@ async fn a_session_of_which_nothing_is_kept_does_not_pay_for_the_lost_ones() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_new_here_does_not_pay_for_those_that_played_here_and_are_lost() {
+    let shield = shield::Config::default().configuration_4xx_per_minute(40);
+    let (players, mut far) = stack(Config::default().shield(shield));
+    for number in 0..100 {
+        players.learn(&mut far, &media(number, 0), 7).await;
+    }
+    // How many of these are sent, with what status from this number on.
+    let ask = async |far: &mut Far, numbers: Range<u32>, gone: u32| {
+        let mut sent = 0;
+        for number in numbers {
+            let player = players.getting(&media(number, 0));
+            let Some(asked) = far.asked_within(ms(1)).await else {
+                let answer = got(player).await;
+                assert!([404, 502].contains(&answer.status), "{answer:?}");
+                continue;
+            };
+            sent += 1;
+            match number >= gone {
+                true => asked.status(404),
+                false => asked.playlist(8),
+            }
+            got(player).await;
+        }
+        sent
+    };
+    assert_eq!(ask(&mut far, 0..100, 0).await, 100, "each of them was good");
+    advance(secs(3)).await;
+    assert_eq!(ask(&mut far, 0..100, 0).await, 0, "and none is asked for again");
+    // Those that were made through another instance, and then as many more as are not there.
+    assert_eq!(ask(&mut far, 1_000..1_100, 2_000).await, 100);
+    assert_eq!(ask(&mut far, 2_000..2_100, 2_000).await, 10, "a quarter of the limit");
+    assert_eq!(ask(&mut far, 1_000..1_100, 2_000).await, 100);
+    advance(secs(71)).await;
+    assert_eq!(ask(&mut far, 3_000..3_100, 3_000).await, 40);
+    assert_eq!(ask(&mut far, 4_000..4_001, 5_000).await, 0, "all have spent all");
+}
+
 /// The answer that makes a session, when a player asks for its multivariant playlist without an id.
 fn of_its_own(number: u32) -> String {
     format!(

@@ -1,0 +1,91 @@
+use tokio::time::{Instant, timeout};
+
+use super::{
+    Quota,
+    doubt::{MOST_WAIT, Outcome, Room},
+};
+use crate::session::SessionKey;
+
+/// What [`Quota::reserve`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// [Give it back](Quota::release).
+    Taken,
+    /// As many are in flight as may bring a 4xx: [wait](Quota::wait) for word of them.
+    Later,
+    /// The limit is reached.
+    None,
+}
+
+// === impl Quota ===
+
+/// The places among those in flight of sessions that were not good before.
+impl Quota {
+    /// Takes one. As long as all of them
+    /// bring a 4xx there are never more than the configuration's limit leaves; the fewer do, the more may be
+    /// in flight, until half of it is spent.
+    pub(super) fn reserve(&self, session: &SessionKey, now: Instant) -> Place {
+        let scope = session.scope_id();
+        let room = self.room(scope, now);
+        if room.is_none() {
+            Place::None
+        } else if self.doubts.take(scope, room) {
+            Place::Taken
+        } else {
+            Place::Later
+        }
+    }
+
+    /// Waits for a place that was to be had [later](Place::Later); `false` if there is none. Where nothing
+    /// else is known of those in flight than that they take long, it is given after a second: rather a 4xx
+    /// too many than a viewer who does not get to see anything.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it has taken no place, and the next in line is let through in its stead.
+    pub(super) async fn wait(&self, session: &SessionKey) -> bool {
+        let scope = session.scope_id();
+        let waiter = self.doubts.wait(scope);
+        // What was given back before this one stood in line has called nobody.
+        self.doubts.call(scope, self.room(scope, Instant::now()));
+        let called = timeout(MOST_WAIT, async {
+            loop {
+                waiter.called().await;
+                let room = self.room(scope, Instant::now());
+                let taken = waiter.take(room);
+                if taken || room.is_none() {
+                    return taken;
+                }
+            }
+        });
+        let taken = match called.await {
+            Ok(taken) => taken,
+            Err(_) => waiter.take_nevertheless(),
+        };
+        drop(waiter);
+        self.doubts.call(scope, self.room(scope, Instant::now()));
+        taken
+    }
+
+    /// Gives a place back that was [taken](Place::Taken), and says what came of it.
+    pub(super) fn release(&self, session: &SessionKey, outcome: Option<Outcome>, now: Instant) {
+        let scope = session.scope_id();
+        if outcome == Some(Outcome::Bad) {
+            self.strangers.spend(&scope, now);
+        }
+        self.doubts.give_back(scope, outcome);
+        self.doubts.call(scope, self.room(scope, now));
+    }
+
+    /// What those may spend that were not good before. When sessions that were good are lost at once, they have spent all before
+    /// anybody else is asked for: those that are new have a part of their own then, as long as they alone, here and elsewhere, are
+    /// within the limit.
+    fn room(&self, scope: u64, now: Instant) -> Room {
+        let limit = self.configurations.limit;
+        let all = Room { limit, spent: self.spent(scope, now) };
+        let others = self.shared.others(scope, now);
+        let part = self.strangers.limit.min(limit.saturating_sub(others));
+        let own = Room { limit: part, spent: self.strangers.count(&scope, now) };
+        all.max(own)
+    }
+}
