@@ -5,11 +5,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use tokio::time::{Sleep, sleep};
 
 use super::{REASON, problem::vary_by_origin};
-use crate::upstream::Verdict;
+use crate::{
+    session::{Kind, Route},
+    upstream::Verdict,
+};
 
 /// How long a page waits for word of it: as long as a player by default for a playlist that can be bridged.
 const AFTER: Duration = Duration::from_secs(2);
@@ -28,9 +31,11 @@ pub(super) struct Preflight {
 // === impl Preflight ===
 
 impl Preflight {
-    /// That of a request which changes nothing: what else a page may send is the upstream's to say.
+    /// That of a request for a playlist, which changes nothing: what else a page may send is the upstream's to say.
     pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
-        if request.method() != Method::OPTIONS {
+        let is_of_playlist =
+            |uri: &Uri| matches!(Route::of(uri.path(), uri.query()).kind, Kind::Media | Kind::Multivariant);
+        if request.method() != Method::OPTIONS || !is_of_playlist(request.uri()) {
             return None;
         }
         let header = |name| request.headers().get(name).cloned();

@@ -24,6 +24,14 @@ pub(crate) fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
     at(base, &format!("{folder}/{path}"), query)
 }
 
+/// Whether both lead to the same host and port, which a scheme has of its own where none is given.
+pub(crate) fn same_host(one: &Uri, other: &Uri) -> bool {
+    let port = |uri: &Uri| uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+    let of_authority =
+        || one.host().zip(other.host()).is_some_and(|(one, other)| one.eq_ignore_ascii_case(other));
+    one.authority() == other.authority() || of_authority() && port(one) == port(other)
+}
+
 /// What follows the scheme and its colon (RFC 3986 section 3.1).
 fn after_scheme(reference: &str) -> Option<&str> {
     let (scheme, rest) = reference.split_once(':')?;
@@ -83,6 +91,22 @@ mod tests {
         for (reference, expected) in references {
             let led = resolve(&base, reference).map(|uri| uri.to_string());
             assert_eq!(led.as_deref(), *expected, "{reference}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_the_schemes_where_none_is_given() {
+        let same = |one: &'static str, other: &'static str| {
+            same_host(&Uri::from_static(one), &Uri::from_static(other))
+        };
+        assert!(same("https://far.example/a", "https://FAR.example:443/b"));
+        assert!(same("http://far.example:80/", "http://far.example/") && same("/a", "/b"));
+        assert!(
+            same("https://far.example/", "http://far.example/"),
+            "another scheme is the same one's business"
+        );
+        for other in ["https://far.example:444/", "http://far.example:80/", "https://near.example/", "/a"] {
+            assert!(!same("https://far.example/", other), "{other}");
         }
     }
 

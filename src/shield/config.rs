@@ -19,9 +19,11 @@ pub struct Config {
     /// The most sessions that are marked, and the most sessions and configurations that a quota is counted for.
     /// Sessions beyond that are not shielded. Default: 100,000.
     pub capacity: usize,
-    /// The most 4xx of one session in a minute; 0 counts as 1. Default: 60.
+    /// The most 4xx of one session in a minute, for what is not given any more or was not yet; 0 counts as 1. Conflicts beyond it are
+    /// met once in a [`gap`](Self::gap). Default: 60.
     pub session_4xx_per_minute: u32,
-    /// The most 4xx of one playback configuration in a minute, over all its sessions; 0 counts as 1. Default: 600.
+    /// The most 4xx of one playback configuration in a minute, over all its sessions, for what is not given any more or was not yet; 0
+    /// counts as 1. A quarter more is for sessions that are new when those that have played have spent it. Default: 600.
     pub configuration_4xx_per_minute: u32,
     /// The part of either quota, between 0 and 1, from which on that quota counts as nearly spent. Default: 0.8.
     pub warn_at: f64,

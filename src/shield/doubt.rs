@@ -133,11 +133,6 @@ impl Room {
         self.left() == 0
     }
 
-    /// The one that leaves more.
-    pub(super) fn max(self, other: Self) -> Self {
-        if other.left() > self.left() { other } else { self }
-    }
-
     fn left(self) -> u32 {
         self.limit.saturating_sub(self.spent)
     }

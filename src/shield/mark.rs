@@ -159,7 +159,7 @@ impl Mark {
 
     /// Takes in that the playlist has failed once more, and its siblings have not. As each of its probes
     /// keeps the siblings waiting, probes take half of the time at first, and a quarter in the end; and probes that
-    /// may count against the account come less and less often.
+    /// may count against the account, and are no conflicts, come less and less often.
     pub(super) fn fail_again(&mut self, later: Self, config: &Config) {
         let counts =
             later.status.is_some_and(|status| status.is_client_error() && status != StatusCode::CONFLICT);
@@ -177,10 +177,14 @@ impl Mark {
         let failed = self.failed.filter(|failed| *failed != good)?;
         let (cause, probe_at) = match self.cause {
             Cause::Missing => (Cause::Missing, self.probe_at),
-            Cause::Lost => (Cause::Missing, now),
-            cause => (cause, now),
+            _ => (Cause::Failing, now),
         };
         Some((failed, Self { cause, probe_at, lease: None, ..self }))
+    }
+
+    /// Whether the upstream said that it does not know it.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self.status, Some(StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST))
     }
 
     /// Whether it says anything of this playlist.

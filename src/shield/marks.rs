@@ -188,9 +188,29 @@ impl Marks {
         }
     }
 
+    /// Marks a playlist by itself whose session has had too many conflicts: it is asked for once in a gap.
+    pub(crate) fn doubt(
+        &self,
+        session: &SessionKey,
+        playlist: Playlist,
+        target_duration: Option<Duration>,
+        now: Instant,
+    ) {
+        let conflict = Some(StatusCode::CONFLICT);
+        let mark = Mark::new(Cause::Failing, conflict, target_duration, now, &self.config);
+        let mark = mark.of(playlist, Duration::ZERO);
+        self.playlists.put(&(session.clone(), playlist), now, mark, |_, _| {});
+    }
+
     /// Whether a playlist is known to fail, or to be missing, by itself.
     pub(crate) fn is_alone(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> bool {
         !self.playlists.is_empty() && self.playlists.look(&(session.clone(), playlist), now, |_| ()).is_some()
+    }
+
+    /// Whether a playlist is known to be missing by itself.
+    pub(crate) fn is_missing(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> bool {
+        let alone = || (session.clone(), playlist);
+        !self.playlists.is_empty() && self.playlists.look(&alone(), now, Mark::is_missing).unwrap_or_default()
     }
 
     /// Whether another playlist of a session is missing than this one.

@@ -27,6 +27,7 @@
 //! # Ok::<(), onelane::session::MalformedId>(())
 //! ```
 
+mod admit;
 mod answer;
 mod config;
 mod counts;
@@ -37,7 +38,6 @@ mod layer;
 mod ledger;
 mod mark;
 mod marks;
-mod place;
 mod probe;
 mod quota;
 mod shared;

@@ -19,19 +19,20 @@ use crate::{lease::Leases, session::SessionKey};
 ///
 /// A [conflict](Self::conflict) counts as a 4xx, too, to AWS, to its session and to the operator. But it says
 /// that the session is there: no other session of the configuration is [refused](Self::allows) for it, other
-/// instances are not told, and its session is forgiven once it [plays](Self::good) again.
+/// instances are not told.
 ///
 /// The 4xx of [tracking](Self::track) count against the configuration alone: a viewer plays on without ad reports.
 pub struct Quota {
     sessions: Counts<SessionKey>,
     /// By [`SessionKey::scope_id`].
     pub(super) configurations: Counts<u64>,
-    /// What is among those of sessions that were not good before.
-    pub(super) strangers: Counts<u64>,
+    /// Those among these of sessions that had played here, and of those that had not, one of each session.
+    pub(super) lost: Counts<u64>,
+    pub(super) newcomers: Counts<u64>,
     /// The conflicts, which are not among those.
     conflicts: Counts<u64>,
-    /// Those that a session had since its last good answer.
-    unforgiven: Counts<SessionKey>,
+    /// What is conflicts among those of a session.
+    met: Counts<SessionKey>,
     /// What is in flight of sessions that were not good before.
     pub(super) doubts: Arc<Doubts>,
     /// What other instances have spent of it, where they are asked.
@@ -48,9 +49,6 @@ pub enum Allowance {
     /// Nothing: a request that is likely to get one more 4xx should not be sent.
     Spent(Scope),
 }
-
-/// As much of a configuration's limit may be spent by sessions that are new, whatever those have spent that were good before.
-const PART_OF_STRANGERS: u32 = 4;
 
 /// Whose quota it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,9 +67,10 @@ impl Quota {
         Self {
             sessions: Counts::new(config, config.session_4xx_per_minute),
             configurations: Counts::new(config, config.configuration_4xx_per_minute),
-            strangers: Counts::new(config, config.configuration_4xx_per_minute / PART_OF_STRANGERS),
+            lost: Counts::new(config, config.configuration_4xx_per_minute),
+            newcomers: Counts::new(config, config.configuration_4xx_per_minute),
             conflicts: Counts::new(config, config.configuration_4xx_per_minute),
-            unforgiven: Counts::new(config, config.session_4xx_per_minute),
+            met: Counts::new(config, config.session_4xx_per_minute),
             doubts: Arc::default(),
             shared: Arc::default(),
         }
@@ -80,14 +79,15 @@ impl Quota {
     /// What was counted, under other limits; [`Config::capacity`] stays what it was.
     #[must_use]
     pub fn reconfigured(&self, config: &Config) -> Self {
-        let Self { sessions, configurations, strangers, conflicts, unforgiven, doubts, shared } = self;
+        let Self { sessions, configurations, lost, newcomers, conflicts, met, doubts, shared } = self;
         let limit = config.configuration_4xx_per_minute;
         Self {
             sessions: Counts::over(&sessions.windows, config, config.session_4xx_per_minute),
             configurations: Counts::over(&configurations.windows, config, limit),
-            strangers: Counts::over(&strangers.windows, config, limit / PART_OF_STRANGERS),
+            lost: Counts::over(&lost.windows, config, limit),
+            newcomers: Counts::over(&newcomers.windows, config, limit),
             conflicts: Counts::over(&conflicts.windows, config, limit),
-            unforgiven: Counts::over(&unforgiven.windows, config, config.session_4xx_per_minute),
+            met: Counts::over(&met.windows, config, config.session_4xx_per_minute),
             doubts: Arc::clone(doubts),
             shared: Arc::clone(shared),
         }
@@ -126,20 +126,22 @@ impl Quota {
         }
     }
 
+    /// Says of the first 4xx that this session had in a minute whether it had played here before.
+    pub(crate) fn tell_apart(&self, session: &SessionKey, had_played: bool, now: Instant) {
+        let counts = if had_played { &self.lost } else { &self.newcomers };
+        counts.spend(&session.scope_id(), now);
+    }
+
     /// Counts a conflict that the upstream gave this session, each attempt by itself.
     pub fn conflict(&self, session: &SessionKey, now: Instant) {
-        self.unforgiven.spend(session, now);
+        self.sessions.spend(session, now);
+        self.met.spend(session, now);
         self.conflicts.spend(&session.scope_id(), now);
     }
 
-    /// The upstream gave this session a good answer: its conflicts are over. It costs an atomic load where there are none.
-    pub fn good(&self, session: &SessionKey) {
-        self.unforgiven.windows.remove(session);
-    }
-
     /// Whether this session and its configuration may have one more 4xx, the conflicts of other sessions
-    /// aside. Where both are at the same level, the configuration is named. It costs three atomic loads
-    /// while there are no 4xx.
+    /// aside. Where both are at the same level, the configuration is named. It costs two atomic loads while
+    /// there are no 4xx.
     ///
     /// It takes nothing: those in flight at the same time may spend more than there is.
     pub fn allows(&self, session: &SessionKey, now: Instant) -> Allowance {
@@ -164,9 +166,14 @@ impl Quota {
         }
     }
 
-    /// Whether this session had a 4xx in the last minute, conflicts aside.
+    /// Whether this session had a 4xx in the last minute.
     pub fn has_spent(&self, session: &SessionKey, now: Instant) -> bool {
         self.sessions.count(session, now) > 0
+    }
+
+    /// Whether one of them was no conflict.
+    pub(crate) fn has_failed(&self, session: &SessionKey, now: Instant) -> bool {
+        self.sessions.count(session, now) > self.met.count(session, now)
     }
 
     /// Whether this session may have no more, whatever its configuration may.
@@ -176,7 +183,9 @@ impl Quota {
 
     /// Whether it might, were it not for its conflicts.
     pub(super) fn is_spent_by_conflicts(&self, session: &SessionKey, now: Instant) -> bool {
-        self.is_spent(session, now) && self.sessions.level(self.sessions.count(session, now)) < Level::Spent
+        let (all, met) = (self.sessions.count(session, now), self.met.count(session, now));
+        self.sessions.level(all) == Level::Spent
+            && self.sessions.level(all.saturating_sub(met)) < Level::Spent
     }
 
     /// Whether this session may have few more or none, whatever its configuration may.
@@ -186,8 +195,7 @@ impl Quota {
 
     /// How near this session is to its own limit, its conflicts included.
     fn level(&self, session: &SessionKey, now: Instant) -> Level {
-        let conflicts = self.unforgiven.count(session, now);
-        self.sessions.level(self.sessions.count(session, now).saturating_add(conflicts))
+        self.sessions.level(self.sessions.count(session, now))
     }
 
     /// The most that any playback configuration has used of its quota, conflicts included, as a part of it.
@@ -246,7 +254,7 @@ mod tests {
     use super::*;
     use crate::{
         session::SessionId,
-        shield::{place::Place, window::MINUTE},
+        shield::{admit::Place, window::MINUTE},
     };
 
     fn session(configuration: &str, n: usize) -> SessionKey {

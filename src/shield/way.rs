@@ -3,7 +3,7 @@ use std::sync::Arc;
 use http::{Method, request::Parts};
 use tokio::time::Instant;
 
-use super::{Allowance, Answer, Cause, Check, Probe, Quota, hearing::Hearing, place::Place};
+use super::{Allowance, Answer, Cause, Check, Probe, Quota, admit::Place, hearing::Hearing};
 use crate::{
     rescue::Standing,
     session::{Creates, Extracted, Kind, MediaTailor, SessionKey},
@@ -56,7 +56,7 @@ impl Way {
         if lessons.quota.is_spent(&key, now)
             && lessons.store.standing(&key, &head.uri) != Some(Standing::Given)
         {
-            return Self::spent(lessons, head, key, kind);
+            return Self::spent(lessons, head, &key, kind);
         }
         if lessons.is_good(&key, &head.uri) {
             return Self::Pass(None);
@@ -65,9 +65,9 @@ impl Way {
             let is_heard = !lessons.store.is_off();
             return Self::Pass(is_heard.then(|| Hearing::new(lessons, key, kind, false)));
         }
-        // Where it had none itself, that is decided by what is new.
-        let has_spent = lessons.quota.has_spent(&key, now);
-        if has_spent && matches!(lessons.quota.allows(&key, now), Allowance::Spent(_)) {
+        // Whether one may be sent that is new here is for those in flight to say.
+        let is_new = !lessons.quota.has_spent(&key, now) && !lessons.has_played(&key, now);
+        if !is_new && matches!(lessons.quota.allows(&key, now), Allowance::Spent(_)) {
             return Self::Answered(refuse(head, &key, kind));
         }
         Self::admit(lessons, head, key, kind)
@@ -75,18 +75,36 @@ impl Way {
 
     /// The way of a request of a session that may have no more 4xx. If they are conflicts it is there, and a request now and
     /// then finds out whether they are over.
-    fn spent(lessons: &Arc<Lessons>, head: &mut Parts, key: SessionKey, kind: Kind) -> Self {
+    fn spent(lessons: &Arc<Lessons>, head: &mut Parts, key: &SessionKey, kind: Kind) -> Self {
         let now = Instant::now();
         let tells = head.method == Method::GET && kind != Kind::Dash;
-        if tells && lessons.quota.is_spent_by_conflicts(&key, now) {
-            match lessons.marks.check_for(&key, lessons.marks.playlist(&head.uri), now) {
-                Check::Probe => drop(head.extensions.insert(Probe::of_session(lessons, &key))),
-                Check::Pass => {}
-                Check::Answer(_) => return Self::Answered(refuse(head, &key, kind)),
-            }
-            return Self::admit(lessons, head, key, kind);
+        if !tells || !lessons.quota.is_spent_by_conflicts(key, now) {
+            return Self::Answered(refuse(head, key, kind));
         }
-        Self::Answered(refuse(head, &key, kind))
+        if head.extensions.get::<Probe>().is_some() {
+            return Self::Pass(None);
+        }
+        let playlist = lessons.marks.playlist(&head.uri);
+        let known = match lessons.marks.check_for(key, playlist, now) {
+            Check::Probe => {
+                head.extensions.insert(Probe::of_session(lessons, key));
+                return Self::Pass(None);
+            }
+            Check::Answer(known) => known,
+            // Others of the session are well, or nobody has asked for them.
+            Check::Pass => match lessons.marks.check_alone(key, playlist, now) {
+                Check::Probe => {
+                    head.extensions.insert(Probe::of_playlist(lessons, key, playlist));
+                    return Self::Pass(None);
+                }
+                Check::Answer(known) => known,
+                Check::Pass => {
+                    lessons.marks.doubt(key, playlist, lessons.store.target_duration(key), now);
+                    return Self::Pass(None);
+                }
+            },
+        };
+        Self::Answered(Answer::of(&known).told(key, kind, head.extensions.get()))
     }
 
     /// The way of tracking. It has a part of the quota, so that playlists do not pay for it; whose tracking had a good answer of

@@ -289,10 +289,8 @@ impl Case {
         if let Some(key) = key.filter(|_| judgement.verdict == Verdict::Conflict && self.agreed) {
             lessons.conflict(key, self.sent, now);
         }
-        if head.status.is_client_error()
-            && let Some(key) = key.or(self.creates.as_ref().map(|Creates(key)| key))
-        {
-            lessons.spend(key, self.named.kind, judgement.verdict, now);
+        if head.status.is_client_error() {
+            lessons.spend((key, self.creates.as_ref()), self.named.kind, judgement.verdict, now);
         }
     }
 }

@@ -133,12 +133,18 @@ impl Lessons {
     }
 
     /// Whether a session without a kept playlist is unlikely to spend its configuration's quota: it had no
-    /// 4xx, and it was just made through here or was just served. Where no playlists are kept at all, having
-    /// had no 4xx is enough. When many sessions are lost at once, neither the sessions that replace them nor
+    /// 4xx but conflicts, and it was just made through here or was just served. Where no playlists are kept at all,
+    /// having had no 4xx is enough. When many sessions are lost at once, neither the sessions that replace them nor
     /// sessions without a kept playlist must pay for them.
     pub(crate) fn was_good(&self, key: &SessionKey, now: Instant) -> bool {
         (self.store.is_off() || self.is_new(key, now) || self.was_served(key, now))
-            && !self.quota.has_spent(key, now)
+            && !self.quota.has_failed(key, now)
+    }
+
+    /// Whether anything good is known of a session: it has played here, or was made through here.
+    pub(crate) fn has_played(&self, key: &SessionKey, now: Instant) -> bool {
+        let lately = [&self.created, &self.served, &self.given];
+        self.store.confirmed(key).is_some() || lately.into_iter().any(|lately| lately.has(key, now))
     }
 
     /// What a lost session's answer means where siblings of its playlist contradict it, or may:
@@ -158,7 +164,10 @@ impl Lessons {
                 None => self.is_new(key, now),
             };
             let playlist = self.marks.playlist(uri);
-            is_new && (self.is_alone(key, playlist, now) || !self.marks.misses_another(key, playlist, now))
+            // What was taken for its session's loss, until a sibling was given, is known to be missing as well.
+            self.marks.is_missing(key, playlist, now)
+                || is_new
+                    && (self.is_alone(key, playlist, now) || !self.marks.misses_another(key, playlist, now))
         };
         let missing = judgement.verdict == Verdict::SessionLost && (method != Method::GET || is_missing());
         missing.then(|| Judgement { verdict: Verdict::NotFound, ..judgement.clone() })

@@ -12,7 +12,7 @@ use crate::{
     rescue::{self, Good, Learned, Standing, Store},
     serialize::Body,
     session::{self, SessionKey},
-    shield::{self, Allowance, Cause, Lately, Marks, Playlist, Quota, Scope},
+    shield::{self, Cause, Lately, Marks, Playlist, Quota},
     telemetry::{self, Seldom},
 };
 
@@ -37,10 +37,10 @@ pub struct Lessons {
     /// Those whose tracking had a good answer.
     pub(super) tracked: Lately,
     /// Those that had a media playlist of which nothing is kept.
-    given: Lately,
+    pub(super) given: Lately,
     /// Bounds how often the operator is told of a quota.
-    told: Arc<Seldom>,
-    told_of_tracking: Arc<Seldom>,
+    pub(super) told: Arc<Seldom>,
+    pub(super) told_of_tracking: Arc<Seldom>,
 }
 
 /// What was asked, and when.
@@ -118,42 +118,6 @@ impl Lessons {
             given: self.given.clone(),
             told: Arc::new(Seldom::new()),
             told_of_tracking: Arc::new(Seldom::new()),
-        }
-    }
-
-    /// An attempt that began at `sent` met a conflict, and not for want of a lease.
-    ///
-    /// Long after the session's last answer it is not for want of a gap: somebody else loads its playlists.
-    /// Where nothing is kept, that cannot be told.
-    pub(super) fn conflict(&self, key: &SessionKey, sent: Instant, now: Instant) {
-        let since = self.store.confirmed(key).map(|last| sent.saturating_duration_since(last));
-        if self.store.is_off() || since.is_some_and(|since| since <= self.settle.most()) {
-            self.settle.conflict(key, sent, now);
-        }
-    }
-
-    /// An attempt was answered with a 4xx. A conflict is one of a session that is there.
-    pub(super) fn spend(&self, key: &SessionKey, kind: session::Kind, verdict: Verdict, now: Instant) {
-        match verdict {
-            Verdict::Conflict if kind != session::Kind::Tracking => self.quota.conflict(key, now),
-            Verdict::Conflict => self.tracking.conflict(key, now),
-            _ if kind == session::Kind::Tracking => {
-                self.quota.track(key, now);
-                self.tracking.spend(key, now);
-                if self.tracking.allows(key, now) == Allowance::Spent(Scope::Configuration) {
-                    telemetry::tracking_is_spent(key, &self.told_of_tracking);
-                }
-            }
-            _ => self.quota.spend(key, now),
-        }
-        let (scope, spent) = match self.quota.allows_with_conflicts(key, now) {
-            Allowance::Allow => return,
-            Allowance::NearLimit(scope) => (scope, false),
-            Allowance::Spent(scope) => (scope, true),
-        };
-        // One session's storm is an everyday matter; that of a configuration may block all its viewers.
-        if scope == Scope::Configuration {
-            telemetry::quota(key, spent, &self.told);
         }
     }
 
@@ -248,7 +212,6 @@ impl Lessons {
     }
 
     fn good(&self, key: &SessionKey, uri: &Uri, now: Instant) {
-        self.quota.good(key);
         if !self.marks.has_none() {
             self.marks.good(key, self.marks.playlist(uri), now);
         }

@@ -39,6 +39,7 @@ mod moved;
 pub mod playlist;
 mod retry;
 mod settle;
+mod spend;
 mod strip;
 mod verdict;
 

@@ -11,7 +11,7 @@ pub(super) fn leads_away(location: &str, asked: &Uri) -> bool {
     }
     let Some(target) = link::resolve(asked, location) else { return true };
     let (own, other) = (Route::of(asked.path(), asked.query()), Route::of(target.path(), target.query()));
-    target.authority() != asked.authority() || other.kind != Kind::Media || other.session != own.session
+    !link::same_host(&target, asked) || other.kind != Kind::Media || other.session != own.session
 }
 
 #[cfg(test)]
@@ -29,6 +29,7 @@ mod tests {
             "http://far.example/v1/manifest/a/c/s/1.m3u8",
             "https://FAR.example/v1/manifest/a/c/s/1.m3u8?y",
             "//far.example/v1/manifest/a/c/s/1.m3u8",
+            "http://far.example:80/v1/manifest/a/c/s/1.m3u8",
             "../s/0.m3u8",
             "./1.m3u8",
             "/v1/manifest/a/c/t/../s/0.m3u8",

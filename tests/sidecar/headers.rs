@@ -393,6 +393,8 @@ async fn a_redirect_within_the_upstream_leads_through_here() {
         (url.clone(), "/"),
         (url["http:".len()..].to_owned() + "/v1/x?a=1", "/v1/x?a=1"),
         (url.replace("http:", "HTTPS:") + "/v1/x#y", "/v1/x"),
+        (format!("{url}//v1/x"), "/.//v1/x"),
+        (format!("{url}/a/..//other.example/x"), "/.//other.example/x"),
         ("//segments.example/tm/1.ts".to_owned(), "//segments.example/tm/1.ts"),
         ("/v1/x".to_owned(), "/v1/x"),
         ("../x?y".to_owned(), "../x?y"),

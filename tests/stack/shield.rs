@@ -133,7 +133,12 @@ async fn what_waits_in_a_lane_when_its_session_fails_gets_its_last_good_playlist
 
 #[tokio::test(start_paused = true)]
 async fn a_rendition_that_is_missing_for_a_while_takes_its_session_for_no_longer_than_a_gap() {
-    let (players, mut far) = stack(Config::default());
+    missing_for_a_while(Config::default()).await;
+    missing_for_a_while(Config::default().rescue(None)).await;
+}
+
+async fn missing_for_a_while(config: Config) {
+    let (players, mut far) = stack(config);
     let [video, audio] = [0, 1].map(|n| media(1, n));
     players.learn(&mut far, &video, 7).await;
     players.learn(&mut far, &audio, 7).await;
@@ -315,6 +320,57 @@ async fn a_long_outage_is_over_for_a_session_as_soon_as_it_is_for_its_upstream()
         assert!(most <= Some(&secs(7)), "{status} for {outage} s: {longest:?}; sent at {sent:?}");
         players.are_done().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn conflicts_that_do_not_end_are_asked_for_once_in_a_gap() {
+    // Something else loads this one all the time, and its sibling plays or is not asked for.
+    for plays in [true, false] {
+        let (players, mut far) = stack(Config::default());
+        players.learn(&mut far, &media(1, 0), 7).await;
+        let mut sent = [0; 2];
+        for sent in &mut sent {
+            let until = Instant::now() + secs(60);
+            while Instant::now() < until {
+                players.stack.lessons().store.expire(Instant::now());
+                if plays {
+                    players.learn(&mut far, &media(1, 0), players.born.elapsed().as_secs() + 8).await;
+                }
+                let player = players.getting(&media(1, 1));
+                let (answer, tries) = far.failing(player, |asked| asked.status(409)).await;
+                answer.is_problem(502, "conflict");
+                *sent += tries;
+                advance(secs(1)).await;
+            }
+        }
+        // A try and three more, once in three seconds.
+        assert!((20..=84).contains(&sent[1]), "{sent:?}");
+        // And it is had within as much, once that has ended.
+        let ended = Instant::now();
+        let mut player = players.getting(&media(1, 1));
+        let asked = loop {
+            tokio::select! {
+                biased;
+                answer = &mut player => answer.expect("no panic").is_problem(502, "conflict"),
+                asked = far.asked() => break asked,
+            }
+            advance(ms(500)).await;
+            player = players.getting(&media(1, 1));
+        };
+        asked.playlist(8);
+        got(player).await.is_playlist(8);
+        assert!(ended.elapsed() <= secs(4), "{:?}", ended.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_was_taken_for_lost_amid_conflicts_is_asked_for_again() {
+    let (players, mut far) = stack(Config::default());
+    play((&players, &mut far), (0, None), secs(12)).await;
+    play((&players, &mut far), (4, Some(409)), secs(90)).await;
+    play((&players, &mut far), (4, Some(404)), secs(4)).await;
+    let (longest, sent) = play((&players, &mut far), (0, None), secs(60)).await;
+    assert!(longest.iter().max() <= Some(&secs(7)), "{longest:?}; sent at {sent:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -711,40 +767,66 @@ async fn a_session_of_which_nothing_is_kept_does_not_pay_for_the_lost_ones() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_new_here_does_not_pay_for_those_that_played_here_and_are_lost() {
-    let shield = shield::Config::default().configuration_4xx_per_minute(40);
-    let (players, mut far) = stack(Config::default().shield(shield));
-    for number in 0..100 {
-        players.learn(&mut far, &media(number, 0), 7).await;
-    }
-    // How many of these are sent, with what status from this number on.
+    let (players, mut far) = lost_at_once(100, 40).await;
+    // How many of these are sent; from this number on they are not there.
     let ask = async |far: &mut Far, numbers: Range<u32>, gone: u32| {
         let mut sent = 0;
         for number in numbers {
             let player = players.getting(&media(number, 0));
-            let Some(asked) = far.asked_within(ms(1)).await else {
-                let answer = got(player).await;
-                assert!([404, 502].contains(&answer.status), "{answer:?}");
-                continue;
-            };
-            sent += 1;
-            match number >= gone {
-                true => asked.status(404),
-                false => asked.playlist(8),
+            match far.asked_within(ms(1)).await {
+                None => assert_ne!(got(player).await.status, 200),
+                Some(asked) if number >= gone => {
+                    sent += 1;
+                    asked.status(404);
+                    got(player).await.is_problem(404, "session_lost");
+                }
+                Some(asked) => {
+                    sent += 1;
+                    asked.playlist(8);
+                    got(player).await.is_playlist(8);
+                }
             }
-            got(player).await;
         }
         sent
     };
-    assert_eq!(ask(&mut far, 0..100, 0).await, 100, "each of them was good");
     advance(secs(3)).await;
-    assert_eq!(ask(&mut far, 0..100, 0).await, 0, "and none is asked for again");
-    // Those that were made through another instance, and then as many more as are not there.
+    assert_eq!(ask(&mut far, 0..100, 0).await, 0, "none is asked for again");
+    // Those that were made through another instance, and then as many more that are not there.
     assert_eq!(ask(&mut far, 1_000..1_100, 2_000).await, 100);
     assert_eq!(ask(&mut far, 2_000..2_100, 2_000).await, 10, "a quarter of the limit");
-    assert_eq!(ask(&mut far, 1_000..1_100, 2_000).await, 100);
+    assert_eq!(ask(&mut far, 1_000..1_100, 2_000).await, 100, "they have played here now");
+    // Where none had played there is no more than the limit.
     advance(secs(71)).await;
     assert_eq!(ask(&mut far, 3_000..3_100, 3_000).await, 40);
-    assert_eq!(ask(&mut far, 4_000..4_001, 5_000).await, 0, "all have spent all");
+
+    // However long the first of them fly, nobody follows on trust.
+    let (players, mut far) = lost_at_once(100, 40).await;
+    let asking: Vec<_> = (1_000..1_100).map(|number| players.getting(&media(number, 0))).collect();
+    let mut flying = Vec::new();
+    while let Some(asked) = far.asked_within(secs(2)).await {
+        flying.push(asked);
+    }
+    assert_eq!(flying.len(), 10);
+    flying.into_iter().for_each(|asked| asked.status(404));
+    for player in asking {
+        assert_ne!(got(player).await.status, 200);
+    }
+    far.quiet().await;
+}
+
+/// So many sessions that have played are lost at once, of a configuration with this limit.
+async fn lost_at_once(sessions: u32, limit: u32) -> (Players, Far) {
+    let shield = shield::Config::default().configuration_4xx_per_minute(limit);
+    let (players, mut far) = stack(Config::default().shield(shield));
+    for number in 0..sessions {
+        players.learn(&mut far, &media(number, 0), 7).await;
+    }
+    for number in 0..sessions {
+        let player = players.getting(&media(number, 0));
+        far.asked().await.status(404);
+        got(player).await.is_problem(404, "session_lost");
+    }
+    (players, far)
 }
 
 /// The answer that makes a session, when a player asks for its multivariant playlist without an id.

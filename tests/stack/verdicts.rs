@@ -174,8 +174,8 @@ async fn a_blocking_reload_that_fails_is_made_without_directives_by_its_player()
 }
 
 /// What a page of another origin asks before it asks for a playlist.
-fn preflight(method: &str) -> Sent {
-    Request::options(media(1, 0))
+fn preflight(target: &str, method: &str) -> Sent {
+    Request::options(target)
         .header(header::ORIGIN, "https://player.example")
         .header(header::ACCESS_CONTROL_REQUEST_METHOD, method)
         .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "x-token")
@@ -186,6 +186,7 @@ fn preflight(method: &str) -> Sent {
 #[tokio::test(start_paused = true)]
 async fn a_page_whose_preflight_fails_has_its_rescue() {
     let (players, mut far) = stack(Config::default());
+    players.learn(&mut far, &media(1, 0), 7).await;
     type Fails = fn(Asked);
     let fails: [(Fails, &str); 6] = [
         (|asked| asked.status(409), "failed"),
@@ -197,7 +198,7 @@ async fn a_page_whose_preflight_fails_has_its_rescue() {
     ];
     for (fails, reason) in fails {
         for method in ["GET", "HEAD"] {
-            let (answer, _) = far.failing(players.ask(preflight(method)), fails).await;
+            let (answer, _) = far.failing(players.ask(preflight(&media(1, 0), method)), fails).await;
             let said = (answer.status, answer.header("x-onelane-reason"), answer.body.len());
             assert_eq!(said, (200, Some(reason), 0), "{answer:?}");
             assert_eq!(answer.header("access-control-allow-origin"), Some("https://player.example"));
@@ -210,17 +211,27 @@ async fn a_page_whose_preflight_fails_has_its_rescue() {
         }
     }
     let begun = Instant::now();
-    let player = players.ask(preflight("GET"));
+    let player = players.ask(preflight(&media(1, 0), "GET"));
     let hangs = far.asked().await;
     let answer = got(player).await;
     assert_eq!((answer.status, answer.at - begun), (200, secs(2)), "{answer:?}");
     drop(hangs);
+    let player =
+        players.ask(Request::get(media(1, 0)).header("x-token", "t").body(Empty::new()).expect("a request"));
+    far.failing(player, |asked| asked.status(409)).await.0.is_rescue(7, "conflict", 2);
     // What an answer says of the page is the upstream's to say, and so is what a page may change.
-    for (request, status) in [(preflight("GET"), 403), (preflight("GET"), 404), (preflight("POST"), 503)] {
-        let (answer, _) = far.failing(players.ask(request), |asked| asked.status(status)).await;
+    let segment = format!("/v1/segment/acct/Demo/{}/0/1", session(1));
+    for (target, method, status) in [
+        (&media(1, 0), "GET", 403),
+        (&media(1, 0), "GET", 404),
+        (&media(1, 0), "POST", 503),
+        (&segment, "GET", 503),
+    ] {
+        let (answer, _) =
+            far.failing(players.ask(preflight(target, method)), |asked| asked.status(status)).await;
         assert_ne!(answer.status, 200, "{answer:?}");
     }
-    let player = players.ask(preflight("GET"));
+    let player = players.ask(preflight(&media(1, 0), "GET"));
     far.asked().await.answer(204, &[("access-control-allow-headers", "x-other")], "");
     let answer = got(player).await;
     assert_eq!((answer.status, answer.header("access-control-allow-headers")), (204, Some("x-other")));

@@ -44,16 +44,18 @@ pub(in crate::sidecar) fn of_stack(response: Response<Body>, upstream: &Upstream
 /// past its session's lane, and may not even reach it.
 fn lead_through_here(headers: &mut HeaderMap, upstream: &Upstream) {
     let base = Uri::builder().scheme(upstream.scheme().clone()).authority(upstream.authority().clone());
-    let location = headers.get(header::LOCATION).and_then(|location| location.to_str().ok());
+    let Ok(base) = base.path_and_query("/").build() else { return };
     // What names no host leads through here as it is.
     let names_host = |location: &&str| {
         location.starts_with("//") || Uri::try_from(*location).is_ok_and(|uri| uri.authority().is_some())
     };
-    let base = base.path_and_query("/").build().ok();
-    let location = base.zip(location.filter(names_host)).and_then(|(base, to)| link::resolve(&base, to));
-    let Some(location) = location.filter(|location| upstream.is_at(location)) else { return };
+    let location = headers.get(header::LOCATION).and_then(|location| location.to_str().ok());
+    let location = location.filter(names_host).and_then(|location| link::resolve(&base, location));
+    let Some(location) = location.filter(|location| link::same_host(location, &base)) else { return };
     let path = location.path_and_query().map_or("/", |path| path.as_str());
-    if let Ok(path) = HeaderValue::from_str(path) {
+    // A path that begins with two slashes would name a host (RFC 3986 section 4.2).
+    let apart = if path.starts_with("//") { "/." } else { "" };
+    if let Ok(path) = HeaderValue::try_from(format!("{apart}{path}")) {
         headers.insert(header::LOCATION, path);
     }
 }

@@ -40,18 +40,6 @@ impl Upstream {
         &self.authority
     }
 
-    /// Whether a URL leads to the same host and port, by whatever scheme.
-    pub(in crate::sidecar) fn is_at(&self, url: &Uri) -> bool {
-        let port = |authority: &Authority, scheme: Option<&Scheme>| {
-            authority.port_u16().unwrap_or(if scheme == Some(&Scheme::HTTPS) { 443 } else { 80 })
-        };
-        url.authority() == Some(&self.authority)
-            || url.authority().is_some_and(|other| {
-                other.host().eq_ignore_ascii_case(self.authority.host())
-                    && port(other, url.scheme()) == port(&self.authority, Some(&self.scheme))
-            })
-    }
-
     /// The endpoint of a playback configuration, still to be asked for.
     ///
     /// # Errors

@@ -22,8 +22,8 @@ pub(super) enum Place {
 /// The places among those in flight of sessions that were not good before.
 impl Quota {
     /// Takes one. As long as all of them
-    /// bring a 4xx there are never more than the configuration's limit leaves; the fewer do, the more may be
-    /// in flight, until half of it is spent.
+    /// bring a 4xx there are never more than there is [room](Self::room) for; the fewer do, the more may be
+    /// in flight, until half of the limit is spent.
     pub(super) fn reserve(&self, session: &SessionKey, now: Instant) -> Place {
         let scope = session.scope_id();
         let room = self.room(scope, now);
@@ -60,7 +60,9 @@ impl Quota {
         });
         let taken = match called.await {
             Ok(taken) => taken,
-            Err(_) => waiter.take_nevertheless(),
+            Err(_) => {
+                self.spent(scope, Instant::now()) < self.configurations.limit && waiter.take_nevertheless()
+            }
         };
         drop(waiter);
         self.doubts.call(scope, self.room(scope, Instant::now()));
@@ -70,22 +72,24 @@ impl Quota {
     /// Gives a place back that was [taken](Place::Taken), and says what came of it.
     pub(super) fn release(&self, session: &SessionKey, outcome: Option<Outcome>, now: Instant) {
         let scope = session.scope_id();
-        if outcome == Some(Outcome::Bad) {
-            self.strangers.spend(&scope, now);
-        }
         self.doubts.give_back(scope, outcome);
         self.doubts.call(scope, self.room(scope, now));
     }
 
-    /// What those may spend that were not good before. When sessions that were good are lost at once, they have spent all before
-    /// anybody else is asked for: those that are new have a part of their own then, as long as they alone, here and elsewhere, are
-    /// within the limit.
+    /// What those may spend that were not good before.
     fn room(&self, scope: u64, now: Instant) -> Room {
+        let all = Room { limit: self.configurations.limit, spent: self.spent(scope, now) };
+        if all.is_none() { self.room_of_newcomers(scope, now) } else { all }
+    }
+
+    /// When many sessions are lost at once that have played here, they have spent all before anybody else is asked for. Whoever is
+    /// new here may as well be one of those that take their place, and was made through another instance: a quarter of the limit is
+    /// theirs then, with no more in flight than it leaves.
+    fn room_of_newcomers(&self, scope: u64, now: Instant) -> Room {
         let limit = self.configurations.limit;
-        let all = Room { limit, spent: self.spent(scope, now) };
-        let others = self.shared.others(scope, now);
-        let part = self.strangers.limit.min(limit.saturating_sub(others));
-        let own = Room { limit: part, spent: self.strangers.count(&scope, now) };
-        all.max(own)
+        let are_lost = self.lost.count(&scope, now) >= limit.div_ceil(2);
+        let part = if are_lost { limit / 4 } else { 0 };
+        // As one of which half is spent, so that nobody flies on trust.
+        Room { limit: 2 * part, spent: part.saturating_add(self.newcomers.count(&scope, now)) }
     }
 }
