@@ -135,9 +135,9 @@ it('has news by itself', async () => {
   await close();
 });
 
-it('can be used on a telephone', async () => {
+for (const theme of ['light', 'dark']) it(`can be used on a telephone, ${theme}`, async () => {
   const id = await viewer.id;
-  const { page, close } = await open('light', 390, 844);
+  const { page, close } = await open(theme, 390, 844);
   await page.locator('#state', { hasText: 'live' }).waitFor();
   await page.locator('#id').fill(`${id.slice(0, 8)}…`);
   await page.getByRole('button', { name: 'Look up' }).click();
