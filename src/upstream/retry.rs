@@ -33,7 +33,7 @@ use crate::{
 ///
 /// All clones share one budget, so that an outage does not double the load; [patient](RetryConfig::patient)
 /// retries share another of the same size. Requests that create a session are sent again only if nothing was
-/// [sent](NotSent), and requests that are not safe to repeat never are. A 400 on a request with low-latency
+/// [sent](NotSent), or [where that is wanted](RetryConfig::creations), and requests that are not safe to repeat never are. A 400 on a request with low-latency
 /// directives is tried once without them.
 #[derive(Clone)]
 pub struct Again {
@@ -128,7 +128,7 @@ impl Again {
     /// Whether there is nothing to give a player but another failure, and the next answer may be better.
     fn is_patient<Q>(&self, request: &Request<Q>, course: &Course, verdict: Verdict) -> bool {
         if course.creates {
-            return self.config.patient;
+            return self.config.patient && verdict != Verdict::Throttled;
         }
         let (Some(lessons), (Some(key), Kind::Media | Kind::Multivariant)) = (&self.lessons, &course.named)
         else {
@@ -180,7 +180,8 @@ impl Again {
             Err(_) => (None, None),
         };
         let is_unsent = || result.as_ref().is_err_and(|error| NotSent::is_in(&**error));
-        if course.creates && !is_unsent() {
+        let is_answered = || self.config.creations && result.is_ok();
+        if course.creates && !is_unsent() && !is_answered() {
             if times == 0 {
                 self.deposit();
             }

@@ -574,3 +574,43 @@ async fn what_creates_a_session_is_sent_again_only_if_it_was_not_sent() {
         got(player).await.is_problem(502, "unreachable");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_creates_a_session_is_sent_again_after_an_answer_where_that_is_wanted() {
+    let config = || Config::default().retry(RetryConfig::default().creations(true));
+    const MASTER: &str = "/v1/master/acct/Demo/i.m3u8";
+    for status in [409, 500, 503, 504] {
+        let (players, mut far) = stack(config());
+        let (player, begun) = (players.getting(MASTER), Instant::now());
+        let mut tries = 0;
+        let asked = loop {
+            let asked = far.asked().await;
+            if begun.elapsed() >= secs(3) {
+                break asked;
+            }
+            tries += 1;
+            asked.status(status);
+        };
+        assert!((3..30).contains(&tries), "{status}: {tries}");
+        asked.answer(200, &[], "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n0.m3u8\n");
+        assert_eq!(got(player).await.status, 200, "{status}");
+    }
+    // Neither what makes throttling worse, nor where no answer came, nor what is no GET, nor what stays.
+    let (players, mut far) = stack(config());
+    for (method, target, fails) in [
+        (Method::GET, MASTER, Some(429)),
+        (Method::GET, MASTER, None),
+        (Method::POST, "/v1/session/acct/Demo/i.m3u8", Some(503)),
+        (Method::GET, MASTER, Some(404)),
+    ] {
+        let request = Request::builder().method(method).uri(target);
+        let player = players.ask(request.body(Empty::new()).expect("a request"));
+        let asked = far.asked().await;
+        match fails {
+            Some(status) => asked.status(status),
+            None => asked.breaks(),
+        }
+        assert_ne!(got(player).await.status, 200, "{fails:?}");
+        far.quiet_for(secs(6)).await;
+    }
+}

@@ -29,6 +29,10 @@ pub struct RetryConfig {
     /// a target duration has passed. Without rescues this has no effect, but for a GET that creates a session and was not
     /// [sent](super::NotSent). Default: `true`.
     pub patient: bool,
+    /// Whether a `GET` that creates a session is tried again like a playlist that no rescue can bridge, too, after an answer that
+    /// [`conflict`](Self::conflict), [`overloaded`](Self::overloaded) or [`broken`](Self::broken) is about. A session that was made
+    /// all the same expires unused, as far as is known. Never after throttling, nor where the connection broke. Default: `false`.
+    pub creations: bool,
     /// No attempt begins later than this after the first. Default: 5 s, which leaves some of the 6 s of
     /// [`answer_within`](crate::serialize::Config::answer_within).
     pub within: Duration,
@@ -62,6 +66,7 @@ setters! {
     least_pause: Duration,
     longest_pause: Duration,
     patient: bool,
+    creations: bool,
     within: Duration,
     budget_per_second: u32,
     budget_part: f32,
@@ -88,6 +93,7 @@ impl Default for RetryConfig {
             least_pause: Duration::from_millis(50),
             longest_pause: Duration::from_millis(250),
             patient: true,
+            creations: false,
             within: Duration::from_secs(5),
             budget_per_second: 10,
             budget_part: 0.2,

@@ -229,6 +229,7 @@ mod tests {
             least_pause = "300ms"
             longest_pause = "300ms"
             patient = false
+            creations = true
             within = "4s"
             budget_per_second = 1
             budget_part = 0
@@ -252,7 +253,8 @@ mod tests {
         assert!((shield.warn_at - 1.0).abs() < f64::EPSILON);
         assert_eq!((retry.conflict, retry.overloaded, retry.broken), (0, 2, 100));
         assert_eq!((retry.least_pause, retry.longest_pause), (ms(300), ms(300)));
-        assert_eq!((retry.within, retry.budget_per_second, retry.patient), (ms(4_000), 1, false));
+        assert_eq!((retry.within, retry.budget_per_second), (ms(4_000), 1));
+        assert_eq!((retry.patient, retry.creations), (false, true));
         assert!(retry.budget_part.abs() < f32::EPSILON);
         assert_eq!((settle, strip_directives), (Duration::ZERO, true));
     }

@@ -21,6 +21,7 @@ pub(in crate::sidecar) struct Retry {
     longest_pause: Option<Duration>,
     #[serde(deserialize_with = "value::switch")]
     patient: Option<bool>,
+    creations: Option<bool>,
     #[serde(deserialize_with = "value::time")]
     within: Option<Duration>,
     #[serde(deserialize_with = "value::count::<1, 1_000_000, _>")]
@@ -40,6 +41,7 @@ impl Retry {
             least_pause: self.least_pause.or(other.least_pause),
             longest_pause: self.longest_pause.or(other.longest_pause),
             patient: self.patient.or(other.patient),
+            creations: self.creations.or(other.creations),
             within: self.within.or(other.within),
             budget_per_second: self.budget_per_second.or(other.budget_per_second),
             budget_part: self.budget_part.or(other.budget_part),
@@ -53,6 +55,7 @@ impl Retry {
         set(&mut config.least_pause, self.least_pause);
         set(&mut config.longest_pause, self.longest_pause);
         set(&mut config.patient, self.patient);
+        set(&mut config.creations, self.creations);
         set(&mut config.within, self.within);
         set(&mut config.budget_per_second, self.budget_per_second);
         set(&mut config.budget_part, self.budget_part.map(|part| part as f32));
