@@ -1,11 +1,23 @@
 //! The creation of sessions: the players' own, which is watched, and one in the place of a lost session.
 
-use std::{pin::Pin, pin::pin, sync::Arc};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::{Buf, Bytes};
 use http::{Method, Request, Response, StatusCode, Uri, header, request::Parts};
 use http_body::Body as HttpBody;
-use tower::{BoxError, ServiceExt as _};
+use tokio::time::Instant;
+use tower::{
+    BoxError, ServiceExt as _,
+    retry::{
+        backoff::{Backoff as _, ExponentialBackoffMaker, MakeBackoff as _},
+        budget::{Budget as _, TpsBudget},
+    },
+    util::rng::HasherRng,
+};
 use tower_service::Service;
 
 use super::{
@@ -20,7 +32,15 @@ use crate::{
         collect::{Collected, collect},
     },
     session::{Extract, Kind, Route, name},
+    upstream::Judgement,
 };
+
+/// No creation is sent later than this after the first of one attempt: some of a turn must be left for the playlist.
+const WITHIN: Duration = Duration::from_secs(5);
+
+const LEAST_PAUSE: Duration = Duration::from_millis(250);
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Sends a player's request that makes a session, and keeps it if it does.
 pub(super) async fn watch<S, E, Q, B>(
@@ -59,8 +79,14 @@ where
 }
 
 /// Makes a session as another was made, and loads its multivariant playlist if the answer is none: players do so
-/// before they load any other.
-pub(super) async fn again<S, E, Q, B>(creation: &Creation, inner: S, extract: &E) -> Option<Fresh>
+/// before they load any other. A creation that fails for what may pass is sent again as long as `budget` and the time suffice: what
+/// it may have made expires unused.
+pub(super) async fn again<S, E, Q, B>(
+    creation: &Creation,
+    inner: S,
+    extract: &E,
+    budget: &TpsBudget,
+) -> Option<Fresh>
 where
     S: Service<Request<Q>, Response = Response<Body<B>>, Error = BoxError> + Clone,
     E: Extract,
@@ -69,9 +95,26 @@ where
     B::Data: Buf,
     B::Error: Into<BoxError>,
 {
-    let request = named(creation.request::<Q>()?, extract);
-    let uri = request.uri().clone();
-    let response = inner.clone().oneshot(request).await.ok()?;
+    let began = Instant::now();
+    // Their dice are this attempt's own: sessions that are lost together do not meet again.
+    let mut pauses = ExponentialBackoffMaker::new(LEAST_PAUSE, LONGEST_PAUSE, 0.5, HasherRng::default())
+        .ok()?
+        .make_backoff();
+    budget.deposit();
+    let (uri, response) = loop {
+        let request = named(creation.request::<Q>()?, extract);
+        let uri = request.uri().clone();
+        match inner.clone().oneshot(request).await {
+            Ok(response) if !may_pass(&response) => break (uri, response),
+            _ => {
+                let pause = pauses.next_backoff();
+                if pause.deadline() - began > WITHIN || !budget.withdraw() {
+                    return None;
+                }
+                pause.await;
+            }
+        }
+    };
     let (_, fresh) = hear(&uri, response, extract).await.ok()?;
     let fresh = fresh?;
     let Some(multivariant) = fresh.multivariant.clone() else { return Some(fresh) };
@@ -79,6 +122,10 @@ where
     let (head, body) = response.into_parts();
     let of = Fresh::of_multivariant(&multivariant, &head, body.pieces()?, extract)?;
     (of.key == fresh.key).then_some(of)
+}
+
+fn may_pass<B>(response: &Response<B>) -> bool {
+    response.extensions().get().is_some_and(|judgement: &Judgement| judgement.verdict.survivable())
 }
 
 /// What is made here has not passed the layer that names the session.

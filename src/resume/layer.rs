@@ -4,12 +4,13 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
 use http::{HeaderName, Request, Response};
 use http_body::Body as HttpBody;
-use tower::BoxError;
+use tower::{BoxError, retry::budget::TpsBudget};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -46,6 +47,8 @@ pub struct Resume<S, E = MediaTailor> {
 pub(super) struct Shared<E> {
     pub(super) store: Store,
     pub(super) extract: Arc<E>,
+    /// For creations that are sent again.
+    pub(super) budget: TpsBudget,
 }
 
 /// A boxed future of an answer.
@@ -63,7 +66,9 @@ impl ResumeLayer {
 impl<E> ResumeLayer<E> {
     /// It must tell sessions apart as the lanes do.
     pub(crate) fn extracting(config: Config, extract: Arc<E>) -> Self {
-        Self { shared: Arc::new(Shared { store: Store::new(config), extract }) }
+        // As many as requests that are sent again have by default.
+        let budget = TpsBudget::new(Duration::from_secs(10), 10, 0.2);
+        Self { shared: Arc::new(Shared { store: Store::new(config), extract, budget }) }
     }
 
     /// What is kept, for inspection.
@@ -166,13 +171,15 @@ mod tests {
     use std::{
         convert::Infallible,
         sync::{Mutex, PoisonError},
-        time::Duration,
     };
 
     use http::{Method, StatusCode, header};
     use http_body_util::{BodyExt as _, Full};
     use serde_json::json;
-    use tokio::time::{advance, sleep};
+    use tokio::{
+        task::LocalSet,
+        time::{advance, sleep},
+    };
     use tower::{ServiceBuilder, ServiceExt as _, service_fn, util::BoxCloneService};
 
     use super::*;
@@ -195,8 +202,9 @@ mod tests {
         audio: usize,
         target: u64,
         ended: bool,
-        /// Whether creation fails.
-        closed: bool,
+        /// How many creations fail, and with what.
+        closed: u32,
+        fails: u16,
         takes: Duration,
         /// How much follows the answer to an explicit creation.
         padding: usize,
@@ -247,8 +255,9 @@ mod tests {
                     (200, self.multivariant(id))
                 };
             }
-            if self.closed {
-                return (503, "{}".to_owned());
+            if self.closed > 0 {
+                self.closed -= 1;
+                return (self.fails, "{}".to_owned());
             }
             let id = self.made;
             self.made += 1;
@@ -385,14 +394,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_does_not_continue_stays_lost() {
-        let changes: [Change; 7] = [
+        let changes: [Change; 6] = [
             ("lower numbers", |far| far.first[0] = 99),
             ("numbers of its own", |far| far.reset = true),
             ("a gap", |far| far.first[0] = 106),
             ("another target duration", |far| far.target = 3),
             ("another rendition", |far| far.audio = 2),
             ("it has ended", |far| far.ended = true),
-            ("no session", |far| far.closed = true),
         ];
         for (what, change) in changes {
             let scene = Scene::playing(Config::default()).await;
@@ -411,6 +419,49 @@ mod tests {
             scene.media(0).await;
             assert_eq!(scene.asked().len(), asked, "{what}: tried again");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_creation_that_fails_for_what_may_pass_is_sent_again() {
+        for (fails, closed, is_resumed, most) in [
+            (503, 3, true, 3),
+            (409, 3, true, 3),
+            (500, 1, true, 1),
+            (504, 1, true, 1),
+            // As long as there is time.
+            (503, u32::MAX, false, 12),
+            (404, 1, false, 1),
+        ] {
+            let scene = Scene::playing(Config::default()).await;
+            (scene.far().fails, scene.far().closed) = (fails, closed);
+            scene.lose(0);
+            let begun = tokio::time::Instant::now();
+            let expected =
+                if is_resumed { (Verdict::Playlist, Some(1)) } else { (Verdict::SessionLost, None) };
+            assert_eq!(scene.media(0).await, expected, "{fails} x {closed}");
+            assert!(begun.elapsed() <= Duration::from_secs(5), "{:?}", begun.elapsed());
+            let failed = closed - scene.far().closed;
+            assert!((1..=most).contains(&failed), "{fails} x {closed}: {failed}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn creations_that_are_sent_again_have_a_budget() {
+        let scene = Scene::playing(Config::default()).await;
+        for session in 1..200 {
+            scene.get(MASTER).await;
+            assert_eq!(scene.get(&media(session, 0)).await.0, Verdict::Playlist);
+        }
+        (scene.far().fails, scene.far().closed) = (503, u32::MAX);
+        (0..200).for_each(|session| scene.lose(session));
+        let all = LocalSet::new();
+        for session in 0..200 {
+            let scene = scene.clone();
+            all.spawn_local(async move { scene.get(&media(session, 0)).await });
+        }
+        all.await;
+        let failed = u32::MAX - scene.far().closed;
+        assert!((250..=200 + 110 + 60).contains(&failed), "{failed}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use super::{
     multivariant::Multivariant,
     numbers::{Numbers, Offer},
     reason::NoResume,
-    record::{Learned, Record, StandIn},
+    record::{Attempt, Learned, Record, StandIn},
     url,
 };
 use crate::{
@@ -30,6 +30,9 @@ pub(super) struct Playlist<E> {
     pub(super) kind: Kind,
     pub(super) record: Arc<Record>,
 }
+
+/// Tells of an attempt that is dropped before it has come to anything.
+struct CutOff<'a>(Option<&'a SessionKey>);
 
 // === impl Playlist ===
 
@@ -109,7 +112,7 @@ impl<E: Extract> Playlist<E> {
     async fn resume<S, Q, B>(
         &self,
         inner: S,
-        mut asked: Parts,
+        asked: Parts,
     ) -> Result<(Response<Body<B>>, SessionKey), NoResume>
     where
         S: Service<Request<Q>, Response = Response<Body<B>>, Error = BoxError> + Clone,
@@ -121,7 +124,28 @@ impl<E: Extract> Playlist<E> {
         let name = name(&asked).to_owned();
         let every = self.shared.store.config().every;
         let leave = self.record.attempt(&name, every, Instant::now())?;
-        let fresh = create::again(&self.record.creation, inner.clone(), &*self.shared.extract).await;
+        let mut cut_off = CutOff(Some(&self.key));
+        let resumed = self.attempt(inner, asked, &name, leave).await;
+        cut_off.0 = None;
+        resumed
+    }
+
+    async fn attempt<S, Q, B>(
+        &self,
+        inner: S,
+        mut asked: Parts,
+        name: &str,
+        leave: Attempt,
+    ) -> Result<(Response<Body<B>>, SessionKey), NoResume>
+    where
+        S: Service<Request<Q>, Response = Response<Body<B>>, Error = BoxError> + Clone,
+        Q: Default + From<Bytes>,
+        B: HttpBody + Unpin,
+        B::Data: Buf,
+        B::Error: Into<BoxError>,
+    {
+        let Shared { extract, budget, .. } = &*self.shared;
+        let fresh = create::again(&self.record.creation, inner.clone(), &**extract, budget).await;
         let fresh = fresh.ok_or(NoResume::NotCreated)?;
         if fresh.offer != Some(leave.offer) {
             return Err(NoResume::OtherOffer);
@@ -132,7 +156,7 @@ impl<E: Extract> Playlist<E> {
         let numbers = summary(&response).ok_or(NoResume::NotLoaded)?;
         let numbers = Numbers::of(numbers).filter(|numbers| leave.numbers.is_continued_by(numbers));
         let numbers = numbers.ok_or(NoResume::OtherNumbers)?;
-        self.record.resume(&fresh.id, &name, numbers, Instant::now());
+        self.record.resume(&fresh.id, name, numbers, Instant::now());
         self.shared.store.keep(self.key.clone(), Arc::clone(&self.record));
         response.headers_mut().insert(RESUME, HeaderValue::from_static("new-session"));
         Ok((response, fresh.key))
@@ -177,6 +201,16 @@ impl<E: Extract> Playlist<E> {
             response.headers_mut().insert(RESUME, HeaderValue::from_static("new-session"));
         }
         response
+    }
+}
+
+// === impl CutOff ===
+
+impl Drop for CutOff<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.0 {
+            telemetry::not_resumed(key, NoResume::CutOff.as_str());
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use std::fmt;
 pub(super) enum NoResume {
     /// The last attempt was a moment ago.
     TooSoon,
+    /// The turn was over before a new session had given anything.
+    CutOff,
     /// What the session offered, or how this playlist was numbered, is not known; so it is with VOD.
     Unproven,
     /// No new session could be made.
@@ -23,6 +25,7 @@ impl NoResume {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::TooSoon => "tried a moment ago",
+            Self::CutOff => "the turn was over first",
             Self::Unproven => "no numbers to compare with",
             Self::NotCreated => "no new session",
             Self::OtherOffer => "other variants or renditions",

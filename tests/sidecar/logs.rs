@@ -155,3 +155,28 @@ async fn a_request_that_comes_back_is_one_line_with_the_remedy() {
     assert_eq!(line["upstream"], upstream);
     assert!(line["remedy"].as_str().is_some_and(|remedy| remedy.contains("--upstream")), "{line}");
 }
+
+#[tokio::test]
+async fn a_resume_that_its_turn_cuts_off_is_told() {
+    let mut far = Far::listen().await;
+    let mut serve =
+        Serve::start(&far.url(), &["--resume", "--max-hold", "1s", "--answer-within", "900ms"]).await;
+    let one = session(1);
+    let master = "/v1/master/acct/Demo/index.m3u8";
+    let multivariant =
+        format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n../../../manifest/acct/Demo/{one}/0.m3u8\n");
+    for (target, body) in [(master.to_owned(), multivariant), (media(&one, 0), fitting(&media(&one, 0), "x"))]
+    {
+        let mut player = serve.player().await;
+        player.ask(&target).await;
+        far.asked().await.say(ok(&body));
+        assert_eq!(player.answer().await.status(), 200, "{target}");
+    }
+    let mut player = serve.player().await;
+    player.ask(&media(&one, 0)).await;
+    far.asked().await.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    let hangs = far.asked().await;
+    assert!(hangs.message.first_line().starts_with(&format!("GET {master}")));
+    assert_eq!(serve.line_with("not resumed").await["reason"], "the turn was over first");
+    drop(hangs);
+}
