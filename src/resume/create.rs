@@ -32,11 +32,11 @@ use crate::{
         collect::{Collected, collect},
     },
     session::{Extract, Kind, Route, name},
-    upstream::Judgement,
+    upstream::{Judgement, Verdict},
 };
 
 /// No creation is sent later than this after the first of one attempt: some of a turn must be left for the playlist.
-const WITHIN: Duration = Duration::from_secs(5);
+const WITHIN: Duration = Duration::from_secs(3);
 
 const LEAST_PAUSE: Duration = Duration::from_millis(250);
 
@@ -106,7 +106,9 @@ where
         let uri = request.uri().clone();
         match inner.clone().oneshot(request).await {
             Ok(response) if !may_pass(&response) => break (uri, response),
-            _ => {
+            // What has broken off was sent, and what was not sent was tried for long enough.
+            Err(_) => return None,
+            Ok(_) => {
                 let pause = pauses.next_backoff();
                 if pause.deadline() - began > WITHIN || !budget.withdraw() {
                     return None;
@@ -125,7 +127,13 @@ where
 }
 
 fn may_pass<B>(response: &Response<B>) -> bool {
-    response.extensions().get().is_some_and(|judgement: &Judgement| judgement.verdict.survivable())
+    let passes = |judgement: &Judgement| match judgement.verdict {
+        Verdict::Conflict | Verdict::Overloaded | Verdict::TimedOut => true,
+        Verdict::OriginBroken => !judgement.blames_what_stays(),
+        // More of them make throttling worse, and an answer that cannot be read has made a session.
+        _ => false,
+    };
+    response.extensions().get().is_some_and(passes)
 }
 
 /// What is made here has not passed the layer that names the session.

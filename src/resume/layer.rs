@@ -424,13 +424,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_creation_that_fails_for_what_may_pass_is_sent_again() {
         for (fails, closed, is_resumed, most) in [
-            (503, 3, true, 3),
-            (409, 3, true, 3),
+            (503, 2, true, 2),
+            (409, 2, true, 2),
             (500, 1, true, 1),
             (504, 1, true, 1),
             // As long as there is time.
-            (503, u32::MAX, false, 12),
+            (503, u32::MAX, false, 8),
             (404, 1, false, 1),
+            (429, 1, false, 1),
         ] {
             let scene = Scene::playing(Config::default()).await;
             (scene.far().fails, scene.far().closed) = (fails, closed);
@@ -439,9 +440,10 @@ mod tests {
             let expected =
                 if is_resumed { (Verdict::Playlist, Some(1)) } else { (Verdict::SessionLost, None) };
             assert_eq!(scene.media(0).await, expected, "{fails} x {closed}");
-            assert!(begun.elapsed() <= Duration::from_secs(5), "{:?}", begun.elapsed());
+            assert!(begun.elapsed() <= Duration::from_secs(3), "{:?}", begun.elapsed());
             let failed = closed - scene.far().closed;
-            assert!((1..=most).contains(&failed), "{fails} x {closed}: {failed}");
+            let least = if closed == u32::MAX { 3 } else { closed };
+            assert!((least..=most).contains(&failed), "{fails} x {closed}: {failed}");
         }
     }
 

@@ -40,7 +40,7 @@ pub struct ShieldLayer {
 ///
 /// Once a session or its configuration has had as many 4xx in a minute as [`Config`](super::Config) allows,
 /// requests for what was not good before are answered here as well, but for one now and then of a session that has had too many
-/// conflicts. When sessions that have played are lost and have spent all of it, those that are new have a quarter on top. So are requests that create a session of
+/// conflicts. When sessions that have played are lost and have spent all of it, those that are new may have up to a quarter of it all the same. So are requests that create a session of
 /// a stream, if no session of that stream was made in the last minute: all requests that create sessions of
 /// one stream have, together, the limits of one session.
 ///

@@ -166,7 +166,9 @@ impl Mark {
         let gap = if counts { self.gap.saturating_mul(2) } else { later.gap };
         let (now, took) = (later.said, later.took);
         let gap = gap.max(took.saturating_add(self.gap).min(took.saturating_mul(3)));
-        *self = Self { gap: gap.min(config.blocked_gap).max(config.least_gap), ..later };
+        // What is known to be missing stays so, whatever else befalls it.
+        let status = if self.is_missing() { self.status } else { later.status };
+        *self = Self { gap: gap.min(config.blocked_gap).max(config.least_gap), status, ..later };
         self.wait(now, config);
     }
 

@@ -188,18 +188,19 @@ impl Marks {
         }
     }
 
-    /// Marks a playlist by itself whose session has had too many conflicts: it is asked for once in a gap.
+    /// Marks a playlist by itself whose session has had too many conflicts: it is asked for once in a gap. `false` if there
+    /// are as many marks as there may be.
     pub(crate) fn doubt(
         &self,
         session: &SessionKey,
         playlist: Playlist,
         target_duration: Option<Duration>,
         now: Instant,
-    ) {
+    ) -> bool {
         let conflict = Some(StatusCode::CONFLICT);
         let mark = Mark::new(Cause::Failing, conflict, target_duration, now, &self.config);
         let mark = mark.of(playlist, Duration::ZERO);
-        self.playlists.put(&(session.clone(), playlist), now, mark, |_, _| {});
+        self.playlists.put(&(session.clone(), playlist), now, mark, |_, _| {})
     }
 
     /// Whether a playlist is known to fail, or to be missing, by itself.

@@ -26,12 +26,12 @@ pub struct Quota {
     sessions: Counts<SessionKey>,
     /// By [`SessionKey::scope_id`].
     pub(super) configurations: Counts<u64>,
-    /// Those among these of sessions that had played here, and of those that had not, one of each session.
+    /// Those among these that lost a session which had played here, and those of sessions that are new; one of each session in a minute.
     pub(super) lost: Counts<u64>,
     pub(super) newcomers: Counts<u64>,
     /// The conflicts, which are not among those.
     conflicts: Counts<u64>,
-    /// What is conflicts among those of a session.
+    /// The conflicts of a session, which are not among its others.
     met: Counts<SessionKey>,
     /// What is in flight of sessions that were not good before.
     pub(super) doubts: Arc<Doubts>,
@@ -126,22 +126,25 @@ impl Quota {
         }
     }
 
-    /// Says of the first 4xx that this session had in a minute whether it had played here before.
-    pub(crate) fn tell_apart(&self, session: &SessionKey, had_played: bool, now: Instant) {
-        let counts = if had_played { &self.lost } else { &self.newcomers };
-        counts.spend(&session.scope_id(), now);
+    /// The first 4xx in a minute of a session that has played here says that it is lost.
+    pub(crate) fn is_of_lost(&self, session: &SessionKey, now: Instant) {
+        self.lost.spend(&session.scope_id(), now);
+    }
+
+    /// The first 4xx in a minute is of a session that is new here.
+    pub(crate) fn is_of_newcomer(&self, session: &SessionKey, now: Instant) {
+        self.newcomers.spend(&session.scope_id(), now);
     }
 
     /// Counts a conflict that the upstream gave this session, each attempt by itself.
     pub fn conflict(&self, session: &SessionKey, now: Instant) {
-        self.sessions.spend(session, now);
         self.met.spend(session, now);
         self.conflicts.spend(&session.scope_id(), now);
     }
 
     /// Whether this session and its configuration may have one more 4xx, the conflicts of other sessions
-    /// aside. Where both are at the same level, the configuration is named. It costs two atomic loads while
-    /// there are no 4xx.
+    /// aside. Where both are at the same level, the configuration is named. It costs three atomic loads
+    /// while there are no 4xx.
     ///
     /// It takes nothing: those in flight at the same time may spend more than there is.
     pub fn allows(&self, session: &SessionKey, now: Instant) -> Allowance {
@@ -166,14 +169,14 @@ impl Quota {
         }
     }
 
-    /// Whether this session had a 4xx in the last minute.
+    /// Whether this session had a 4xx in the last minute, conflicts aside.
     pub fn has_spent(&self, session: &SessionKey, now: Instant) -> bool {
         self.sessions.count(session, now) > 0
     }
 
-    /// Whether one of them was no conflict.
-    pub(crate) fn has_failed(&self, session: &SessionKey, now: Instant) -> bool {
-        self.sessions.count(session, now) > self.met.count(session, now)
+    /// Whether it had not even a conflict.
+    pub(super) fn is_untouched(&self, session: &SessionKey, now: Instant) -> bool {
+        self.count(session, now) == 0
     }
 
     /// Whether this session may have no more, whatever its configuration may.
@@ -183,9 +186,7 @@ impl Quota {
 
     /// Whether it might, were it not for its conflicts.
     pub(super) fn is_spent_by_conflicts(&self, session: &SessionKey, now: Instant) -> bool {
-        let (all, met) = (self.sessions.count(session, now), self.met.count(session, now));
-        self.sessions.level(all) == Level::Spent
-            && self.sessions.level(all.saturating_sub(met)) < Level::Spent
+        self.is_spent(session, now) && self.sessions.level(self.sessions.count(session, now)) < Level::Spent
     }
 
     /// Whether this session may have few more or none, whatever its configuration may.
@@ -195,7 +196,11 @@ impl Quota {
 
     /// How near this session is to its own limit, its conflicts included.
     fn level(&self, session: &SessionKey, now: Instant) -> Level {
-        self.sessions.level(self.sessions.count(session, now))
+        self.sessions.level(self.count(session, now))
+    }
+
+    fn count(&self, session: &SessionKey, now: Instant) -> u32 {
+        self.sessions.count(session, now).saturating_add(self.met.count(session, now))
     }
 
     /// The most that any playback configuration has used of its quota, conflicts included, as a part of it.
@@ -217,7 +222,7 @@ impl Quota {
         }
     }
 
-    /// How many sessions had a 4xx of late.
+    /// How many sessions had a 4xx of late, conflicts aside.
     pub fn sessions(&self) -> usize {
         self.sessions.windows.len()
     }

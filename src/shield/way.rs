@@ -3,7 +3,7 @@ use std::sync::Arc;
 use http::{Method, request::Parts};
 use tokio::time::Instant;
 
-use super::{Allowance, Answer, Cause, Check, Probe, Quota, admit::Place, hearing::Hearing};
+use super::{Allowance, Answer, Cause, Check, Probe, Quota, Scope, admit::Place, hearing::Hearing};
 use crate::{
     rescue::Standing,
     session::{Creates, Extracted, Kind, MediaTailor, SessionKey},
@@ -78,7 +78,11 @@ impl Way {
     fn spent(lessons: &Arc<Lessons>, head: &mut Parts, key: &SessionKey, kind: Kind) -> Self {
         let now = Instant::now();
         let tells = head.method == Method::GET && kind != Kind::Dash;
-        if !tells || !lessons.quota.is_spent_by_conflicts(key, now) {
+        let quota = &lessons.quota;
+        // It may have other 4xx as well, and those are its configuration's.
+        let has_no_part =
+            || quota.has_spent(key, now) && quota.allows(key, now) == Allowance::Spent(Scope::Configuration);
+        if !tells || !quota.is_spent_by_conflicts(key, now) || has_no_part() {
             return Self::Answered(refuse(head, key, kind));
         }
         if head.extensions.get::<Probe>().is_some() {
@@ -98,10 +102,12 @@ impl Way {
                     return Self::Pass(None);
                 }
                 Check::Answer(known) => known,
-                Check::Pass => {
-                    lessons.marks.doubt(key, playlist, lessons.store.target_duration(key), now);
+                Check::Pass
+                    if lessons.marks.doubt(key, playlist, lessons.store.target_duration(key), now) =>
+                {
                     return Self::Pass(None);
                 }
+                Check::Pass => return Self::Answered(refuse(head, key, kind)),
             },
         };
         Self::Answered(Answer::of(&known).told(key, kind, head.extensions.get()))
@@ -160,7 +166,7 @@ impl Way {
 /// Whether it creates a session of a stream that had no 4xx: when many sessions are lost at once, those that
 /// take their place must not pay for them.
 pub(super) fn is_first(head: &Parts, lessons: &Lessons, stream: &SessionKey) -> bool {
-    head.extensions.get::<Creates>().is_some() && !lessons.quota.has_spent(stream, Instant::now())
+    head.extensions.get::<Creates>().is_some() && lessons.quota.is_untouched(stream, Instant::now())
 }
 
 /// The answer to what would likely be one 4xx too many.

@@ -290,7 +290,8 @@ impl Case {
             lessons.conflict(key, self.sent, now);
         }
         if head.status.is_client_error() {
-            lessons.spend((key, self.creates.as_ref()), self.named.kind, judgement.verdict, now);
+            let verdict = other.as_ref().unwrap_or(judgement).verdict;
+            lessons.spend((key, self.creates.as_ref()), self.named.kind, verdict, now);
         }
     }
 }

@@ -140,7 +140,7 @@ impl Judgement {
     }
 
     /// Whether MediaTailor names a configuration or a manifest that a moment later will be no better.
-    pub(super) fn blames_what_stays(&self) -> bool {
+    pub(crate) fn blames_what_stays(&self) -> bool {
         self.named
             && self.verdict == Verdict::OriginBroken
             && matches!(self.exception, Some(Exception::BadGateway | Exception::UnsupportedManifest))

@@ -138,13 +138,15 @@ impl Lessons {
     /// sessions without a kept playlist must pay for them.
     pub(crate) fn was_good(&self, key: &SessionKey, now: Instant) -> bool {
         (self.store.is_off() || self.is_new(key, now) || self.was_served(key, now))
-            && !self.quota.has_failed(key, now)
+            && !self.quota.has_spent(key, now)
     }
 
-    /// Whether anything good is known of a session: it has played here, or was made through here.
+    /// Whether a session is no newcomer: it has played here, or was made through here, or is known to be lost.
     pub(crate) fn has_played(&self, key: &SessionKey, now: Instant) -> bool {
         let lately = [&self.created, &self.served, &self.given];
-        self.store.confirmed(key).is_some() || lately.into_iter().any(|lately| lately.has(key, now))
+        self.store.confirmed(key).is_some()
+            || lately.into_iter().any(|lately| lately.has(key, now))
+            || self.marks.known(key, now).is_some_and(|known| known.cause == Cause::Lost)
     }
 
     /// What a lost session's answer means where siblings of its playlist contradict it, or may:

@@ -41,8 +41,13 @@ impl Lessons {
                 }
             }
             _ => {
-                if session.is_some() && !self.quota.has_failed(key, now) {
-                    self.quota.tell_apart(key, self.has_played(key, now), now);
+                // Before it is counted: the first in a minute is what tells.
+                if session.is_some() && !self.quota.has_spent(key, now) {
+                    match self.has_played(key, now) {
+                        false => self.quota.is_of_newcomer(key, now),
+                        true if verdict == Verdict::SessionLost => self.quota.is_of_lost(key, now),
+                        true => {}
+                    }
                 }
                 self.quota.spend(key, now);
             }

@@ -793,10 +793,20 @@ async fn a_session_that_is_new_here_does_not_pay_for_those_that_played_here_and_
     assert_eq!(ask(&mut far, 0..100, 0).await, 0, "none is asked for again");
     // Those that were made through another instance, and then as many more that are not there.
     assert_eq!(ask(&mut far, 1_000..1_100, 2_000).await, 100);
+    // One that meets conflicts is no less new.
+    let (answer, _) = far.failing(players.getting(&media(1_200, 0)), |asked| asked.status(409)).await;
+    answer.is_problem(502, "conflict");
+    players.learn(&mut far, &media(1_200, 0), 8).await;
     assert_eq!(ask(&mut far, 2_000..2_100, 2_000).await, 10, "a quarter of the limit");
     assert_eq!(ask(&mut far, 1_000..1_100, 2_000).await, 100, "they have played here now");
+    // Nor do the lost ones take it all who still ask a minute later.
+    for _ in 0..40 {
+        advance(secs(3)).await;
+        ask(&mut far, 0..100, 0).await;
+    }
+    assert_eq!(ask(&mut far, 1_300..1_320, 2_000).await, 20);
     // Where none had played there is no more than the limit.
-    advance(secs(71)).await;
+    advance(secs(131)).await;
     assert_eq!(ask(&mut far, 3_000..3_100, 3_000).await, 40);
 
     // However long the first of them fly, nobody follows on trust.

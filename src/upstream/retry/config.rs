@@ -31,7 +31,7 @@ pub struct RetryConfig {
     pub patient: bool,
     /// Whether a `GET` that creates a session is tried again like a playlist that no rescue can bridge, too, after an answer that
     /// [`conflict`](Self::conflict), [`overloaded`](Self::overloaded) or [`broken`](Self::broken) is about. A session that was made
-    /// all the same expires unused, as far as is known. Never after throttling, nor where the connection broke. Default: `false`.
+    /// all the same expires unused, as far as is known. Never after throttling, nor where the connection broke; nor without [`patient`](Self::patient). Default: `false`.
     pub creations: bool,
     /// No attempt begins later than this after the first. Default: 5 s, which leaves some of the 6 s of
     /// [`answer_within`](crate::serialize::Config::answer_within).
