@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use tokio::time::{Sleep, sleep};
 
-use super::{REASON, problem::vary_by_origin};
+use super::{REASON, problem::open};
 use crate::{
     session::{Kind, Route},
     upstream::Verdict,
@@ -72,15 +72,11 @@ impl Preflight {
         head.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         head.insert(REASON, HeaderValue::from_static(verdict.as_str()));
-        head.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, self.origin.clone());
         head.insert(header::ACCESS_CONTROL_ALLOW_METHODS, self.method.clone());
         if let Some(headers) = &self.headers {
             head.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, headers.clone());
         }
-        if credentials {
-            head.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-        }
-        vary_by_origin(&mut head);
+        open(&mut head, Some(&self.origin), credentials);
         let mut response = Response::new(B::from(Bytes::new()));
         *response.headers_mut() = head;
         response

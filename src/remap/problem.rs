@@ -53,19 +53,24 @@ pub(crate) fn made_here<B: From<Bytes>>(
     if let Some(id) = upstream.and_then(|headers| headers.get(REQUEST_ID)) {
         headers.insert(REQUEST_ID, id.clone());
     }
-    let any = HeaderValue::from_static("*");
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.cloned().unwrap_or(any));
-    if origin.is_some() {
-        vary_by_origin(&mut headers);
-        if credentials {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-        }
-    }
+    open(&mut headers, origin, credentials);
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     let mut response = Response::new(B::from(Bytes::from(text)));
     *response.status_mut() = problem.status;
     *response.headers_mut() = headers;
     response
+}
+
+/// Opens an answer that is made here to the page that asks.
+pub(super) fn open(headers: &mut HeaderMap, origin: Option<&HeaderValue>, credentials: bool) {
+    let any = HeaderValue::from_static("*");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.cloned().unwrap_or(any));
+    if origin.is_some() {
+        vary_by_origin(headers);
+        if credentials {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
+    }
 }
 
 /// Lets the page that asks read a rescue, and that it is one, where the upstream lets pages of other origins read at all. What is
@@ -84,7 +89,7 @@ pub(super) fn expose(headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
 }
 
 /// Says that the page of another origin would have another answer.
-pub(super) fn vary_by_origin(headers: &mut HeaderMap) {
+fn vary_by_origin(headers: &mut HeaderMap) {
     let lines = headers.get_all(header::VARY);
     let mut names = lines.iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
     if !names.any(|name| name.trim() == "*" || name.trim().eq_ignore_ascii_case("origin")) {

@@ -13,10 +13,9 @@ use tokio::time::Instant;
 use tower::{
     BoxError, ServiceExt as _,
     retry::{
-        backoff::{Backoff as _, ExponentialBackoffMaker, MakeBackoff as _},
+        backoff::Backoff as _,
         budget::{Budget as _, TpsBudget},
     },
-    util::rng::HasherRng,
 };
 use tower_service::Service;
 
@@ -32,7 +31,7 @@ use crate::{
         collect::{Collected, collect},
     },
     session::{Extract, Kind, Route, name},
-    upstream::{Judgement, Verdict},
+    upstream::{Judgement, RetryConfig, Verdict},
 };
 
 /// No creation is sent later than this after the first of one attempt: some of a turn must be left for the playlist.
@@ -97,9 +96,7 @@ where
 {
     let began = Instant::now();
     // Their dice are this attempt's own: sessions that are lost together do not meet again.
-    let mut pauses = ExponentialBackoffMaker::new(LEAST_PAUSE, LONGEST_PAUSE, 0.5, HasherRng::default())
-        .ok()?
-        .make_backoff();
+    let mut pauses = RetryConfig::default().least_pause(LEAST_PAUSE).longest_pause(LONGEST_PAUSE).pauses();
     budget.deposit();
     let (uri, response) = loop {
         let request = named(creation.request::<Q>()?, extract);

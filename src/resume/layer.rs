@@ -4,7 +4,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -18,6 +17,7 @@ use super::{Config, Store, create, playlist::Playlist, url};
 use crate::{
     serialize::Body,
     session::{Creation, Extract, Extracted, Kind, MediaTailor},
+    upstream::RetryConfig,
 };
 
 /// The header of a playlist that is not of the session in its URL but of one that stands in for it: `new-session`.
@@ -67,7 +67,7 @@ impl<E> ResumeLayer<E> {
     /// It must tell sessions apart as the lanes do.
     pub(crate) fn extracting(config: Config, extract: Arc<E>) -> Self {
         // As many as requests that are sent again have by default.
-        let budget = TpsBudget::new(Duration::from_secs(10), 10, 0.2);
+        let budget = RetryConfig::default().budget();
         Self { shared: Arc::new(Shared { store: Store::new(config), extract, budget }) }
     }
 
@@ -171,6 +171,7 @@ mod tests {
     use std::{
         convert::Infallible,
         sync::{Mutex, PoisonError},
+        time::Duration,
     };
 
     use http::{Method, StatusCode, header};

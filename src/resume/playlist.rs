@@ -13,7 +13,7 @@ use super::{
     multivariant::Multivariant,
     numbers::{Numbers, Offer},
     reason::NoResume,
-    record::{Attempt, Learned, Record, StandIn},
+    record::{Learned, Record, StandIn},
     url,
 };
 use crate::{
@@ -64,7 +64,10 @@ impl<E: Extract> Playlist<E> {
         let Some(asked) = asked else { return Ok(response) };
         if is_lost(&response) {
             let began = Instant::now();
-            return Ok(match self.resume(inner, asked).await {
+            let mut cut_off = CutOff(Some(&self.key));
+            let resumed = self.resume(inner, asked).await;
+            cut_off.0 = None;
+            return Ok(match resumed {
                 Ok((resumed, id)) => {
                     telemetry::resumed(&self.key, &id, began.elapsed());
                     resumed
@@ -112,7 +115,7 @@ impl<E: Extract> Playlist<E> {
     async fn resume<S, Q, B>(
         &self,
         inner: S,
-        asked: Parts,
+        mut asked: Parts,
     ) -> Result<(Response<Body<B>>, SessionKey), NoResume>
     where
         S: Service<Request<Q>, Response = Response<Body<B>>, Error = BoxError> + Clone,
@@ -124,26 +127,6 @@ impl<E: Extract> Playlist<E> {
         let name = name(&asked).to_owned();
         let every = self.shared.store.config().every;
         let leave = self.record.attempt(&name, every, Instant::now())?;
-        let mut cut_off = CutOff(Some(&self.key));
-        let resumed = self.attempt(inner, asked, &name, leave).await;
-        cut_off.0 = None;
-        resumed
-    }
-
-    async fn attempt<S, Q, B>(
-        &self,
-        inner: S,
-        mut asked: Parts,
-        name: &str,
-        leave: Attempt,
-    ) -> Result<(Response<Body<B>>, SessionKey), NoResume>
-    where
-        S: Service<Request<Q>, Response = Response<Body<B>>, Error = BoxError> + Clone,
-        Q: Default + From<Bytes>,
-        B: HttpBody + Unpin,
-        B::Data: Buf,
-        B::Error: Into<BoxError>,
-    {
         let Shared { extract, budget, .. } = &*self.shared;
         let fresh = create::again(&self.record.creation, inner.clone(), &**extract, budget).await;
         let fresh = fresh.ok_or(NoResume::NotCreated)?;
@@ -156,7 +139,7 @@ impl<E: Extract> Playlist<E> {
         let numbers = summary(&response).ok_or(NoResume::NotLoaded)?;
         let numbers = Numbers::of(numbers).filter(|numbers| leave.numbers.is_continued_by(numbers));
         let numbers = numbers.ok_or(NoResume::OtherNumbers)?;
-        self.record.resume(&fresh.id, name, numbers, Instant::now());
+        self.record.resume(&fresh.id, &name, numbers, Instant::now());
         self.shared.store.keep(self.key.clone(), Arc::clone(&self.record));
         response.headers_mut().insert(RESUME, HeaderValue::from_static("new-session"));
         Ok((response, fresh.key))

@@ -21,9 +21,8 @@ pub(super) enum Place {
 
 /// The places among those in flight of sessions that were not good before.
 impl Quota {
-    /// Takes one. As long as all of them
-    /// bring a 4xx there are never more than there is [room](Self::room) for; the fewer do, the more may be
-    /// in flight, until half of the limit is spent.
+    /// Takes one. As long as all of them bring a 4xx there are never more than there is [room](Self::room) for; the
+    /// fewer do, the more may be in flight, until half of the limit is spent.
     pub(super) fn reserve(&self, session: &SessionKey, now: Instant) -> Place {
         let scope = session.scope_id();
         let room = self.room(scope, now);

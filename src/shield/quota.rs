@@ -126,13 +126,13 @@ impl Quota {
         }
     }
 
-    /// The first 4xx in a minute of a session that has played here says that it is lost.
-    pub(crate) fn is_of_lost(&self, session: &SessionKey, now: Instant) {
+    /// Counts a session that has played here and is lost: by its first 4xx in a minute.
+    pub(crate) fn count_lost(&self, session: &SessionKey, now: Instant) {
         self.lost.spend(&session.scope_id(), now);
     }
 
-    /// The first 4xx in a minute is of a session that is new here.
-    pub(crate) fn is_of_newcomer(&self, session: &SessionKey, now: Instant) {
+    /// Counts a session that is new here and had a 4xx: by the first in a minute.
+    pub(crate) fn count_newcomer(&self, session: &SessionKey, now: Instant) {
         self.newcomers.spend(&session.scope_id(), now);
     }
 

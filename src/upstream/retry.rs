@@ -33,8 +33,8 @@ use crate::{
 ///
 /// All clones share one budget, so that an outage does not double the load; [patient](RetryConfig::patient)
 /// retries share another of the same size. Requests that create a session are sent again only if nothing was
-/// [sent](NotSent), or [where that is wanted](RetryConfig::creations), and requests that are not safe to repeat never are. A 400 on a request with low-latency
-/// directives is tried once without them.
+/// [sent](NotSent), or [where that is wanted](RetryConfig::creations), and requests that are not safe to repeat
+/// never are. A 400 on a request with low-latency directives is tried once without them.
 #[derive(Clone)]
 pub struct Again {
     config: Arc<RetryConfig>,
@@ -58,22 +58,18 @@ struct Tried;
 /// The pause after a connection broke: the upstream may have got the request and may still be at work on it.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// More retries per second than this are no budget; tower's takes no more than twice as many.
-const MOST_PER_SECOND: u32 = 1_000_000_000;
-
 // === impl Again ===
 
 impl Again {
     /// With these limits; a value that makes no sense is taken for the nearest that does.
     pub fn new(config: RetryConfig) -> Self {
-        let part = if config.budget_part.is_finite() { config.budget_part.clamp(0.0, 1_000.0) } else { 0.2 };
-        let per_second = config.budget_per_second.clamp(1, MOST_PER_SECOND);
-        let budget = || Arc::new(TpsBudget::new(Duration::from_secs(10), per_second, part));
+        let budget = || Arc::new(config.budget());
+        let (budget, patience, beginnings) = (budget(), budget(), budget());
         Self {
             config: Arc::new(config),
-            budget: budget(),
-            patience: budget(),
-            beginnings: budget(),
+            budget,
+            patience,
+            beginnings,
             lessons: None,
             lanes: None,
             course: None,

@@ -44,8 +44,8 @@ impl Lessons {
                 // Before it is counted: the first in a minute is what tells.
                 if session.is_some() && !self.quota.has_spent(key, now) {
                     match self.has_played(key, now) {
-                        false => self.quota.is_of_newcomer(key, now),
-                        true if verdict == Verdict::SessionLost => self.quota.is_of_lost(key, now),
+                        false => self.quota.count_newcomer(key, now),
+                        true if verdict == Verdict::SessionLost => self.quota.count_lost(key, now),
                         true => {}
                     }
                 }

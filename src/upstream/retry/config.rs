@@ -1,9 +1,15 @@
 use std::time::Duration;
 
 use tower::{
-    retry::backoff::{ExponentialBackoff, ExponentialBackoffMaker, MakeBackoff as _},
+    retry::{
+        backoff::{ExponentialBackoff, ExponentialBackoffMaker, MakeBackoff as _},
+        budget::TpsBudget,
+    },
     util::rng::HasherRng,
 };
+
+/// More retries per second than this are no budget; tower's takes no more than twice as many.
+const MOST_PER_SECOND: u32 = 1_000_000_000;
 
 /// When, and how many times, a request is sent again within its turn.
 #[derive(Debug, Clone)]
@@ -31,7 +37,8 @@ pub struct RetryConfig {
     pub patient: bool,
     /// Whether a `GET` that creates a session is tried again like a playlist that no rescue can bridge, too, after an answer that
     /// [`conflict`](Self::conflict), [`overloaded`](Self::overloaded) or [`broken`](Self::broken) is about. A session that was made
-    /// all the same expires unused, as far as is known. Never after throttling, nor where the connection broke; nor without [`patient`](Self::patient). Default: `false`.
+    /// all the same expires unused, as far as is known. Never after throttling, nor where the connection broke; nor without
+    /// [`patient`](Self::patient). Default: `false`.
     pub creations: bool,
     /// No attempt begins later than this after the first. Default: 5 s, which leaves some of the 6 s of
     /// [`answer_within`](crate::serialize::Config::answer_within).
@@ -73,9 +80,16 @@ setters! {
 }
 
 impl RetryConfig {
+    /// What pays for tries; a value that makes no sense is taken for the nearest that does.
+    pub(crate) fn budget(&self) -> TpsBudget {
+        let part = if self.budget_part.is_finite() { self.budget_part.clamp(0.0, 1_000.0) } else { 0.2 };
+        let per_second = self.budget_per_second.clamp(1, MOST_PER_SECOND);
+        TpsBudget::new(Duration::from_secs(10), per_second, part)
+    }
+
     /// The pauses of one request. Their dice are its own: clones of one pair would all fall alike, and requests that
     /// failed together would meet again.
-    pub(super) fn pauses(&self) -> ExponentialBackoff<HasherRng> {
+    pub(crate) fn pauses(&self) -> ExponentialBackoff<HasherRng> {
         let least = self.least_pause.clamp(Duration::from_millis(1), Duration::from_secs(60));
         let longest = self.longest_pause.clamp(least, Duration::from_secs(60));
         ExponentialBackoffMaker::new(least, longest, 0.5, HasherRng::default())

@@ -384,6 +384,7 @@ mod tests {
             ("[rescue]\nlargest = \"0MiB\"", &["rescue.largest: ", "more than zero"]),
             ("[rescue]\nenabled = \"no\"", &["rescue.enabled: ", "true or false"]),
             ("strip_directives = 1", &["strip_directives: ", "true or false"]),
+            ("[retry]\ncreations = \"yes\"", &["retry.creations: ", "true or false"]),
             ("rescue = []", &["rescue: ", "a section of keys"]),
             ("rescue = [true, \"1s\"]", &["rescue: ", "a section of keys"]),
             ("[[retry]]\nconflict = 1", &["retry: ", "a section of keys"]),

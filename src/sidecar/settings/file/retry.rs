@@ -21,6 +21,7 @@ pub(in crate::sidecar) struct Retry {
     longest_pause: Option<Duration>,
     #[serde(deserialize_with = "value::switch")]
     patient: Option<bool>,
+    #[serde(deserialize_with = "value::switch")]
     creations: Option<bool>,
     #[serde(deserialize_with = "value::time")]
     within: Option<Duration>,
