@@ -225,11 +225,13 @@ impl Seen {
         let meters = Meters::get();
         let name = match &self.whose {
             Whose::Known(name) => *name,
-            // Only what the upstream knows has a name.
-            Whose::New { .. } if !status.is_some_and(|status| status.is_success()) => Name::OTHER,
             Whose::New { scope, uri, upstream } => {
                 let configuration = Route::of(uri.path(), uri.query()).configuration;
-                meters.name(*scope, configuration, upstream.clone())
+                match status.is_some_and(|status| status.is_success()) {
+                    true => meters.name(*scope, configuration, upstream.clone()),
+                    // Only what the upstream knows gets a name.
+                    false => meters.named(configuration),
+                }
             }
         };
         meters.request(name, self.kind, status, now - self.at);

@@ -24,7 +24,7 @@ mod rule;
 pub(crate) use self::problem::{Problem, made_here};
 pub use self::{
     config::{Config, Profile},
-    layer::{Remap, RemapLayer},
+    layer::{Remap, RemapFuture, RemapLayer},
     problem::REASON,
     rule::{BadRule, Rule},
 };

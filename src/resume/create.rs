@@ -28,7 +28,7 @@ use super::{
 use crate::{
     serialize::{
         Body,
-        collect::{Collected, collect},
+        collect::{Collected, collect, is_empty},
     },
     session::{Extract, Kind, Route, name},
     upstream::{Judgement, RetryConfig, Verdict},
@@ -59,7 +59,7 @@ where
     B::Error: Into<BoxError>,
 {
     let largest = shared.store.config().largest;
-    let (creation, body) = if body.is_end_stream() {
+    let (creation, body) = if is_empty(&body) {
         (Creation::of(&head, b"", largest), body)
     } else if is_small(&head, largest) {
         let (read, body) = read(body, largest).await?;

@@ -17,7 +17,7 @@ use super::{
     url,
 };
 use crate::{
-    serialize::Body,
+    serialize::{Body, collect::is_empty},
     session::{Extract, Kind, SessionKey},
     telemetry,
     upstream::{InPlaceOf, Judgement, Verdict},
@@ -54,7 +54,7 @@ impl<E: Extract> Playlist<E> {
         if self.kind == Kind::Multivariant {
             return self.multivariant(inner, head, body).await;
         }
-        let get = head.method == Method::GET && body.is_end_stream();
+        let get = head.method == Method::GET && is_empty(&body);
         let asked = get.then(|| head.clone());
         let stand_in = self.record.stand_in();
         if let Some(stand_in) = &stand_in {
@@ -97,7 +97,7 @@ impl<E: Extract> Playlist<E> {
         if let Some(answer) = is_resumed.then(|| self.record.multivariant(&head)).flatten() {
             return Ok(answer);
         }
-        let asked = (head.method == Method::GET && body.is_end_stream()).then(|| head.clone());
+        let asked = (head.method == Method::GET && is_empty(&body)).then(|| head.clone());
         let mut response = inner.call(Request::from_parts(head, body)).await?;
         if is_resumed && is_lost(&response) {
             response.extensions_mut().insert(Judgement::from(Verdict::NotFound));

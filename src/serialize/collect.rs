@@ -3,6 +3,7 @@ use std::{collections::VecDeque, future::poll_fn, pin::Pin};
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
+use tokio::task::consume_budget;
 use tower::BoxError;
 
 use super::{
@@ -44,6 +45,11 @@ where
     Ok(Collected::Whole(Whole { data: read, trailers }))
 }
 
+/// Whether a request has no body, by what that says of itself: only then can it be sent again, or have another's answer.
+pub(crate) fn is_empty(body: &impl HttpBody) -> bool {
+    body.is_end_stream() || body.size_hint().exact() == Some(0)
+}
+
 /// The next piece of a body, or its trailers.
 pub(super) async fn next_frame<B>(mut body: Pin<&mut B>) -> Option<Result<Frame<Bytes>, Error>>
 where
@@ -51,6 +57,8 @@ where
     B::Data: Buf,
     B::Error: Into<BoxError>,
 {
+    // A body that is always ready, and whose player has gone, would never let the time that bounds it be looked at.
+    consume_budget().await;
     let frame = poll_fn(|cx| body.as_mut().poll_frame(cx)).await?;
     Some(frame.map(in_bytes).map_err(Error::upstream))
 }

@@ -4,11 +4,11 @@ use std::{
     task::Poll,
 };
 
-use http::{HeaderValue, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode};
 use tokio::sync::Notify;
 
 use super::{
-    Error, ErrorKind,
+    Error, ErrorKind, MadeHere,
     body::{Parts, Whole},
     repeats::Identity,
     story::Driven,
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     observe::record::Note,
     telemetry::{self, Flights},
+    upstream::{Judgement, Verdict},
 };
 
 /// The most players that one exchange answers; a bound for memory, far above what any player repeats.
@@ -60,6 +61,17 @@ pub(super) enum Answer {
     Whole(Response<Whole>),
     /// For one player alone; `None` once it has it.
     Streamed(Option<Response<Parts>>),
+}
+
+/// What an answer's head says of how the exchange ended.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    /// The upstream's.
+    pub(super) request_id: Option<HeaderValue>,
+    pub(super) verdict: Option<Verdict>,
+    /// Whether the upstream was not asked.
+    pub(super) made_here: bool,
 }
 
 /// One player's wait for an exchange. Dropping it abandons the exchange.
@@ -162,15 +174,11 @@ impl Exchange {
 // === impl Answer ===
 
 impl Answer {
-    /// The status and the upstream's request id.
-    pub(super) fn head(&self) -> Option<(StatusCode, Option<HeaderValue>)> {
-        let (status, headers) = match self {
-            Self::Whole(response) => (response.status(), response.headers()),
-            Self::Streamed(response) => {
-                response.as_ref().map(|response| (response.status(), response.headers()))?
-            }
-        };
-        Some((status, headers.get(telemetry::REQUEST_ID).cloned()))
+    pub(super) fn head(&self) -> Option<Head> {
+        match self {
+            Self::Whole(response) => Some(Head::of(response)),
+            Self::Streamed(response) => response.as_ref().map(Head::of),
+        }
     }
 
     /// For one of several players.
@@ -178,6 +186,20 @@ impl Answer {
         match self {
             Self::Whole(response) => Some(Self::Whole(response.clone())),
             Self::Streamed(response) => Some(Self::Streamed(Some(response.take()?))),
+        }
+    }
+}
+
+// === impl Head ===
+
+impl Head {
+    fn of<B>(response: &Response<B>) -> Self {
+        let (headers, extensions): (&HeaderMap, &Extensions) = (response.headers(), response.extensions());
+        Self {
+            status: response.status(),
+            request_id: headers.get(telemetry::REQUEST_ID).cloned(),
+            verdict: extensions.get().map(|judgement: &Judgement| judgement.verdict),
+            made_here: extensions.get::<MadeHere>().is_some(),
         }
     }
 }

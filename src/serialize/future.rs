@@ -18,8 +18,8 @@ use super::{Body, Error, ErrorKind};
 use crate::{
     observe::record::Note,
     session::{Kind, SessionKey},
-    telemetry,
-    upstream::Verdict,
+    telemetry::{self, Flights},
+    upstream::{Judgement, Verdict},
 };
 
 pin_project! {
@@ -58,13 +58,13 @@ pin_project! {
 /// What is logged of a request that needs no lane.
 #[derive(Debug)]
 pub(super) struct Passing {
-    pub(super) key: Option<SessionKey>,
-    pub(super) kind: Kind,
-    pub(super) uri: Uri,
-    pub(super) at: Instant,
+    key: Option<SessionKey>,
+    kind: Kind,
+    uri: Uri,
+    at: Instant,
     /// Where it is written down what becomes of it, if it is.
-    pub(super) note: Option<Note>,
-    pub(super) answered: bool,
+    note: Option<Note>,
+    answered: bool,
 }
 
 type Answering<B> = Pin<Box<dyn Future<Output = Result<Response<Body<B>>, Error>> + Send>>;
@@ -107,6 +107,7 @@ where
                     (Poll::Ready(answer), _) => answer.map_err(Error::upstream),
                     (Poll::Pending, Some(time_up)) => {
                         ready!(time_up.as_mut().poll(cx));
+                        telemetry::gave_up(passing.kind);
                         Err(Error::new(ErrorKind::TimedOut))
                     }
                     (Poll::Pending, None) => return Poll::Pending,
@@ -143,14 +144,27 @@ where
 // === impl Passing ===
 
 impl Passing {
+    pub(super) fn new(
+        (key, kind): (Option<SessionKey>, Kind),
+        uri: Uri,
+        at: Instant,
+        note: Option<Note>,
+    ) -> Self {
+        Flights::get().passes();
+        Self { key, kind, uri, at, note, answered: false }
+    }
+
     /// Its upstream time is that to the answer's head: the body is the player's to read.
     fn log<B>(&self, answer: Option<Result<&Response<B>, &Error>>) {
+        Flights::get().passed();
         let (response, error) = (answer.and_then(Result::ok), answer.and_then(Result::err));
         let (status, abandoned) = (response.map(Response::status), answer.is_none());
         let now = Instant::now();
+        let failed = error.map(|error| Verdict::of_error(error));
         if let Some(note) = &self.note {
-            note.ended(now, status, error.map(|error| Verdict::of_error(error)), abandoned);
+            note.ended(now, status, failed, abandoned);
         }
+        let judged = || response?.extensions().get().map(|judgement: &Judgement| judgement.verdict);
         telemetry::Exchange {
             key: self.key.as_ref(),
             kind: self.kind,
@@ -159,6 +173,7 @@ impl Passing {
             upstream: now - self.at,
             status,
             request_id: response.and_then(|response| response.headers().get(telemetry::REQUEST_ID)),
+            verdict: failed.or_else(judged),
             attached: 0,
             abandoned,
             trace: self.note.as_ref().and_then(Note::trace_id),

@@ -47,6 +47,7 @@ mod service;
 mod story;
 mod turn;
 
+pub(crate) use self::turn::{AskedAt, MadeHere};
 pub use self::{
     body::Body,
     config::Config,

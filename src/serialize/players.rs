@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode, Uri};
+use http::Uri;
 use tokio::time::Instant;
 
 use super::{
     Error, ErrorKind,
-    exchange::{Answer, Audience, Exchange},
+    exchange::{Answer, Audience, Exchange, Head},
     repeats::Open,
 };
 use crate::{
@@ -36,8 +36,7 @@ pub(super) struct Players {
 
 /// How an exchange ended, for its log line.
 struct Outcome {
-    status: Option<StatusCode>,
-    request_id: Option<HeaderValue>,
+    head: Option<Head>,
     error: Option<Error>,
     audience: Audience,
 }
@@ -93,9 +92,14 @@ impl Players {
             Ok(answer) => (answer.head(), None),
             Err(error) => (None, Some(error.clone())),
         };
-        let (status, request_id) = head.unzip();
         let audience = self.exchange.answer(answer);
-        self.outcome = Some(Outcome { status, request_id: request_id.flatten(), error, audience });
+        self.outcome = Some(Outcome { head, error, audience });
+    }
+
+    /// Its time is up.
+    pub(super) fn held_too_long(&mut self) {
+        telemetry::unanswered(self.asked.kind, Verdict::TimedOut);
+        self.answer(Err(Error::new(ErrorKind::HeldTooLong)));
     }
 
     /// The exchange failed after its players had the beginning of the answer.
@@ -117,10 +121,17 @@ impl Drop for Players {
             return;
         };
         let ended = Instant::now();
-        Flights::get().ended(outcome.audience.abandoned);
+        let Audience { attached, abandoned } = outcome.audience;
+        Flights::get().ended(abandoned);
+        let failed = outcome.error.as_ref().map(|error| Verdict::of_error(error));
+        let head = outcome.head.as_ref();
+        let status = head.map(|head| head.status);
         if let Some(note) = self.exchange.note() {
-            let failed = outcome.error.as_ref().map(|error| Verdict::of_error(error));
-            note.ended(ended, outcome.status, failed, outcome.audience.abandoned);
+            note.ended(ended, status, failed, abandoned);
+        }
+        // There was none with the upstream; that it was answered here was told.
+        if head.is_some_and(|head| head.made_here) {
+            return;
         }
         telemetry::Exchange {
             key: Some(&self.asked.key),
@@ -128,10 +139,11 @@ impl Drop for Players {
             uri: &self.uri,
             waited: Some(sent - self.asked.at),
             upstream: ended - sent,
-            status: outcome.status,
-            request_id: outcome.request_id.as_ref(),
-            attached: outcome.audience.attached,
-            abandoned: outcome.audience.abandoned,
+            status,
+            request_id: head.and_then(|head| head.request_id.as_ref()),
+            verdict: failed.or(head.and_then(|head| head.verdict)),
+            attached,
+            abandoned,
             trace: self.asked.trace,
             error: outcome.error.as_ref().map(|error| error as _),
         }

@@ -13,7 +13,8 @@ use tower::{BoxError, ServiceExt as _};
 use tower_service::Service;
 
 use super::{
-    Body, Error, ErrorKind, ResponseFuture,
+    AskedAt, Body, Error, ErrorKind, ResponseFuture,
+    collect::is_empty,
     exchange::{Answer, Watcher},
     future::Passing,
     layer::State,
@@ -91,8 +92,8 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let at = Instant::now();
         let (head, body) = request.into_parts();
+        let at = head.extensions.get().map_or_else(Instant::now, |AskedAt(at)| *at);
         let extracted = Extracted::of(&head, &*self.extract);
         let makes_session = extracted.creation(&head.method) == Some(Creation::Hls);
         let Extracted { kind, session } = extracted;
@@ -108,13 +109,13 @@ where
                 if let Some(note) = &note {
                     note.passes(at);
                 }
-                let passing = Passing { key, kind, uri: head.uri.clone(), at, note, answered: false };
+                let passing = Passing::new((key, kind), head.uri.clone(), at, note);
                 let request = Request::from_parts(head, body);
                 let within = self.state.config.bound(makes_session);
                 return ResponseFuture::direct(self.inner.clone().oneshot(request), passing, within);
             }
         };
-        let identity = if body.is_end_stream() { Identity::of(&key, &head) } else { None };
+        let identity = if is_empty(&body) { Identity::of(&key, &head) } else { None };
         let note: Option<Note> = head.extensions.get().cloned();
         let asked = Asked { key, kind, at, trace: note.as_ref().and_then(Note::trace_id) };
         let request = Request::from_parts(head, body);
@@ -207,8 +208,9 @@ where
 
 fn join(state: &State, asked: &Asked) -> Result<Ticket<SessionKey>, Error> {
     state.lanes.join(asked.key.clone()).map_err(|error| {
+        let error = Error::from(error);
         telemetry::refused(&asked.key, asked.kind, &error);
-        Error::from(error)
+        error
     })
 }
 

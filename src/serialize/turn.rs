@@ -11,14 +11,14 @@ use http::{Request, Response, response};
 use http_body::{Body as HttpBody, Frame};
 use tokio::{
     sync::mpsc,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tower::{BoxError, ServiceExt as _};
 use tower_service::Service;
 use tracing::Instrument as _;
 
 use super::{
-    Error, ErrorKind,
+    Error,
     body::Part,
     collect::{Collected, collect, next_frame},
     exchange::{Answer, Exchange},
@@ -49,9 +49,18 @@ struct Terms {
 }
 
 /// An inner service puts it into a response's extensions where the upstream stays busy with a session for a moment
-/// after its answer: the players are answered at once, and the turn is handed on so much later.
+/// after its answer: the players are answered at once, and the turn is handed on so much later, [`max_hold`](super::Config::max_hold)
+/// at the most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeepTurn(pub Duration);
+
+/// An inner service puts it into the extensions of a response that it made without the upstream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MadeHere;
+
+/// When a request came that a layer around has kept waiting: its player's time began then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AskedAt(pub(crate) Instant);
 
 /// After an exchange broke off, how long the upstream may still be at work on it. Until then the turn is kept: its
 /// players have their answer, and neither a repeat nor a sibling goes out.
@@ -139,13 +148,13 @@ async fn one_exchange<S, ReqBody, ResBody>(
         // Its players hear of it as they are dropped.
         Ok(None) => KeepTurn(GRACE),
         Err(_) => {
-            players.answer(Err(Error::new(ErrorKind::HeldTooLong)));
+            players.held_too_long();
             KeepTurn(GRACE)
         }
     };
     drop(players);
     if hold.is_some() && !gap.is_zero() {
-        sleep(gap).await;
+        sleep(gap.min(max_hold)).await;
     }
 }
 

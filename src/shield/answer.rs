@@ -6,6 +6,7 @@ use http::{Response, StatusCode};
 use super::{Cause, Known};
 use crate::{
     observe::record::Note,
+    serialize::MadeHere,
     session::{Kind, SessionKey},
     telemetry,
     upstream::{Judgement, Verdict},
@@ -63,6 +64,7 @@ impl Answer {
         *response.status_mut() = self.status.unwrap_or(StatusCode::BAD_GATEWAY);
         response.extensions_mut().insert(Judgement::from(self.verdict));
         response.extensions_mut().insert(AskAgainIn(self.again));
+        response.extensions_mut().insert(MadeHere);
         response
     }
 }

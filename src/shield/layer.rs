@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -19,6 +20,7 @@ use super::{
     way::{Way, is_first, refuse},
 };
 use crate::{
+    serialize::AskedAt,
     session::{Kind, SessionKey},
     telemetry,
     upstream::Lessons,
@@ -148,8 +150,10 @@ where
     B: From<Bytes>,
 {
     telemetry::waits_for_quota(&key);
+    let asked_at = AskedAt(Instant::now());
     let has_place = lessons.quota_of(kind).wait(&key).await;
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    head.extensions.insert(asked_at);
     if !has_place && !is_first(&head, &lessons, &key) {
         return Ok(refuse(&head, &key, kind).into_response());
     }

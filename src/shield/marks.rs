@@ -92,6 +92,12 @@ impl Marks {
         self.sessions.look(session, now, known).flatten()
     }
 
+    /// The same, unless it is time for a probe.
+    pub(crate) fn waits_for(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> Option<Known> {
+        let known = |mark: &Mark| mark.look(now).filter(|_| mark.concerns(playlist));
+        self.sessions.look(session, now, known).flatten()
+    }
+
     /// What is known of a playlist that fails by itself, unless it is time for its probe; and whether a try
     /// of it is costly.
     pub(crate) fn waits_alone(

@@ -3,8 +3,11 @@ use std::{error::Error as StdError, time::Duration};
 use http::{HeaderValue, StatusCode, Uri};
 use tracing::{debug, info, warn};
 
-use super::{Chain, EXCHANGE, Meters, TraceId, last_part, ms};
-use crate::session::{Kind, SessionKey};
+use super::{Chain, EXCHANGE, Meters, TraceId, configuration, last_part, ms};
+use crate::{
+    session::{Kind, SessionKey},
+    upstream::Verdict,
+};
 
 /// What is logged of one exchange once it has ended.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) upstream: Duration,
     pub(crate) status: Option<StatusCode>,
     pub(crate) request_id: Option<&'a HeaderValue>,
+    /// What its answer meant, or that there was none.
+    pub(crate) verdict: Option<Verdict>,
     /// How many repeats attached.
     pub(crate) attached: u32,
     /// No player was left for the answer.
@@ -38,17 +43,23 @@ impl Exchange<'_> {
         let status = self.status.map(|status| status.as_u16());
         let playlist = self.playlist();
         let session = self.key.map(tracing::field::display);
+        let configuration = configuration(self.uri);
+        // All is said of an answer that is good.
+        let failed = self.verdict.filter(|verdict| !matches!(verdict, Verdict::Playlist | Verdict::Passed));
+        let verdict = failed.map(Verdict::as_str);
         let trace_id = self.trace.map(tracing::field::display);
         macro_rules! line {
             ($level:ident, $($rest:tt)*) => {
                 $level!(
                     target: EXCHANGE,
                     session,
+                    configuration,
                     kind = self.kind.as_str(),
                     playlist,
                     wait_ms = ms(self.waited.unwrap_or_default()),
                     upstream_ms = ms(self.upstream),
                     status,
+                    verdict,
                     request_id,
                     attached = self.attached,
                     abandoned = self.abandoned,

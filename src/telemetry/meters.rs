@@ -104,6 +104,13 @@ impl Meters {
         name
     }
 
+    /// The name of a playback configuration that was named before; else that of all others.
+    pub(crate) fn named(&self, configuration: Option<&str>) -> Name {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = configuration.and_then(|named| names.iter().position(|name| **name == *named));
+        known.map_or(Name::OTHER, Name::nth)
+    }
+
     fn number(&self, configuration: &str) -> Name {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let known = names.iter().position(|name| **name == *configuration);
@@ -113,7 +120,7 @@ impl Meters {
                 names.len() - 1
             })
         });
-        nth.and_then(|nth| u8::try_from(nth).ok()).map_or(Name::OTHER, |nth| Name(nth + 1))
+        nth.map_or(Name::OTHER, Name::nth)
     }
 
     /// A player has its answer, or has gone without.
@@ -215,6 +222,10 @@ impl Name {
     pub(crate) const NONE: Self = Self(0);
     /// Also that of who asked for what there is not: a client can make up names.
     pub(crate) const OTHER: Self = Self(u8::MAX);
+
+    fn nth(nth: usize) -> Self {
+        u8::try_from(nth + 1).map_or(Self::OTHER, Self)
+    }
 }
 
 // === impl ByKind ===

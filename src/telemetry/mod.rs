@@ -47,7 +47,7 @@ pub(crate) use self::{
 #[cfg(feature = "sidecar")]
 pub(crate) use self::{pulse::Beat, recent::Event};
 use crate::{
-    session::{Kind, SessionKey},
+    session::{Kind, Route, SessionKey},
     upstream::{Flaw, Judgement, Verdict},
 };
 
@@ -85,6 +85,12 @@ pub(crate) struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
 
 /// The longest part of a path or a host that is logged, in characters.
 const SHOWN: usize = 64;
+
+/// What the playback configuration is called, where a URL of MediaTailor's holds its name.
+fn configuration(uri: &Uri) -> Option<&str> {
+    let name = Route::of(uri.path(), uri.query()).configuration?;
+    name.get(..name.len().min(SHOWN))
+}
 
 /// What a playlist is called in its session.
 fn last_part(uri: &Uri) -> Option<&str> {
@@ -140,7 +146,7 @@ pub(crate) fn timed_out(key: &SessionKey, kind: Kind, waited: Duration, trace: O
 
 /// An attempt had an answer that is no playlist. It says here, and only here, what MediaTailor said in free text.
 pub(crate) fn judged(
-    key: Option<&SessionKey>,
+    (key, uri): (Option<&SessionKey>, &Uri),
     kind: Kind,
     judgement: &Judgement,
     (status, headers): (StatusCode, &HeaderMap),
@@ -154,9 +160,10 @@ pub(crate) fn judged(
     counter!(metrics::VERDICTS, "kind" => kind.as_str(), "verdict" => judgement.verdict.as_str())
         .increment(1);
     let session = key.map(tracing::field::display);
+    let configuration = configuration(uri);
     let status = status.as_u16();
     let request_id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
-    let exception = judgement.exception.map(|exception| exception.name());
+    let exception = judgement.named_exception();
     let flaw = judgement.flaw.map(Flaw::as_str);
     let verdict = judgement.verdict.as_str();
     let message = judgement.message.as_deref();
@@ -166,8 +173,8 @@ pub(crate) fn judged(
     macro_rules! line {
         ($level:ident, $($rest:tt)*) => {
             $level!(
-                target: VERDICT, session, kind = kind.as_str(), verdict, status, exception, flaw, request_id,
-                said = message, trace_id, $($rest)*
+                target: VERDICT, session, configuration, kind = kind.as_str(), verdict, status, exception, flaw,
+                request_id, said = message, trace_id, $($rest)*
             )
         };
     }
@@ -178,6 +185,18 @@ pub(crate) fn judged(
         }
         _ => line!(warn, "judged"),
     }
+}
+
+/// An attempt had no answer that could be judged: it broke off, or its time ran out. The line on its exchange has
+/// the error.
+pub(crate) fn unanswered(kind: Kind, verdict: Verdict) {
+    counter!(metrics::VERDICTS, "kind" => kind.as_str(), "verdict" => verdict.as_str()).increment(1);
+}
+
+/// A request that needs no turn was given up: its time ran out. The line on its exchange says so.
+pub(crate) fn gave_up(kind: Kind) {
+    counter!(metrics::TIMED_OUT, "kind" => kind.as_str()).increment(1);
+    unanswered(kind, Verdict::TimedOut);
 }
 
 /// A request is sent again within its turn.

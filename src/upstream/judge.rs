@@ -149,7 +149,15 @@ where
         let (judge, sent) = (self.judge.clone(), Instant::now());
         let case = Case { judge, named, method, uri, in_place_of, conditional, sent, trace, creates, agreed };
         let answer = self.inner.call(Request::from_parts(head, body));
-        Box::pin(async move { case.hear(answer.await.map_err(Into::into)?).await })
+        Box::pin(async move {
+            let kind = case.named.kind;
+            let answer = answer.await.map_err(Into::into);
+            let heard = match answer {
+                Ok(response) => case.hear(response).await,
+                Err(error) => Err(error),
+            };
+            heard.inspect_err(|error| telemetry::unanswered(kind, Verdict::of_error(&**error)))
+        })
     }
 }
 
@@ -234,7 +242,7 @@ impl Case {
         let mut response = Response::from_parts(head, body);
         if let Some(judgement) = judgement {
             let (kind, head) = (self.named.kind, (response.status(), response.headers()));
-            telemetry::judged(self.named.key(), kind, &judgement, head, self.trace);
+            telemetry::judged((self.named.key(), &self.uri), kind, &judgement, head, self.trace);
             response.extensions_mut().insert(judgement);
         }
         Ok(response)
@@ -283,7 +291,8 @@ impl Case {
             .and_then(|(lessons, key)| lessons.among_others(key, (&self.method, self.asked()), judgement));
         if !matches!(judgement.verdict, Verdict::Playlist | Verdict::Passed) {
             let told = other.as_ref().unwrap_or(judgement);
-            telemetry::judged(key, self.named.kind, told, (head.status, &head.headers), self.trace);
+            let head = (head.status, &head.headers);
+            telemetry::judged((key, &self.uri), self.named.kind, told, head, self.trace);
         }
         let Some(lessons) = &self.judge.lessons else { return };
         if let Some(key) = key.filter(|_| judgement.verdict == Verdict::Conflict && self.agreed) {

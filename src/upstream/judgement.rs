@@ -139,6 +139,12 @@ impl Judgement {
         self.verdict.survivable() || self.flaw == Some(Flaw::Elsewhere)
     }
 
+    /// What the exception is called that the answer itself names: one that its status alone stands for is a guess,
+    /// and may be about something on the way.
+    pub fn named_exception(&self) -> Option<&'static str> {
+        self.exception.filter(|_| self.named).map(Exception::name)
+    }
+
     /// Whether MediaTailor names a configuration or a manifest that a moment later will be no better.
     pub(crate) fn blames_what_stays(&self) -> bool {
         self.named

@@ -45,6 +45,18 @@ impl Lessons {
         self.known_of(key, head, playlist, now).or_else(|| self.waits_alone(key, head, playlist, now))
     }
 
+    /// The same, unless it is time for a probe: nothing else may let one out, as where no [`Shield`](crate::shield::Shield) is
+    /// around.
+    pub(super) fn waits_for(&self, key: &SessionKey, head: &Parts, now: Instant) -> Option<Known> {
+        if self.marks.has_none() {
+            return None;
+        }
+        let playlist = self.marks.playlist(&head.uri);
+        let known = self.marks.waits_for(key, playlist, now);
+        let known = known.filter(|known| self.is_enough(known, key, head, now));
+        known.or_else(|| self.waits_alone(key, head, playlist, now))
+    }
+
     /// What is known of the session, where that says something of this playlist and is enough to answer.
     fn known_of(&self, key: &SessionKey, head: &Parts, playlist: Playlist, now: Instant) -> Option<Known> {
         let known = self.marks.known_for(key, playlist, now);

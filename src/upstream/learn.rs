@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Buf;
-use http::{Method, Request, Response, Uri, header, request::Parts};
+use http::{Method, Request, Response, StatusCode, Uri, header, request::Parts};
 use http_body::Body as HttpBody;
 use tokio::time::Instant;
 use tower::BoxError;
@@ -197,7 +197,7 @@ impl Pupil {
         if self.probe.is_some() {
             return None;
         }
-        let known = self.lessons.known_for(&self.key, head, Instant::now())?;
+        let known = self.lessons.waits_for(&self.key, head, Instant::now())?;
         Some(Answer::of(&known).told(&self.key, self.kind, self.note.as_ref()))
     }
 
@@ -213,7 +213,7 @@ impl Pupil {
             // All that is no playlist by itself was told when it was judged.
             if judgement.verdict.is_playlist() {
                 let trace = self.note.as_ref().and_then(Note::trace_id);
-                telemetry::judged(Some(&self.key), self.kind, &other, head, trace);
+                telemetry::judged((Some(&self.key), &self.uri), self.kind, &other, head, trace);
             }
             if let Some(note) = &self.note {
                 note.meant(other.verdict);
@@ -226,8 +226,9 @@ impl Pupil {
 
 impl Drop for Pupil {
     fn drop(&mut self) {
+        // It was given up: what it was asked of answers others, or at least takes their connections.
         if let Some(sent) = self.sent {
-            self.lessons.fail(&self.key, &self.uri, sent, None);
+            self.lessons.fail(&self.key, &self.uri, sent, Some(StatusCode::GATEWAY_TIMEOUT));
         }
     }
 }

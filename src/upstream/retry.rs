@@ -23,7 +23,7 @@ use crate::{
     lane::Lanes,
     observe::record::Note,
     rescue::Accept,
-    serialize::Body,
+    serialize::{Body, collect::is_empty},
     session::{Kind, SessionKey},
     telemetry,
 };
@@ -275,7 +275,7 @@ where
     }
 
     fn clone_request(&mut self, request: &Request<Q>) -> Option<Request<Q>> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) || !request.body().is_end_stream() {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) || !is_empty(request.body()) {
             return None;
         }
         let mut clone = Request::new(Q::default());

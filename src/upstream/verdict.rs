@@ -77,7 +77,8 @@ impl Verdict {
         Self::MalformedSession,
     ];
 
-    /// The verdict on a request that got no answer.
+    /// The verdict on a request that got no answer. A time-out of tower's or tokio's below is told from a connection that
+    /// failed.
     pub fn of_error(error: &(dyn StdError + 'static)) -> Self {
         let mut cause = Some(error);
         while let Some(error) = cause {
@@ -89,6 +90,9 @@ impl Verdict {
                     ErrorKind::Closed => Self::ShuttingDown,
                     ErrorKind::Upstream | ErrorKind::Panicked => Self::Unreachable,
                 };
+            }
+            if error.is::<tower::timeout::error::Elapsed>() || error.is::<tokio::time::error::Elapsed>() {
+                return Self::TimedOut;
             }
             cause = error.source();
         }

@@ -2,18 +2,22 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use http_body::Frame;
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Empty, Full};
 use onelane::{
     lane::Limits,
-    serialize::{Config, ErrorKind, SerializeLayer},
+    serialize::{Config, ErrorKind, KeepTurn, SerializeLayer},
 };
-use tokio::time::{Instant, sleep, timeout};
-use tower::{BoxError, Layer as _, Service as _, ServiceBuilder, ServiceExt as _};
+use tokio::time::{Instant, advance, sleep, timeout};
+use tower::{BoxError, Layer as _, Service as _, ServiceBuilder, ServiceExt as _, service_fn};
 
 use support::{A, B, answer, config, get, lane, media, method, parts, watch};
 
@@ -415,6 +419,60 @@ async fn a_stream_cut_off_at_max_hold_does_not_pass_for_a_whole_playlist() {
     sender.send(Ok(Frame::data("0123".into()))).unwrap();
     assert_eq!(video.await.unwrap().unwrap_err().kind(), ErrorKind::HeldTooLong);
     drop(sender);
+}
+
+/// A body that has its next frame at hand, always.
+struct Endless(&'static [u8]);
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(self.0)))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_always_ready_stops_neither_the_clock_nor_its_siblings() {
+    for (frame, streams) in [(b"#EXTM3U\n".as_slice(), true), (b"", false)] {
+        let layer = SerializeLayer::with(config().collect_up_to(1_000));
+        let mut player = layer.layer(service_fn(async move |request: Request<Empty<Bytes>>| {
+            let body = match request.uri().path().ends_with("/0.m3u8") {
+                true => Endless(frame).boxed_unsync(),
+                false => Empty::new().map_err(BoxError::from).boxed_unsync(),
+            };
+            Ok::<_, BoxError>(Response::new(body))
+        }));
+        let left = tokio::spawn(player.call(media(A, 0)));
+        let sibling = tokio::spawn(player.call(media(A, 1)));
+        if streams {
+            drop(left.await.unwrap().expect("the head of an answer"));
+        } else {
+            advance(config().answer_within).await;
+            left.await.unwrap().expect_err("it has no end");
+        }
+        advance(config().max_hold).await;
+        // The turn is kept for a moment after what broke off, in which the player's time may run out.
+        advance(Duration::from_secs(1)).await;
+        let _answered = sibling.await.unwrap();
+        layer.drained().await;
+        assert!(layer.lanes().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_is_kept_no_longer_than_an_exchange_may_take() {
+    let layer = SerializeLayer::with(config());
+    let mut player = layer.layer(service_fn(async |_: Request<Empty<Bytes>>| {
+        let mut response = Response::new(Empty::<Bytes>::new());
+        response.extensions_mut().insert(KeepTurn(Duration::MAX));
+        Ok::<_, BoxError>(response)
+    }));
+    player.call(media(A, 0)).await.expect("an answer");
+    let began = Instant::now();
+    layer.drained().await;
+    assert_eq!(began.elapsed(), config().max_hold);
 }
 
 #[tokio::test(start_paused = true)]

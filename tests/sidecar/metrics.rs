@@ -7,7 +7,7 @@ use onelane::telemetry::metrics::ALL;
 use crate::{
     far::Far,
     process::Serve,
-    support::{media, ok, playlist, playlist_at, session, within},
+    support::{Folder, fitting, media, ok, playlist, playlist_at, session, within},
 };
 
 /// Every series with its value.
@@ -176,4 +176,69 @@ async fn a_player_that_leaves_is_counted_as_one() {
     within(async { while scrape(&serve).await["onelane_abandoned_total"] < 1.0 {} }).await;
     within(async { while flights().await != (0.0, 0.0) {} }).await;
     within(async { while scrape(&serve).await["onelane_upstream_connections"] > 0.0 {} }).await;
+}
+
+/// What an engineer is sent to by the alerts says something in each kind of outage.
+#[tokio::test]
+async fn what_no_answer_tells_is_counted_as_well() {
+    let mut far = Far::listen().await;
+    let folder = Folder::new();
+    let config = folder.file("a.toml", "[retry]\npatient = false\n");
+    let times = ["--answer-within", "150ms", "--max-hold", "300ms", "--depth", "1", "--config", &config];
+    let mut serve = Serve::start(&far.url(), &times).await;
+    let counted = async |series: &str| scrape(&serve).await.get(series).copied().unwrap_or_default();
+    let verdict = |kind, verdict| format!("onelane_verdicts_total{{kind=\"{kind}\",verdict=\"{verdict}\"}}");
+    let mut player = serve.player().await;
+
+    // It breaks off, and there is no time for another try.
+    player.ask(&media(&session(1), 0)).await;
+    far.asked().await.close();
+    player.answer().await.is_problem(502);
+    assert_eq!(counted(&verdict("media", "unreachable")).await, 1.0);
+
+    // It hangs, and its lane has room for nobody else.
+    let two = session(2).replacen("6f1b7c52", "2f1b7c52", 1);
+    player.ask(&media(&two, 0)).await;
+    let _hangs = far.asked().await;
+    let mut full = serve.player().await;
+    full.ask(&media(&two, 1)).await;
+    full.answer().await.is_problem(504);
+    assert_eq!(counted(r#"onelane_refused_total{reason="lane_full"}"#).await, 1.0);
+    player.answer().await.is_problem(504);
+    within(async { while counted(&verdict("media", "timed_out")).await != 1.0 {} }).await;
+
+    // So does one that makes a session, which is in no lane.
+    let mut starts = serve.player().await;
+    starts.ask("/v1/master/acct/Demo/index.m3u8").await;
+    let _hangs_too = far.asked().await;
+    assert_eq!(counted("onelane_in_flight").await, 1.0);
+    starts.answer().await.is_problem(504);
+    assert_eq!(counted(r#"onelane_timed_out_total{kind="multivariant"}"#).await, 1.0);
+    assert_eq!(counted(&verdict("multivariant", "timed_out")).await, 1.0);
+    assert_eq!(counted("onelane_in_flight").await, 0.0);
+    let line = serve.line_with("exchange failed").await;
+    assert_eq!((&line["verdict"], &line["configuration"]), (&"unreachable".into(), &"Demo".into()));
+}
+
+#[tokio::test]
+async fn those_that_cannot_start_are_counted_for_their_configuration() {
+    let mut far = Far::listen().await;
+    let mut serve = Serve::start(&far.url(), &[]).await;
+    let start = "/v1/master/acct/Demo/index.m3u8";
+    let mut player = serve.player().await;
+    player.ask(start).await;
+    far.asked().await.say(ok(&fitting(start, "x")));
+    assert_eq!(player.answer().await.status(), 200);
+    player.ask(start).await;
+    far.asked().await.say("HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n");
+    player.answer().await.is_problem(403);
+    let counted = scrape(&serve).await;
+    let of = |status| {
+        format!(r#"onelane_requests_total{{configuration="Demo",kind="multivariant",status="{status}"}}"#)
+    };
+    assert_eq!((counted.get(&of(200)), counted.get(&of(403))), (Some(&1.0), Some(&1.0)));
+    // Nobody has named an exception, so the log names none.
+    let line = serve.line_with("judged").await;
+    assert_eq!((&line["verdict"], &line["configuration"]), (&"denied".into(), &"Demo".into()));
+    assert_eq!(line["exception"], serde_json::Value::Null);
 }

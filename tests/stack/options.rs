@@ -1,14 +1,16 @@
 //! All stages together, as one call makes them: what its configuration switches on and off.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty, Full};
 use onelane::{
     lease::{Answer, Grant, LeaseId, LeaseStore, Leases, StoreError, Token, Wakes},
-    rescue, shield,
+    rescue::{self, RescueLayer},
+    shield,
     stack::{Config, Stack},
+    upstream::{JudgeLayer, LearnLayer, Lessons, Settle},
 };
 use tokio::{
     task::JoinHandle,
@@ -264,4 +266,37 @@ async fn without_traces_what_a_client_says_of_its_own_goes_through() {
     assert_eq!(asked.headers["tracestate"], "=");
     asked.playlist(7);
     got(player).await.is_playlist(7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_learns_without_a_shield_asks_again_after_a_gap() {
+    for status in [404, 410, 503] {
+        let lessons = Lessons::new(rescue::Config::default(), shield::Config::default(), Settle::default());
+        let lessons = Arc::new(lessons);
+        let (upstream, mut far) = mock::pair::<Asked, Told>();
+        far.allow(u64::MAX);
+        let stages = (RescueLayer::new(Arc::clone(&lessons)), LearnLayer::new(lessons));
+        let mut service = stages.layer(JudgeLayer::default().layer(upstream));
+        let mut ask = async |answered: Option<(u16, &'static str)>| {
+            let request = Request::get(media(1, 0)).body(Empty::new()).expect("a request");
+            let ready = std::future::poll_fn(|cx| service.poll_ready(cx));
+            ready.await.expect("it is ready");
+            let answer = tokio::spawn(service.call(request));
+            if let Some((status, body)) = answered {
+                let sent = timeout(Duration::from_secs(1), far.next_request()).await;
+                let (_, with) = sent.expect("it is sent").expect("the stages are there");
+                let response = Response::builder().status(status).body(Full::from(body));
+                with.send_response(response.expect("a response"));
+            }
+            answer.await.expect("no panic").expect("an answer").status()
+        };
+        const LIVE: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXT-X-MEDIA-SEQUENCE:1\n#EXTINF:6.0,\n1.ts\n";
+        assert_eq!(ask(Some((200, LIVE))).await, 200);
+        ask(Some((status, ""))).await;
+        ask(None).await;
+        // Of a session that is blocked the gap is the longest.
+        tokio::time::advance(Duration::from_secs(if status == 410 { 30 } else { 3 })).await;
+        assert_eq!(ask(Some((200, LIVE))).await, 200, "after {status}");
+        assert_eq!(ask(Some((200, LIVE))).await, 200, "after {status}");
+    }
 }

@@ -663,14 +663,14 @@ async fn an_upstream_that_never_answers_keeps_nobody_waiting_twice() {
     let asked_at = Instant::now();
     for number in [0, 1] {
         let answer = players.get(&media(1, number)).await;
-        answer.is_rescue(7, "unreachable", 10);
+        answer.is_rescue(7, "timed_out", 10);
         assert_eq!(answer.at, asked_at);
     }
     far.quiet().await;
     drop(hangs);
     advance(secs(3)).await;
     // The one that did not hang finds out whether it is over.
-    players.get(&media(1, 0)).await.is_rescue(7, "unreachable", 13);
+    players.get(&media(1, 0)).await.is_rescue(7, "timed_out", 13);
     players.learn(&mut far, &media(1, 1), 8).await;
     players.learn(&mut far, &media(1, 0), 8).await;
 }

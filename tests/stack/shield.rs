@@ -1331,6 +1331,21 @@ async fn who_waits_for_word_of_others_waits_a_second_and_leaves_no_trace() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wait_for_word_of_others_is_part_of_the_players_time() {
+    let shield = shield::Config::default().configuration_4xx_per_minute(1);
+    let (players, mut far) = stack(Config::default().shield(shield));
+    let _first = players.getting(&media(0, 0));
+    let _hangs = far.asked().await;
+    let begun = Instant::now();
+    let waits = players.getting(&media(1, 0));
+    let _hangs_too = far.asked().await;
+    assert_eq!(begun.elapsed(), secs(1));
+    let answer = got(waits).await;
+    assert_eq!(answer.at - begun, secs(6));
+    answer.is_problem(504, "timed_out");
+}
+
+#[tokio::test(start_paused = true)]
 async fn sessions_that_were_good_wait_for_nobody() {
     let shield = shield::Config::default().configuration_4xx_per_minute(2);
     let (players, mut far) = stack(Config::default().shield(shield));

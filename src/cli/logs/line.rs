@@ -8,6 +8,7 @@ use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
 };
+use tracing_log::NormalizeEvent as _;
 use tracing_subscriber::{
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
     registry::LookupSpan,
@@ -35,6 +36,7 @@ struct Scratch {
 /// Writes the fields of one event.
 struct Fields<'a> {
     format: Format,
+    by_log: bool,
     line: &'a mut String,
 }
 
@@ -65,7 +67,10 @@ where
 
 impl Line {
     fn line<'a>(&self, scratch: &'a mut Scratch, event: &Event<'_>) -> &'a str {
-        let (level, target) = (event.metadata().level(), event.metadata().target());
+        // A line that came by the facade `log` has its target among its fields.
+        let by_log = event.normalized_metadata();
+        let metadata = by_log.as_ref().unwrap_or_else(|| event.metadata());
+        let (level, target) = (metadata.level(), metadata.target());
         scratch.line.clear();
         if self.0 == Format::Json {
             scratch.line.push_str(r#"{"timestamp":""#);
@@ -90,7 +95,7 @@ impl Line {
                 line.push('"');
             }
         }
-        event.record(&mut Fields { format: self.0, line });
+        event.record(&mut Fields { format: self.0, by_log: by_log.is_some(), line });
         line.push_str(match self.0 {
             Format::Text => "\n",
             Format::Json => "}\n",
@@ -137,6 +142,12 @@ impl Fields<'_> {
                 self.line.push_str("\":");
             }
         }
+    }
+
+    /// Whether it says from where in whose source a line came by the facade `log`: the paths of a machine that it was
+    /// built on.
+    fn is_place(&self, field: &Field) -> bool {
+        self.by_log && field.name().starts_with("log.")
     }
 
     /// Makes what was written since `from` a text in a line of its own: no control character gets out, and in JSON
@@ -193,6 +204,9 @@ impl Visit for Fields<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
+        if self.is_place(field) {
+            return;
+        }
         self.name(field);
         let is_odd = |byte: u8| !(b' '..0x7f).contains(&byte) || matches!(byte, b'"' | b'\\');
         match self.format {
@@ -202,6 +216,9 @@ impl Visit for Fields<'_> {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
+        if self.is_place(field) {
+            return;
+        }
         self.name(field);
         self.line.push_str(itoa::Buffer::new().format(value));
     }
@@ -296,7 +313,7 @@ mod tests {
         // Control characters beyond ASCII, and their neighbours.
         for (text, plain) in [("\u{7f}\u{80}\u{9f}", false), ("\u{a0}é¿…", true)] {
             let mut line = String::new();
-            let mut fields = Fields { format: Format::Text, line: &mut line };
+            let mut fields = Fields { format: Format::Text, by_log: false, line: &mut line };
             fields.put(format_args!("{text}"));
             fields.made_plain(0);
             assert_eq!(line == text, plain, "{line}");

@@ -13,7 +13,8 @@ use std::{
 use clap::ValueEnum;
 #[cfg(feature = "sidecar")]
 use onelane::sidecar::Reread;
-use tracing_subscriber::{EnvFilter, fmt, reload};
+use onelane::telemetry;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt, reload};
 
 use self::{
     line::Line,
@@ -108,13 +109,47 @@ impl Logs {
     }
 }
 
-/// What comes before the filter that is given, and yields to it: where AWS's client finds no credentials, one
-/// line of the command's own says so.
-const QUIET: &str = if cfg!(feature = "aws") { "aws_config=off," } else { "" };
+/// What comes before the filter that is given, and yields to it: where AWS's client finds no credentials, or an
+/// upstream's certificate is not trusted, lines of the command's own say so.
+const QUIET: &str = "aws_config=off,rustls_platform_verifier=off,";
+
+/// What lines of onelane's own begin with.
+const TARGETS: [&str; 8] = [
+    "onelane",
+    telemetry::EXCHANGE,
+    telemetry::REQUEST,
+    telemetry::LANE,
+    telemetry::VERDICT,
+    telemetry::LEASE,
+    "onelane::traces",
+    "onelane::sidecar",
+];
 
 fn filter(said: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(format!("{QUIET}{said}"))
-        .map_err(|error| format!("{error}; write a level such as info, or target=level"))
+    let advice = "write a level such as info, or target=level";
+    let filter =
+        EnvFilter::try_new(format!("{QUIET}{said}")).map_err(|error| format!("{error}; {advice}"))?;
+    match said.split(',').find_map(logs_nothing) {
+        Some(why) => Err(format!("{why}; {advice}")),
+        None => Ok(filter),
+    }
+}
+
+/// Why a directive that can be read is none that anybody means: it would silence all that it does not name.
+fn logs_nothing(directive: &str) -> Option<String> {
+    let directive = directive.trim();
+    // Spans and their fields are for who knows what to write.
+    if directive.is_empty() || directive.contains(['[', ']', '{', '}']) {
+        return None;
+    }
+    let Some((target, _)) = directive.split_once('=') else {
+        let no_level = directive.parse::<LevelFilter>().is_err();
+        return no_level.then(|| {
+            format!("'{directive}' is no level: those are off, error, warn, info, debug and trace")
+        });
+    };
+    let unknown = target.starts_with("onelane") && !TARGETS.iter().any(|known| known.starts_with(target));
+    unknown.then(|| format!("onelane has no target '{target}': it has {}", TARGETS.join(", ")))
 }
 
 /// A filter as it is written: a wrong one is refused where it stands, on the command line or in the file.
@@ -141,5 +176,40 @@ impl Logging {
                 *current.lock().unwrap_or_else(PoisonError::into_inner) = said;
             }
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_would_log_nothing_by_mistake_is_refused() {
+        for said in [
+            "info",
+            "WARN",
+            "off",
+            "3",
+            "",
+            "info,",
+            "debug,hyper=info",
+            "warn,onelane::exchange=info",
+            "onelane=debug",
+            "onelane::sidecar=trace",
+            "info,onelane::request[request]=debug",
+        ] {
+            filter(said).expect(said);
+        }
+        for (said, what) in [
+            ("warning", "'warning' is no level"),
+            ("debgu", "'debgu' is no level"),
+            ("info,hyper", "'hyper' is no level"),
+            ("warn,onelane::exchnge=info", "onelane has no target 'onelane::exchnge'"),
+            ("onelane::exchange::=info", "onelane has no target"),
+            ("info=loud", "write a level"),
+        ] {
+            let error = filter(said).map(|_| ()).expect_err(said);
+            assert!(error.contains(what) && error.ends_with("or target=level"), "{error}");
+        }
     }
 }

@@ -168,7 +168,7 @@ impl Refusal {
         let judgement = answer.judgement();
         Self {
             status: answer.status().as_u16(),
-            exception: judgement.exception.filter(|_| judgement.named).map(|exception| exception.name()),
+            exception: judgement.named_exception(),
             retry_after: answer.header(header::RETRY_AFTER).map(str::to_owned),
             cors: answer.is_for_pages(),
             verdict: judgement.verdict.as_str(),

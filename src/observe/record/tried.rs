@@ -38,7 +38,7 @@ impl Tried {
             ended,
             status: Some(response.status()),
             verdict: judgement.map_or(Verdict::Passed, |judgement| judgement.verdict),
-            exception: judgement.and_then(|judgement| judgement.exception).map(|exception| exception.name()),
+            exception: judgement.and_then(Judgement::named_exception),
             request_id: id.filter(|id| id.len() <= LONGEST_ID).map(Text::from),
             pause,
         }

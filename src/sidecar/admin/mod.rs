@@ -203,7 +203,7 @@ impl Told {
                 answer::text(StatusCode::OK, format!("ready\n{detail}"))
             }
             "/readyz" => {
-                let left = proxy.layer().exchanges();
+                let left = proxy.exchanges();
                 answer::text(StatusCode::SERVICE_UNAVAILABLE, format!("draining: {left} exchanges left\n"))
             }
             "/metrics" => match metrics.render(proxy, door) {

@@ -65,7 +65,7 @@ impl Overview<'_> {
             "ready": self.readiness.is_ready(),
             "lanes": lanes.len(),
             "waiting": lanes.waiting(),
-            "exchanges": self.proxy.layer().exchanges(),
+            "exchanges": self.proxy.exchanges(),
             "connections": self.door.connections(),
             "longest": longest.collect::<Value>(),
             "recorded": recorded,

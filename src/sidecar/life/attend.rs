@@ -84,7 +84,7 @@ pub(in crate::sidecar) async fn attend(
         if stopped && let Some(hand_over) = &mut hand_over {
             hand_over.leave();
         }
-        info!(target: SIDECAR, exchanges = proxy.layer().exchanges(), drain = ?config.drain, "draining");
+        info!(target: SIDECAR, exchanges = proxy.exchanges(), drain = ?config.drain, "draining");
         let ports = tokio::select! {
             biased;
             drained = timeout(config.drain, finished(&door, proxy)) => break (drained.is_ok(), answers),
@@ -105,7 +105,7 @@ pub(in crate::sidecar) async fn attend(
     if drained {
         info!(target: SIDECAR, "drained");
     } else {
-        warn!(target: SIDECAR, exchanges = proxy.layer().exchanges(), "not drained in time; raise --drain");
+        warn!(target: SIDECAR, exchanges = proxy.exchanges(), "not drained in time; raise --drain");
         // What still stands in line is told so, and no more is sent.
         proxy.layer().close();
         let _told = timeout(TELL_WITHIN, finished(&door, proxy)).await;

@@ -28,7 +28,7 @@ use crate::{
         upstream::client::{self, Upstreams},
     },
     stack::{self, MayResume, Stack, Stacked},
-    telemetry,
+    telemetry::{self, Flights},
 };
 
 /// From a player's request to its answer.
@@ -141,6 +141,11 @@ impl Proxy {
         for (one, stages) in all.collect::<Vec<_>>() {
             one.stages.store(stages);
         }
+    }
+
+    /// How many exchanges wait, are with the upstream or drain, those that need no lane included.
+    pub(in crate::sidecar) fn exchanges(&self) -> usize {
+        self.layer().exchanges() + Flights::get().passing()
     }
 
     /// The layer of the lanes.
