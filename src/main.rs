@@ -175,6 +175,11 @@ fn usage(error: &clap::Error) -> ExitCode {
         let _cut_off = error.print();
         return code;
     }
+    #[cfg(feature = "sidecar")]
+    if error.kind() == ErrorKind::MissingRequiredArgument {
+        // What is missing may be there by another name.
+        variables::mistaken(&Cli::command()).iter().for_each(|what| eprintln!("warning: {what}"));
+    }
     eprintln!("error: {}", line(error));
     code
 }
@@ -183,7 +188,10 @@ fn line(error: &clap::Error) -> String {
     let rendered = error.render().to_string();
     let said = rendered.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let said: Vec<_> = said.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
-    let said = said.join(" ");
+    let mut said = said.join(" ");
+    if error.kind() == ErrorKind::MissingRequiredArgument {
+        said.push_str("; a flag may stand in the environment, as ONELANE_UPSTREAM, or in the file of --config, as upstream");
+    }
     format!("{}; see --help", said.strip_prefix("error: ").unwrap_or(&said))
 }
 

@@ -9,8 +9,9 @@ use onelane::telemetry::metrics::{ALL, Form};
 use serde_json::Value;
 
 /// Those of the sidecar alone.
-const SIDECAR: [(&str, &[&str]); 3] = [
+const SIDECAR: [(&str, &[&str]); 4] = [
     ("onelane_client_connections", &[]),
+    ("onelane_client_connections_limit", &[]),
     ("onelane_upstream_connections", &["upstream"]),
     ("onelane_build_info", &["version"]),
 ];

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use http::{HeaderName, StatusCode, Uri, header, response::Parts};
 
 use crate::{
+    remap::REASON,
     session::{Kind, Route, link},
     upstream::{
-        Judgement,
+        Judgement, Verdict,
         decode::decode,
         playlist::{self, Limits, Summary},
     },
@@ -32,8 +33,16 @@ impl Answer {
         self.head.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// What a onelane at the URL says of an answer that it made itself.
+    pub(super) fn own_reason(&self) -> Option<Verdict> {
+        self.header(REASON)?.parse().ok()
+    }
+
     /// What onelane makes of it.
     pub(super) fn judgement(&self) -> Judgement {
+        if let Some(reason) = self.own_reason() {
+            return reason.into();
+        }
         let route = Route::of(self.url.path(), self.url.query());
         // What a CDN has under another path is a playlist all the same.
         let kind = if matches!(route.kind, Kind::Other) { Kind::Multivariant } else { route.kind };

@@ -72,7 +72,10 @@ impl Examination {
                 "something in front of MediaTailor writes errors of its own; let it pass on MediaTailor's, or make them JSON with CORS",
             ));
         }
-        let name = judgement.named_exception().map(|name| format!(" {name}")).unwrap_or_default();
+        let name = match answer.own_reason() {
+            Some(reason) => format!(", made by a onelane ({reason})"),
+            None => judgement.named_exception().map(|name| format!(" {name}")).unwrap_or_default(),
+        };
         let why = judgement.exception.filter(|_| judgement.named);
         let meaning = why.map_or(judgement.verdict.meaning(), |exception| exception.meaning());
         let saw = match judgement.flaw {

@@ -63,6 +63,7 @@ impl Default for Config {
                 Verdict::Conflict
                 | Verdict::Misaddressed
                 | Verdict::Throttled
+                | Verdict::HeldBack
                 | Verdict::Overloaded
                 | Verdict::OriginBroken
                 | Verdict::Unreachable

@@ -22,7 +22,9 @@
 //!   exchange outlives its player**: once sent, it runs to the end of the response body in a task of its own,
 //!   since the upstream works on as well. A request whose player left while it waited is never sent.
 //! - A repeat **attaches**: a request of the same session, method, URL and content negotiation as one that
-//!   waits, is in flight or drains gets that one's answer.
+//!   waits, is in flight or drains gets that one's answer. What is negotiated by: `Accept`, `Accept-Encoding`, `Accept-Language`,
+//!   `Authorization`, `Cookie`, `Host`, `Origin`, `Range`, and conditions. Where an upstream answers by another header, put
+//!   its value into the session's key.
 //! - Responses are collected (2 MiB at most by default) and the turn is handed on before a byte goes to the
 //!   player, so that a slow reader holds nobody up. A larger one is streamed and keeps the turn to its end.
 //! - Whatever needs no lane (segments, session creation, CORS preflights, …) goes straight through.

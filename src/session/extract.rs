@@ -8,13 +8,15 @@ use super::{Creation, Kind, MalformedId, Route, SessionId, SessionKey, normal::n
 /// Tells which session a request belongs to.
 ///
 /// A closure from a request's head to an optional key is one; what it names is taken for a [`Kind::Media`]
-/// request, the rest for [`Kind::Other`]:
+/// request, the rest for [`Kind::Other`]. Let it name the session of playlists alone: the stages of a whole
+/// [`Stack`](crate::stack::Stack) take a segment that is named so for a playlist that cannot be read.
 ///
 /// ```
 /// use onelane::session::{Extract, SessionId, SessionKey};
 ///
 /// let by_header = |parts: &http::request::Parts| {
 ///     let id = parts.headers.get("x-viewer")?.to_str().ok()?;
+///     parts.uri.path().ends_with(".m3u8").then_some(())?;
 ///     Some(SessionKey::new(None, None, SessionId::parse(id).ok()?))
 /// };
 /// # fn is_extract(_: impl Extract) {}

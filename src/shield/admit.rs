@@ -84,11 +84,15 @@ impl Quota {
     /// When many sessions are lost at once that have played here, they have spent all before anybody else is asked for. Whoever is
     /// new here may as well be one of those that take their place, and was made through another instance: a quarter of the limit is
     /// theirs then, with no more in flight than it leaves.
+    ///
+    /// Many are a twentieth of the limit: where each is lost on several instances, few of them spend all. They have to be more than
+    /// the strangers that had a 4xx, who are otherwise what spends it.
     fn room_of_newcomers(&self, scope: u64, now: Instant) -> Room {
         let limit = self.configurations.limit;
-        let are_lost = self.lost.count(&scope, now) >= limit.div_ceil(2);
+        let (lost, newcomers) = (self.lost.count(&scope, now), self.newcomers.count(&scope, now));
+        let are_lost = lost >= limit.div_ceil(20) && lost > newcomers;
         let part = if are_lost { limit / 4 } else { 0 };
         // As one of which half is spent, so that nobody flies on trust.
-        Room { limit: 2 * part, spent: part.saturating_add(self.newcomers.count(&scope, now)) }
+        Room { limit: 2 * part, spent: part.saturating_add(newcomers) }
     }
 }

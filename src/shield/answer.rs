@@ -45,13 +45,13 @@ impl Answer {
         Self { verdict, status: known.status, again: known.next_probe }
     }
 
-    pub(super) fn throttled() -> Self {
-        Self { verdict: Verdict::Throttled, status: None, again: LATER }
+    pub(super) fn held_back() -> Self {
+        Self { verdict: Verdict::HeldBack, status: None, again: LATER }
     }
 
     /// Tells the log, the metrics and, where one is kept, the request's record that it is given.
     pub(crate) fn told(self, key: &SessionKey, kind: Kind, note: Option<&Note>) -> Self {
-        telemetry::shielded(key, kind, self.verdict.as_str());
+        telemetry::shielded(key, kind, self.verdict);
         if let Some(note) = note {
             note.shielded(self.verdict);
         }

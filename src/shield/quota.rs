@@ -113,6 +113,11 @@ impl Quota {
         }
     }
 
+    /// Whether other instances have the same sessions, and are told of what is counted here.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.is_on()
+    }
+
     /// Counts a 4xx that the upstream gave this session, each attempt by itself.
     pub fn spend(&self, session: &SessionKey, now: Instant) {
         self.sessions.spend(session, now);
@@ -313,6 +318,22 @@ mod tests {
         (0..4).for_each(|_| quota.spend(&two, now));
         assert!((quota.used(now) - 1.5).abs() < f64::EPSILON, "together");
         assert_eq!(quota.reserve(&session("a", 3), now), Place::Taken);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_each_session_is_lost_on_several_instances_few_of_them_are_a_crowd() {
+        for (lost, newcomers, place) in [(4, 0, Place::None), (5, 0, Place::Taken), (5, 5, Place::None)] {
+            let (quota, now) = (quota(60, 100), Instant::now());
+            assert!(quota.shared.untold().is_empty(), "others are told from now on");
+            for n in 0..lost + newcomers {
+                let session = session("a", n);
+                quota.spend(&session, now);
+                if n < lost { quota.count_lost(&session, now) } else { quota.count_newcomer(&session, now) }
+            }
+            let scope = session("a", 0).scope_id();
+            quota.shared.heard(scope, 0, (100, (lost + newcomers) as u32), now);
+            assert_eq!(quota.reserve(&session("a", 99), now), place, "{lost} lost, {newcomers} new");
+        }
     }
 
     #[tokio::test(start_paused = true)]

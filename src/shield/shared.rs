@@ -32,16 +32,21 @@ struct Part {
 impl Shared {
     /// Has the others told of one more, if they are told at all.
     pub(super) fn spend(&self, scope: u64) {
-        if !self.on.load(Ordering::Relaxed) {
+        if !self.is_on() {
             return;
         }
         let mut part = self.parts.entry(scope).or_default();
         part.untold = part.untold.saturating_add(1);
     }
 
+    /// Whether there are others, as far as anybody has asked.
+    pub(super) fn is_on(&self) -> bool {
+        self.on.load(Ordering::Relaxed)
+    }
+
     /// How many others have had, as far as was heard of late.
     pub(super) fn others(&self, scope: u64, now: Instant) -> u32 {
-        if !self.on.load(Ordering::Relaxed) {
+        if !self.is_on() {
             return 0;
         }
         let heard = self.parts.get(&scope).and_then(|part| part.others);

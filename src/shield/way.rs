@@ -171,5 +171,5 @@ pub(super) fn is_first(head: &Parts, lessons: &Lessons, stream: &SessionKey) -> 
 
 /// The answer to what would likely be one 4xx too many.
 pub(super) fn refuse(head: &Parts, key: &SessionKey, kind: Kind) -> Answer {
-    Answer::throttled().told(key, kind, head.extensions.get())
+    Answer::held_back().told(key, kind, head.extensions.get())
 }

@@ -81,7 +81,7 @@ impl Error {
     }
 
     /// `what` names the flag and the remedy.
-    pub(super) fn tls(what: &str) -> Self {
+    pub(super) fn usage(what: &str) -> Self {
         Self { what: what.to_owned(), source: None, code: USAGE }
     }
 

@@ -80,6 +80,11 @@ impl Meters {
         self.scopes.get(&scope).map(|known| known.0)
     }
 
+    /// What the playback configuration of a session is called, if one of its sessions was named before.
+    pub(crate) fn configuration(&self, scope: u64) -> Option<Arc<str>> {
+        self.known(scope).filter(|name| ![Name::NONE, Name::OTHER].contains(name)).map(|name| self.text(name))
+    }
+
     /// What the upstream of a session is called, if it has a name and one of the configuration's sessions
     /// was named before.
     #[cfg(feature = "sidecar")]

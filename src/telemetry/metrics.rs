@@ -8,7 +8,7 @@
 
 use metrics::{Unit, counter};
 
-use crate::{session::Kind, upstream::Verdict};
+use crate::{remap, session::Kind, upstream::Verdict};
 
 /// The most playback configurations that have a name of their own in the label `configuration`; the
 /// others share `other`.
@@ -74,7 +74,7 @@ metrics! {
     CONFLICTS = Counter "onelane_conflicts_total" ["kind"]
         "409 ConflictException of the upstream, each attempt counted.";
     VERDICTS = Counter "onelane_verdicts_total" ["kind", "verdict"]
-        "Attempts that ended in an error or in what is no playlist, by what it means.";
+        "Attempts that ended in an error, in what is no playlist or in no answer at all, by what it means.";
     RETRIES = Counter "onelane_retries_total" ["verdict"]
         "Attempts after the first, by what the one before met.";
     RETRIES_DENIED = Counter "onelane_retries_denied_total" ["verdict"]
@@ -153,14 +153,19 @@ pub fn describe() {
     for kind in [Kind::Media, Kind::Multivariant].map(Kind::as_str) {
         counter!(CONFLICTS, "kind" => kind).absolute(0);
         counter!(TIMED_OUT, "kind" => kind).absolute(0);
-        for verdict in [Verdict::SessionLost, Verdict::Blocked, Verdict::Misaddressed] {
+        for verdict in failures() {
             counter!(VERDICTS, "kind" => kind, "verdict" => verdict.as_str()).absolute(0);
         }
+    }
+    let remaps = remap::Config::default();
+    for (verdict, rule) in failures().filter_map(|verdict| Some((verdict, remaps.of(verdict)?))) {
+        let status = rule.to_status().as_str().to_owned();
+        counter!(REMAPS, "verdict" => verdict.as_str(), "status" => status).absolute(0);
     }
     for verdict in [Verdict::LaneFull, Verdict::MalformedSession] {
         counter!(REFUSED, "reason" => verdict.as_str()).absolute(0);
     }
-    for verdict in [Verdict::SessionLost, Verdict::Blocked, Verdict::Throttled] {
+    for verdict in [Verdict::SessionLost, Verdict::Blocked, Verdict::HeldBack] {
         counter!(SHIELDED, "verdict" => verdict.as_str()).absolute(0);
     }
     for verdict in Verdict::ALL.iter().filter(|verdict| verdict.survivable()) {
@@ -174,6 +179,11 @@ pub fn describe() {
     for spent in ["false", "true"] {
         counter!(QUOTA_NEAR, "spent" => spent).absolute(0);
     }
+}
+
+fn failures() -> impl Iterator<Item = Verdict> {
+    let is_failure = |verdict: &Verdict| !matches!(verdict, Verdict::Playlist | Verdict::Passed);
+    Verdict::ALL.iter().copied().filter(is_failure)
 }
 
 #[cfg(test)]

@@ -229,7 +229,9 @@ pub(crate) fn quota(key: &SessionKey, spent: bool, seldom: &Seldom) {
     counter!(metrics::QUOTA_NEAR, "spent" => if spent { "true" } else { "false" }).increment(1);
     let last = "onelane answers sessions that were not good before itself";
     let near = "AWS blocks configurations that have very many: find the player or the link that makes them";
-    error!(target: VERDICT, session = %key, spent, remedy = if spent { last } else { near }, "4xx of a configuration near their limit");
+    let configuration = Meters::get().configuration(key.scope_id());
+    let configuration = configuration.as_deref();
+    error!(target: VERDICT, session = %key, configuration, spent, remedy = if spent { last } else { near }, "4xx of a configuration near their limit");
 }
 
 /// Tracking has spent its part of a configuration's quota.
@@ -237,7 +239,9 @@ pub(crate) fn tracking_is_spent(key: &SessionKey, seldom: &Seldom) {
     if seldom.due().is_some() {
         let remedy =
             "set client-side tracking up for this configuration, or find the player that asks for it in vain";
-        error!(target: VERDICT, session = %key, remedy, "tracking met so many 4xx that more of it is refused");
+        let configuration = Meters::get().configuration(key.scope_id());
+        let configuration = configuration.as_deref();
+        error!(target: VERDICT, session = %key, configuration, remedy, "tracking met so many 4xx that more of it is refused");
     }
 }
 
@@ -276,10 +280,21 @@ pub(crate) fn not_resumed(key: &SessionKey, reason: &'static str) {
 }
 
 /// A player of a marked session was answered without the upstream.
-pub(crate) fn shielded(key: &SessionKey, kind: Kind, verdict: &'static str) {
-    counter!(metrics::SHIELDED, "verdict" => verdict).increment(1);
+pub(crate) fn shielded(key: &SessionKey, kind: Kind, verdict: Verdict) {
+    static SELDOM: Seldom = Seldom::new();
+    let name = verdict.as_str();
+    counter!(metrics::SHIELDED, "verdict" => name).increment(1);
     Pulse::get().shield();
-    debug!(target: VERDICT, session = %key, kind = kind.as_str(), verdict, "answered here");
+    // What else is answered here was told when the upstream said it.
+    match SELDOM.due_if(verdict == Verdict::HeldBack) {
+        Some(silent) => {
+            let (kind, remedy) = (kind.as_str(), verdict.remedy());
+            warn!(target: VERDICT, session = %key, kind, verdict = name, remedy, silent, "held back");
+        }
+        None => {
+            debug!(target: VERDICT, session = %key, kind = kind.as_str(), verdict = name, "answered here")
+        }
+    }
 }
 
 /// A request waits, since as many are in flight as its configuration may have 4xx.

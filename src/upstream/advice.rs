@@ -55,6 +55,10 @@ impl Verdict {
                 "a quota of requests per second is used up",
                 "let players load less often, or have the account's quota raised",
             ),
+            Self::HeldBack => (
+                "onelane did not send it, since its session or configuration had very many 4xx in the last minute",
+                "find what makes them in the log, before AWS blocks the configuration; it goes on within a minute after",
+            ),
             Self::Overloaded => (
                 "MediaTailor has too much to do at the moment",
                 "try again, a little later each time; if it stays, ask AWS Support with the request id",

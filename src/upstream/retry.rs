@@ -58,6 +58,9 @@ struct Tried;
 /// The pause after a connection broke: the upstream may have got the request and may still be at work on it.
 const GRACE: Duration = Duration::from_millis(250);
 
+/// How long others may be kept waiting that this instance does not see: less than `rescue.after`, so that they have their own answer.
+const UNSEEN: Duration = Duration::from_secs(1);
+
 // === impl Again ===
 
 impl Again {
@@ -142,7 +145,9 @@ impl Again {
         // loads one after the other. A conflict is no fault of the rendition's: who waits would have it next.
         let gives_way = || {
             let waits = || self.lanes.as_ref().is_some_and(|lanes| lanes.waiting_for(key) > 0);
-            verdict != Verdict::Conflict && waits()
+            // Those that wait on other instances are not seen here.
+            let most = if quota.is_shared() { UNSEEN } else { Duration::MAX };
+            verdict != Verdict::Conflict && (waits() || course.first.elapsed() >= most)
                 || store.target_duration(key).is_some_and(|target| course.first.elapsed() >= target)
         };
         let accept = Accept::of(request.headers());

@@ -25,6 +25,9 @@ pub enum Verdict {
     NotFound,
     /// The account's quota, or that of something on the way, is used up: `ThrottlingException`, 429.
     Throttled,
+    /// Not sent: its session or configuration has had as many 4xx in a minute as it may
+    /// ([`Config`](crate::shield::Config)), and this request would likely bring one more.
+    HeldBack,
     /// MediaTailor has too much to do: 503.
     Overloaded,
     /// MediaTailor or its origin is broken: 500, both exceptions of 502, any other 5xx.
@@ -65,6 +68,7 @@ impl Verdict {
         Self::BadRequest,
         Self::NotFound,
         Self::Throttled,
+        Self::HeldBack,
         Self::Overloaded,
         Self::OriginBroken,
         Self::TimedOut,
@@ -111,6 +115,7 @@ impl Verdict {
             Self::BadRequest => "bad_request",
             Self::NotFound => "not_found",
             Self::Throttled => "throttled",
+            Self::HeldBack => "held_back",
             Self::Overloaded => "overloaded",
             Self::OriginBroken => "origin_broken",
             Self::TimedOut => "timed_out",
@@ -135,6 +140,7 @@ impl Verdict {
             self,
             Self::Conflict
                 | Self::Throttled
+                | Self::HeldBack
                 | Self::Overloaded
                 | Self::OriginBroken
                 | Self::TimedOut

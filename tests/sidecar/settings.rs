@@ -88,6 +88,8 @@ async fn a_variable_that_is_wrong_is_named_and_an_empty_one_is_not_set() {
         (&["--depth", "x"], "ONELANE_DEPTH", "8", Err("value 'x' for '--depth <N>'")),
         (&["--depth", "x"], "ONELANE_DEPTH", "y", Err("value 'x' for '--depth <N>'")),
         (&["--depth", ""], "ONELANE_IDLE", "", Err("--depth <N>")),
+        (&["--lease-required"], "ONELANE_IDLE", "", Err("--lease-required without --lease: name the engine")),
+        (&["--listen", "127.0.0.1:7"], "ONELANE_ADMIN", "127.0.0.1:7", Err("--listen and --admin are both")),
         (&["--depth", "4"], "ONELANE_DEPTH", "y", Ok("depth = 4 # --depth\n")),
     ] {
         let mut command = onelane(&[&upstream[..], flags].concat());
@@ -101,6 +103,22 @@ async fn a_variable_that_is_wrong_is_named_and_an_empty_one_is_not_set() {
                 assert_eq!(error.lines().count(), 1, "{error}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_variable_whose_name_is_wrong_is_told_where_its_flag_is_missing() {
+    for command in ["serve", "check"] {
+        let mut command = onelane(&[command]);
+        let output = within(command.env("ONELANE_UPSTRAEM", "http://127.0.0.1:9").output()).await;
+        let output = output.expect("it starts");
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(64), "{said}");
+        assert!(
+            said.contains("ONELANE_UPSTRAEM stands for no flag; did you mean ONELANE_UPSTREAM?"),
+            "{said}"
+        );
+        assert!(said.contains("--upstream <URL>; a flag may stand in the environment"), "{said}");
     }
 }
 

@@ -620,7 +620,7 @@ async fn what_would_be_one_4xx_too_many_is_answered_here() {
             got(player).await.is_problem(403, "denied");
         }
         let answer = players.get(&media(number, 0)).await;
-        answer.is_problem(502, "throttled");
+        answer.is_problem(502, "held_back");
         assert_eq!(answer.header("retry-after"), Some("10"));
         far.quiet().await;
     }
@@ -630,7 +630,7 @@ async fn what_would_be_one_4xx_too_many_is_answered_here() {
         far.asked().await.status(403);
         got(player).await.is_problem(403, "denied");
     }
-    players.get(&media(4, 0)).await.is_problem(502, "throttled");
+    players.get(&media(4, 0)).await.is_problem(502, "held_back");
     far.quiet().await;
     // Sessions that were good before go on, those of other configurations as well, and new ones are made.
     players.learn(&mut far, &media(9, 0), 8).await;
@@ -684,7 +684,7 @@ async fn what_was_good_and_is_given_no_more_has_the_same_limits() {
                 let mut player = players.getting(&media(number, 0));
                 tokio::select! {
                     biased;
-                    answer = &mut player => answer.expect("no panic").is_problem(502, "throttled"),
+                    answer = &mut player => answer.expect("no panic").is_problem(502, "held_back"),
                     asked = far.asked() => {
                         sent += 1;
                         asked.status(status);
@@ -723,7 +723,7 @@ async fn a_session_has_its_own_limit_when_its_configuration_has_none_left_as_wel
             got(subtitles).await.is_problem(404, "not_found");
         }
     }
-    players.get(&media(1, 9)).await.is_problem(502, "throttled");
+    players.get(&media(1, 9)).await.is_problem(502, "held_back");
     far.quiet().await;
     // The one that has some left is good, and so is what is good of the other.
     let subtitles = players.getting(&media(2, 9));
@@ -751,7 +751,7 @@ async fn a_session_of_which_nothing_is_kept_does_not_pay_for_the_lost_ones() {
         far.asked().await.status(404);
         got(player).await.is_problem(404, "session_lost");
     }
-    players.get(&media(6, 0)).await.is_problem(502, "throttled");
+    players.get(&media(6, 0)).await.is_problem(502, "held_back");
     // As long as they are watched, be it for longer than a minute.
     for sequence in 8..30 {
         mpd(&mut far).await;
@@ -872,7 +872,7 @@ async fn a_stream_of_which_no_session_can_be_made_is_asked_for_no_more_often_tha
                 asked.status(404);
                 got(player).await.is_problem(404, "not_found");
             }
-            None => got(player).await.is_problem(502, "throttled"),
+            None => got(player).await.is_problem(502, "held_back"),
         }
     }
     assert_eq!(sent, 10, "five of each");
@@ -886,7 +886,7 @@ async fn a_stream_of_which_no_session_can_be_made_is_asked_for_no_more_often_tha
         far.asked().await.status(410);
         got(player).await.is_problem(410, "blocked");
     }
-    players.get("/v1/master/acct/Demo/3.m3u8").await.is_problem(502, "throttled");
+    players.get("/v1/master/acct/Demo/3.m3u8").await.is_problem(502, "held_back");
     for number in 4..30 {
         good(&mut far, MASTER, number).await;
         // One viewer's parameters are not another's.
@@ -909,7 +909,7 @@ async fn a_stream_that_has_begun_is_found_out_within_seconds() {
     }
     // Its encoder is still off, and thousands reload.
     for _ in 0..3 {
-        players.get(MASTER).await.is_problem(502, "throttled");
+        players.get(MASTER).await.is_problem(502, "held_back");
         far.quiet().await;
         advance(secs(3)).await;
         let one = players.getting(MASTER);
@@ -919,7 +919,7 @@ async fn a_stream_that_has_begun_is_found_out_within_seconds() {
     advance(secs(3)).await;
     let one = players.getting(MASTER);
     let asked = far.asked().await;
-    players.get(MASTER).await.is_problem(502, "throttled");
+    players.get(MASTER).await.is_problem(502, "held_back");
     asked.answer(200, &[], of_its_own(1));
     assert_eq!(got(one).await.status, 200);
     for number in 2..20 {
@@ -964,7 +964,7 @@ async fn a_session_that_was_just_made_does_not_pay_for_the_lost_ones() {
         far.asked().await.status(404);
         got(player).await.is_problem(404, "session_lost");
     }
-    players.get(&media(7, 0)).await.is_problem(502, "throttled");
+    players.get(&media(7, 0)).await.is_problem(502, "held_back");
     far.quiet().await;
     // one after it, and one that has its session made explicitly.
     let player = players.getting(MASTER);
@@ -988,12 +988,12 @@ async fn a_session_that_was_just_made_does_not_pay_for_the_lost_ones() {
     let player = players.getting(&media(14, 0));
     far.asked().await.status(403);
     got(player).await.is_problem(403, "denied");
-    players.get(&media(14, 1)).await.is_problem(502, "throttled");
+    players.get(&media(14, 1)).await.is_problem(502, "held_back");
     // and an answer that failed makes none.
     let player = players.getting(MASTER);
     far.asked().await.answer(404, &[], of_its_own(15));
     got(player).await;
-    players.get(&media(15, 0)).await.is_problem(502, "throttled");
+    players.get(&media(15, 0)).await.is_problem(502, "held_back");
     far.quiet().await;
 }
 
@@ -1095,7 +1095,7 @@ async fn tracking_in_vain_spends_a_part_of_the_quota_and_no_playlist_pays_for_it
             biased;
             answer = &mut player => {
                 let answer = answer.expect("no panic");
-                answer.is_problem(502, "throttled");
+                answer.is_problem(502, "held_back");
                 continue;
             }
             asked = far.asked() => {
@@ -1287,7 +1287,7 @@ async fn the_first_burst_of_a_dead_configuration_stays_below_the_limit() {
     let refused = answers.iter().filter(|answer| answer.status == 502).count();
     assert_eq!(refused, 940);
     for answer in answers {
-        let (status, reason) = if answer.status == 502 { (502, "throttled") } else { (404, "session_lost") };
+        let (status, reason) = if answer.status == 502 { (502, "held_back") } else { (404, "session_lost") };
         answer.is_problem(status, reason);
         assert!(answer.at - begun < ms(100), "as soon as the others are heard of");
     }

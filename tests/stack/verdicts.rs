@@ -66,7 +66,7 @@ fn tells_nothing(answer: &Got) {
 async fn every_verdict_has_its_answer() {
     use Verdict::*;
     let (players, mut far) = stack(Config::default());
-    let mut seen = HashSet::from([Playlist, Passed, LaneFull, ShuttingDown]);
+    let mut seen = HashSet::from([Playlist, Passed, LaneFull, ShuttingDown, HeldBack]);
     let sessionless = "/v1/master/acct/Demo/index.m3u8".to_owned();
     for (nth, (verdict, gets, status, name)) in [
         (Conflict, 502, 409, Some("ConflictException")),
@@ -111,7 +111,7 @@ async fn every_verdict_has_its_answer() {
     answer.is_problem(400, MalformedSession.as_str());
     tells_nothing(&answer);
     seen.extend([Unreachable, MalformedSession]);
-    assert_eq!(seen.len(), Verdict::ALL.len(), "all but those of the tests below");
+    assert_eq!(seen.len(), Verdict::ALL.len(), "all but those of the tests below and of the shield");
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,6 +28,7 @@ const BUCKETS: [f64; 17] =
 const AGES: [f64; 9] = [1.0, 2.0, 4.0, 6.0, 10.0, 15.0, 20.0, 30.0, 60.0];
 
 pub(in crate::sidecar) const CLIENT_CONNECTIONS: &str = "onelane_client_connections";
+pub(in crate::sidecar) const CLIENT_CONNECTIONS_LIMIT: &str = "onelane_client_connections_limit";
 pub(in crate::sidecar) const UPSTREAM_CONNECTIONS: &str = "onelane_upstream_connections";
 pub(in crate::sidecar) const BUILD_INFO: &str = "onelane_build_info";
 
@@ -41,6 +42,8 @@ impl Metrics {
             Ok(handle) => {
                 describe();
                 metrics::describe_gauge!(CLIENT_CONNECTIONS, "Connections of players or their CDN.");
+                let limit = "The most of them that are taken, --connections: others wait.";
+                metrics::describe_gauge!(CLIENT_CONNECTIONS_LIMIT, limit);
                 metrics::describe_gauge!(UPSTREAM_CONNECTIONS, "Connections to the upstream that are open.");
                 metrics::describe_gauge!(BUILD_INFO, "Always 1; the version is in its label.");
                 Some(handle)
@@ -58,6 +61,7 @@ impl Metrics {
         let handle = self.0?;
         proxy.show_levels();
         gauge!(CLIENT_CONNECTIONS).set(door.connections() as f64);
+        gauge!(CLIENT_CONNECTIONS_LIMIT).set(door.most_connections() as f64);
         for (upstream, connections) in proxy.connections() {
             own(UPSTREAM_CONNECTIONS, upstream.as_ref()).set(connections as f64);
         }

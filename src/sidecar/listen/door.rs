@@ -44,6 +44,7 @@ pub(in crate::sidecar) struct Door {
     /// Each thread has one for the connection that it takes next.
     places: Arc<Semaphore>,
     connections: Arc<AtomicUsize>,
+    most: usize,
     open: TaskTracker,
     manners: Manners,
 }
@@ -89,6 +90,7 @@ impl Door {
         Self {
             places: Arc::new(Semaphore::new(most)),
             connections: Arc::default(),
+            most,
             open: TaskTracker::new(),
             manners,
         }
@@ -100,7 +102,7 @@ impl Door {
         let _taking = self.open.token();
         let listener = listener;
         let next = async || {
-            let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
+            let place = self.place().await?;
             let (socket, peer) = accept(&listener).await;
             Some((socket, peer, place))
         };
@@ -122,6 +124,22 @@ impl Door {
         }
     }
 
+    /// A place for one more connection; `None` where there will be none.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Some(place);
+        }
+        static SELDOM: Seldom = Seldom::new();
+        // Otherwise another thread has the last place, for the connection that it takes next.
+        if self.connections() >= self.most
+            && let Some(silent) = SELDOM.due()
+        {
+            let most = self.most;
+            warn!(target: SIDECAR, most, silent, "as many client connections as --connections allows: more have to wait");
+        }
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
     fn take(&self, socket: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, proxy: &Proxy) {
         let (proxy, manners) = (proxy.clone(), self.manners.clone());
         let counted = Place::new(Arc::clone(&self.connections));
@@ -137,6 +155,11 @@ impl Door {
     /// How many connections there are.
     pub(in crate::sidecar) fn connections(&self) -> usize {
         self.connections.load(Relaxed)
+    }
+
+    /// How many there may be.
+    pub(in crate::sidecar) fn most_connections(&self) -> usize {
+        self.most
     }
 
     /// Closes the door when it is dropped, so that nothing is served that nobody attends to.

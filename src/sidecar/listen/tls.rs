@@ -55,23 +55,23 @@ impl Tls {
             (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
             (None, None) => return Ok(None),
             (Some(_), None) => {
-                return Err(Error::tls("--tls-cert needs --tls-key, the file with its private key"));
+                return Err(Error::usage("--tls-cert needs --tls-key, the file with its private key"));
             }
             (None, Some(_)) => {
-                return Err(Error::tls("--tls-key needs --tls-cert, the file with its certificates"));
+                return Err(Error::usage("--tls-key needs --tls-cert, the file with its certificates"));
             }
         };
         let provider = Arc::new(ring::default_provider());
-        let read = read(&certificate, &key, &provider).map_err(|what| Error::tls(&what))?;
+        let read = read(&certificate, &key, &provider).map_err(|what| Error::usage(&what))?;
         let current = Arc::new(Current(Mutex::new(Arc::new(read))));
         let mut server = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| Error::tls(&error.to_string()))?
+            .map_err(|error| Error::usage(&error.to_string()))?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as _);
         server.alpn_protocols = ["h2", "http/1.1"].map(|protocol| protocol.as_bytes().to_vec()).to_vec();
         // Players come back: theirs is a short handshake, and nothing is kept here for it.
-        server.ticketer = ring::Ticketer::new().map_err(|error| Error::tls(&error.to_string()))?;
+        server.ticketer = ring::Ticketer::new().map_err(|error| Error::usage(&error.to_string()))?;
         let handshakes = (config.connections / HANDSHAKING).clamp(1, Semaphore::MAX_PERMITS);
         Ok(Some(Self {
             certificate,

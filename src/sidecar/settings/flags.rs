@@ -75,6 +75,14 @@ impl Flags {
         config.lease.as_ref().map_or(Ok(()), LeaseEngine::check)?;
         config.otlp.as_ref().map_or(Ok(()), OtlpCollector::check)?;
         flags.over(file).apply(&mut config).map_err(|wrong| Error::settings(wrong.of(&path)))?;
+        if config.lease_required && config.lease.is_none() {
+            return Err(Error::usage("--lease-required without --lease: name the engine, or leave it out"));
+        }
+        if config.listen == config.admin && config.listen.port() != 0 {
+            let both =
+                format!("--listen and --admin are both {}: give each a port of its own", config.listen);
+            return Err(Error::usage(&both));
+        }
         Ok(config)
     }
 }

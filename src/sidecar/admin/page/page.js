@@ -19,6 +19,7 @@ function make(name, attributes = {}, ...content) {
 }
 
 function time(ms) {
+  if (ms === null) return '–';
   if (ms >= 9_950) return `${(ms / 1000).toFixed(1)} s`;
   if (ms >= 999.5) return `${(ms / 1000).toFixed(2)} s`;
   return `${ms >= 9.95 || ms === 0 ? Math.round(ms) : ms.toFixed(1)} ms`;
@@ -44,10 +45,10 @@ const sum = (seconds, key) => seconds.reduce((all, second) => all + second[key],
 const perSecond = (seconds, key) => sum(seconds, key) / Math.max(sum(seconds, 'took_ms') / 1000, 0.001);
 const most = (seconds, key) => seconds.reduce((all, second) => Math.max(all, second[key]), 0);
 
-/** The mean over all exchanges, not over all seconds. */
+/** The mean over all exchanges, not over all seconds; null where none has ended, as in a hang. */
 function mean(seconds, key) {
   const exchanges = sum(seconds, 'exchanges');
-  return exchanges && seconds.reduce((all, second) => all + second[key] * second.exchanges, 0) / exchanges;
+  return exchanges ? seconds.reduce((all, second) => all + second[key] * second.exchanges, 0) / exchanges : null;
 }
 
 /** Each: its name, what its chart draws of a second, and what it says of the last seconds and of all minutes. */
