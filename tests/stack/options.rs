@@ -300,3 +300,34 @@ async fn what_learns_without_a_shield_asks_again_after_a_gap() {
         assert_eq!(ask(Some((200, LIVE))).await, 200, "after {status}");
     }
 }
+
+/// What has to be thought of where a session's requests go to several instances, and this one sees a part of them.
+#[tokio::test(start_paused = true)]
+async fn what_plays_through_another_instance_is_thought_of() {
+    for shared in [false, true] {
+        let (players, mut far) = stack(Config::default());
+        if shared {
+            players.stack.lessons().quota.share(&Leases::start(Gone)).await;
+        }
+        // All that this instance has heard of the session is that one of its playlists is missing.
+        let player = players.getting(&media(1, 3));
+        far.asked().await.status(404);
+        got(player).await.is_problem(404, if shared { "not_found" } else { "session_lost" });
+        let sibling = players.getting(&media(1, 0));
+        match shared {
+            true => {
+                far.asked().await.playlist(7);
+                got(sibling).await.is_playlist(7);
+            }
+            false => got(sibling).await.is_problem(404, "session_lost"),
+        }
+        // A rendition that fails, and was never given here, keeps others waiting who may be on another instance.
+        players.learn(&mut far, &media(2, 0), 7).await;
+        let begun = Instant::now();
+        let player = players.getting(&media(2, 3));
+        let (answer, _) = far.failing(player, |asked| asked.status(500)).await;
+        answer.is_problem(502, "origin_broken");
+        let held = answer.at - begun;
+        assert_eq!(held <= Duration::from_secs(2), shared, "{held:?}");
+    }
+}
