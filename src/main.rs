@@ -189,7 +189,7 @@ fn line(error: &clap::Error) -> String {
     let said = rendered.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let said: Vec<_> = said.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
     let mut said = said.join(" ");
-    if error.kind() == ErrorKind::MissingRequiredArgument {
+    if error.kind() == ErrorKind::MissingRequiredArgument && said.contains("--upstream") {
         said.push_str("; a flag may stand in the environment, as ONELANE_UPSTREAM, or in the file of --config, as upstream");
     }
     format!("{}; see --help", said.strip_prefix("error: ").unwrap_or(&said))

@@ -9,7 +9,8 @@ use onelane::telemetry::metrics::{ALL, Form};
 use serde_json::Value;
 
 /// Those of the sidecar alone.
-const SIDECAR: [(&str, &[&str]); 4] = [
+const SIDECAR: [(&str, &[&str]); 5] = [
+    ("onelane_certificate_expires_timestamp_seconds", &[]),
     ("onelane_client_connections", &[]),
     ("onelane_client_connections_limit", &[]),
     ("onelane_upstream_connections", &["upstream"]),

@@ -207,6 +207,7 @@ mod tests {
         closed: u32,
         fails: u16,
         takes: Duration,
+        creation_takes: Duration,
         /// How much follows the answer to an explicit creation.
         padding: usize,
         log: Vec<String>,
@@ -301,7 +302,10 @@ mod tests {
                 async move {
                     let (head, body) = request.into_parts();
                     let body = body.collect().await.expect("bytes").to_bytes();
-                    let takes = far.lock().unwrap().takes;
+                    let takes = match head.uri == MASTER {
+                        true => far.lock().unwrap().creation_takes,
+                        false => far.lock().unwrap().takes,
+                    };
                     sleep(takes).await;
                     let (status, text) = far.lock().unwrap().answer(&head, body);
                     let mut response = Response::new(Full::from(text));
@@ -445,6 +449,20 @@ mod tests {
             let failed = closed - scene.far().closed;
             let least = if closed == u32::MAX { 3 } else { closed };
             assert!((least..=most).contains(&failed), "{fails} x {closed}: {failed}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_creation_that_hangs_leaves_time_to_say_that_the_session_is_lost() {
+        for (takes, is_resumed) in [(5, true), (60, false)] {
+            let scene = Scene::playing(Config::default()).await;
+            scene.far().creation_takes = Duration::from_secs(takes);
+            scene.lose(0);
+            let begun = tokio::time::Instant::now();
+            let expected =
+                if is_resumed { (Verdict::Playlist, Some(1)) } else { (Verdict::SessionLost, None) };
+            assert_eq!(scene.media(0).await, expected);
+            assert_eq!(begun.elapsed(), Duration::from_secs(takes.min(6)));
         }
     }
 
@@ -626,8 +644,10 @@ mod tests {
         let scene = Scene::playing(Config::default()).await;
         scene.lose(0);
         scene.far().takes = Duration::from_secs(4);
+        scene.far().creation_takes = Duration::from_secs(4);
         assert!(tokio::time::timeout(Duration::from_secs(10), scene.media(0)).await.is_err());
         scene.far().takes = Duration::ZERO;
+        scene.far().creation_takes = Duration::ZERO;
         assert_eq!(scene.media(0).await, (Verdict::SessionLost, None));
         assert_eq!(scene.far().made, 2);
         advance(MINUTE).await;

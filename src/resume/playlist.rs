@@ -1,9 +1,9 @@
-use std::{mem, sync::Arc};
+use std::{mem, sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes};
 use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body::Body as HttpBody;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tower::{BoxError, ServiceExt as _};
 use tower_service::Service;
 
@@ -33,6 +33,10 @@ pub(super) struct Playlist<E> {
 
 /// Tells of an attempt that is dropped before it has come to anything.
 struct CutOff<'a>(Option<&'a SessionKey>);
+
+/// A creation that hangs is given up after this, so that some of the turn is left to tell players that their session is lost: once the
+/// whole turn is over, nobody knows it.
+const CREATED_WITHIN: Duration = Duration::from_secs(6);
 
 // === impl Playlist ===
 
@@ -128,8 +132,8 @@ impl<E: Extract> Playlist<E> {
         let every = self.shared.store.config().every;
         let leave = self.record.attempt(&name, every, Instant::now())?;
         let Shared { extract, budget, .. } = &*self.shared;
-        let fresh = create::again(&self.record.creation, inner.clone(), &**extract, budget).await;
-        let fresh = fresh.ok_or(NoResume::NotCreated)?;
+        let fresh = create::again(&self.record.creation, inner.clone(), &**extract, budget);
+        let fresh = timeout(CREATED_WITHIN, fresh).await.ok().flatten().ok_or(NoResume::NotCreated)?;
         if fresh.offer != Some(leave.offer) {
             return Err(NoResume::OtherOffer);
         }

@@ -3,7 +3,7 @@ use std::{collections::VecDeque, future::poll_fn, pin::Pin};
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
-use tokio::task::consume_budget;
+use tokio::task::coop::consume_budget;
 use tower::BoxError;
 
 use super::{

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -112,11 +113,12 @@ where
                     }
                     (Poll::Pending, None) => return Poll::Pending,
                 };
-                passing.answered = true;
-                if let Some(note) = &passing.note {
-                    note.attempted_once(&answer);
+                if !mem::replace(&mut passing.answered, true) {
+                    if let Some(note) = &passing.note {
+                        note.attempted_once(&answer);
+                    }
+                    passing.log(Some(answer.as_ref()));
                 }
-                passing.log(Some(answer.as_ref()));
                 answer.map(|response| response.map(Body::direct))
             }
             WayProjection::Lane { answer } => ready!(answer.as_mut().poll(cx)),
@@ -174,6 +176,7 @@ impl Passing {
             status,
             request_id: response.and_then(|response| response.headers().get(telemetry::REQUEST_ID)),
             verdict: failed.or_else(judged),
+            made_here: false,
             attached: 0,
             abandoned,
             trace: self.note.as_ref().and_then(Note::trace_id),

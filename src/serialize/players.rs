@@ -20,6 +20,8 @@ pub(super) struct Asked {
     pub(super) key: SessionKey,
     pub(super) kind: Kind,
     pub(super) at: Instant,
+    /// When its player's time began: before, if something around has kept it waiting.
+    pub(super) since: Instant,
     pub(super) trace: Option<TraceId>,
 }
 
@@ -98,7 +100,10 @@ impl Players {
 
     /// Its time is up.
     pub(super) fn held_too_long(&mut self) {
-        telemetry::unanswered(self.asked.kind, Verdict::TimedOut);
+        // What has its answer by now is cut short by the pace of who reads it.
+        if self.outcome.is_none() {
+            telemetry::unanswered(self.asked.kind, Verdict::TimedOut);
+        }
         self.answer(Err(Error::new(ErrorKind::HeldTooLong)));
     }
 
@@ -129,10 +134,6 @@ impl Drop for Players {
         if let Some(note) = self.exchange.note() {
             note.ended(ended, status, failed, abandoned);
         }
-        // There was none with the upstream; that it was answered here was told.
-        if head.is_some_and(|head| head.made_here) {
-            return;
-        }
         telemetry::Exchange {
             key: Some(&self.asked.key),
             kind: self.asked.kind,
@@ -142,6 +143,7 @@ impl Drop for Players {
             status,
             request_id: head.and_then(|head| head.request_id.as_ref()),
             verdict: failed.or(head.and_then(|head| head.verdict)),
+            made_here: head.is_some_and(|head| head.made_here),
             attached,
             abandoned,
             trace: self.asked.trace,

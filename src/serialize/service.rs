@@ -93,7 +93,8 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let (head, body) = request.into_parts();
-        let at = head.extensions.get().map_or_else(Instant::now, |AskedAt(at)| *at);
+        let at = Instant::now();
+        let since = head.extensions.get().map_or(at, |AskedAt(since)| *since);
         let extracted = Extracted::of(&head, &*self.extract);
         let makes_session = extracted.creation(&head.method) == Some(Creation::Hls);
         let Extracted { kind, session } = extracted;
@@ -112,12 +113,13 @@ where
                 let passing = Passing::new((key, kind), head.uri.clone(), at, note);
                 let request = Request::from_parts(head, body);
                 let within = self.state.config.bound(makes_session);
+                let within = within.map(|within| within.saturating_sub(at - since));
                 return ResponseFuture::direct(self.inner.clone().oneshot(request), passing, within);
             }
         };
         let identity = if is_empty(&body) { Identity::of(&key, &head) } else { None };
         let note: Option<Note> = head.extensions.get().cloned();
-        let asked = Asked { key, kind, at, trace: note.as_ref().and_then(Note::trace_id) };
+        let asked = Asked { key, kind, at, since, trace: note.as_ref().and_then(Note::trace_id) };
         let request = Request::from_parts(head, body);
         match begin(Arc::clone(&self.state), self.inner.clone(), asked, (identity, note), request) {
             Ok(answer) => ResponseFuture::lane(Box::pin(answer)),
@@ -149,7 +151,7 @@ where
 {
     let mut seat = enter(&state, inner, &asked, (identity, note.clone()), request)?;
     Ok(async move {
-        let deadline = asked.at.checked_add(state.config.answer_within);
+        let deadline = asked.since.checked_add(state.config.answer_within);
         loop {
             let Seat { watcher, driven, kept } = seat;
             let answer = in_time(&asked, deadline, watcher, driven).await;

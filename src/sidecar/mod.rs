@@ -178,6 +178,7 @@ impl Sidecar {
     /// Dropping the future gives back what it has; the process that still serves goes on.
     async fn ready(config: Config, threaded: bool) -> Result<Self, Error> {
         let tls = Tls::load(&config)?;
+        tls.iter().for_each(Tls::warn);
         let config = config.asked().await?;
         let place = Place::find(&config).await?;
         let here = place.listen();

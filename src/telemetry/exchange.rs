@@ -23,6 +23,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) request_id: Option<&'a HeaderValue>,
     /// What its answer meant, or that there was none.
     pub(crate) verdict: Option<Verdict>,
+    /// It had its turn, and was answered without the upstream: that was told when it was decided.
+    pub(crate) made_here: bool,
     /// How many repeats attached.
     pub(crate) attached: u32,
     /// No player was left for the answer.
@@ -37,13 +39,18 @@ pub(crate) struct Exchange<'a> {
 impl Exchange<'_> {
     pub(crate) fn log(&self) {
         let meters = Meters::get();
-        meters.exchange(self.kind, self.status, self.waited, self.upstream);
+        if let Some(waited) = self.waited {
+            meters.waited(self.kind, waited);
+        }
         meters.audience(self.attached, self.abandoned);
+        if self.made_here {
+            return;
+        }
+        meters.exchange(self.kind, self.status, self.waited, self.upstream);
         let request_id = self.request_id.and_then(|id| id.to_str().ok());
         let status = self.status.map(|status| status.as_u16());
         let playlist = self.playlist();
         let session = self.key.map(tracing::field::display);
-        let configuration = configuration(self.uri);
         // All is said of an answer that is good.
         let failed = self.verdict.filter(|verdict| !matches!(verdict, Verdict::Playlist | Verdict::Passed));
         let verdict = failed.map(Verdict::as_str);
@@ -53,7 +60,7 @@ impl Exchange<'_> {
                 $level!(
                     target: EXCHANGE,
                     session,
-                    configuration,
+                    configuration = configuration(self.uri),
                     kind = self.kind.as_str(),
                     playlist,
                     wait_ms = ms(self.waited.unwrap_or_default()),

@@ -147,6 +147,11 @@ impl Meters {
         self.requests.entry(key).or_insert(counter).increment(1);
     }
 
+    /// A turn has come.
+    pub(crate) fn waited(&self, kind: Kind, waited: Duration) {
+        self.lane_wait_seconds.of(kind).record(waited);
+    }
+
     /// An exchange has ended. It did not wait if it needed no turn.
     pub(crate) fn exchange(
         &self,
@@ -156,7 +161,6 @@ impl Meters {
         took: Duration,
     ) {
         if let Some(waited) = waited {
-            self.lane_wait_seconds.of(kind).record(waited);
             Pulse::get().exchange(waited, took);
         }
         self.exchange_seconds.of(kind).record(took);

@@ -1,6 +1,7 @@
 //! Every log line of the library, by name, and every [metric](metrics). A session is shown by the first characters
 //! of its id. The lines can be joined with AWS's own by time, by these characters and by the request id.
 
+mod answers;
 mod bridged;
 mod exchange;
 mod flights;
@@ -20,7 +21,7 @@ mod untraced;
 
 use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
-use ::metrics::{counter, histogram};
+use ::metrics::counter;
 use http::{HeaderMap, HeaderName, StatusCode, Uri};
 use tracing::{Span, debug, debug_span, error, info, warn};
 
@@ -29,6 +30,7 @@ pub(crate) use self::traces::{Trace, TraceId, Traces};
 #[cfg(not(feature = "otlp"))]
 pub(crate) use self::untraced::{Trace, TraceId, Traces};
 pub(crate) use self::{
+    answers::{made_here, not_resumed, remapped, rescued, resumed, shielded},
     bridged::bridged,
     exchange::Exchange,
     flights::Flights,
@@ -245,56 +247,10 @@ pub(crate) fn tracking_is_spent(key: &SessionKey, seldom: &Seldom) {
     }
 }
 
-/// A player was given the last good playlist.
-pub(crate) fn rescued(
-    key: &SessionKey,
-    kind: Kind,
-    reason: &'static str,
-    age: Duration,
-    trace: Option<TraceId>,
-) {
-    counter!(metrics::RESCUES, "reason" => reason).increment(1);
-    Pulse::get().rescue();
-    Recent::get().push(Some(key), kind, What::Rescue { reason, age });
-    histogram!(metrics::RESCUE_AGE_SECONDS).record(age);
-    let trace_id = trace.map(tracing::field::display);
-    warn!(target: VERDICT, session = %key, kind = kind.as_str(), reason, age_ms = ms(age), trace_id, "rescued");
-}
-
 /// The numbering of a session's playlist has begun anew, and its players get what comes.
 pub(crate) fn renumbered(key: &SessionKey, uri: &Uri) {
     let playlist = last_part(uri);
     info!(target: VERDICT, session = %key, playlist, "the media sequence has begun anew");
-}
-
-/// A lost session goes on as another one.
-pub(crate) fn resumed(key: &SessionKey, stand_in: &SessionKey, took: Duration) {
-    counter!(metrics::RESUMED).increment(1);
-    warn!(target: VERDICT, session = %key, new_session = %stand_in, took_ms = ms(took), "resumed");
-}
-
-/// A lost session stays lost.
-pub(crate) fn not_resumed(key: &SessionKey, reason: &'static str) {
-    counter!(metrics::NOT_RESUMED, "reason" => reason).increment(1);
-    warn!(target: VERDICT, session = %key, reason, "not resumed");
-}
-
-/// A player of a marked session was answered without the upstream.
-pub(crate) fn shielded(key: &SessionKey, kind: Kind, verdict: Verdict) {
-    static SELDOM: Seldom = Seldom::new();
-    let name = verdict.as_str();
-    counter!(metrics::SHIELDED, "verdict" => name).increment(1);
-    Pulse::get().shield();
-    // What else is answered here was told when the upstream said it.
-    match SELDOM.due_if(verdict == Verdict::HeldBack) {
-        Some(silent) => {
-            let (kind, remedy) = (kind.as_str(), verdict.remedy());
-            warn!(target: VERDICT, session = %key, kind, verdict = name, remedy, silent, "held back");
-        }
-        None => {
-            debug!(target: VERDICT, session = %key, kind = kind.as_str(), verdict = name, "answered here")
-        }
-    }
 }
 
 /// A request waits, since as many are in flight as its configuration may have 4xx.
@@ -306,15 +262,4 @@ pub(crate) fn waits_for_quota(key: &SessionKey) {
 /// A player asks.
 pub(crate) fn request(key: Option<&SessionKey>, kind: Kind) -> Span {
     debug_span!(target: REQUEST, "request", session = key.map(tracing::field::display), kind = kind.as_str())
-}
-
-/// A player has an answer that was made here: what operators see of it.
-pub(crate) fn made_here(key: Option<&SessionKey>, kind: Kind, reason: Verdict, status: StatusCode) {
-    Recent::get().push(key, kind, What::MadeHere { reason, status });
-}
-
-/// A player was given an answer that was made here.
-pub(crate) fn remapped(verdict: Verdict, status: StatusCode) {
-    counter!(metrics::REMAPS, "verdict" => verdict.as_str(), "status" => status.as_str().to_owned())
-        .increment(1);
 }

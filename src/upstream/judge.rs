@@ -1,51 +1,36 @@
 use std::{
-    collections::VecDeque,
     future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
-use bytes::{Buf, Bytes};
-use http::{Method, Request, Response, StatusCode, Uri, header, response::Parts};
+use bytes::Buf;
+use http::{Request, Response, Uri, header};
 use http_body::Body as HttpBody;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{
-    Flaw, Judgement, Lessons, Verdict,
-    judgement::may_name,
-    message::READ_UP_TO,
-    moved,
-    playlist::{Limits, Summary},
-};
+use super::{Lessons, Verdict, case::Case, playlist::Limits};
 use crate::{
     lease::NotAgreed,
     observe::record::Note,
-    rescue::Good,
-    serialize::{
-        Body,
-        collect::{Collected, collect},
-    },
-    session::{Creates, Extracted, Kind, MediaTailor},
-    telemetry::{self, TraceId},
+    serialize::Body,
+    session::{Extracted, MediaTailor},
+    telemetry,
 };
-
-/// How long the body of an error may take that streams through otherwise.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Judges every answer of the upstream; see [`Judge`].
 #[derive(Debug, Clone)]
 pub struct JudgeLayer {
-    limits: Limits,
-    collect_up_to: usize,
-    lessons: Option<Arc<Lessons>>,
+    pub(super) limits: Limits,
+    pub(super) collect_up_to: usize,
+    pub(super) lessons: Option<Arc<Lessons>>,
 }
 
-/// A service whose answers carry a [`Judgement`] in their extensions.
+/// A service whose answers carry a [`Judgement`](super::Judgement) in their extensions.
 ///
 /// Playlists and errors are read whole before they are judged, up to 2 MiB by default; a larger body goes on
 /// as it comes, and the answer is judged by its head. Segments and the like go on untouched and have no
@@ -63,23 +48,6 @@ pub struct Judge<S> {
 /// A request has it in its extensions that is sent in the place of another, for this URL.
 #[derive(Debug, Clone)]
 pub(crate) struct InPlaceOf(pub(crate) Uri);
-
-/// What is judged, and by whose request.
-struct Case {
-    judge: JudgeLayer,
-    named: Extracted,
-    method: Method,
-    uri: Uri,
-    in_place_of: Option<Uri>,
-    /// Whether the player may have the playlist already: only then is 304 an answer (RFC 9110 section 15.4.5).
-    conditional: bool,
-    sent: Instant,
-    trace: Option<TraceId>,
-    /// Where it creates a session, what its 4xx count for.
-    creates: Option<Creates>,
-    /// Whether no other instance had a turn of the session's meanwhile, as far as is known.
-    agreed: bool,
-}
 
 // === impl JudgeLayer ===
 
@@ -158,149 +126,5 @@ where
             };
             heard.inspect_err(|error| telemetry::unanswered(kind, Verdict::of_error(&**error)))
         })
-    }
-}
-
-// === impl Case ===
-
-impl Case {
-    async fn hear<B>(self, response: Response<B>) -> Result<Response<Body<B>>, BoxError>
-    where
-        B: HttpBody + Unpin,
-        B::Data: Buf,
-        B::Error: Into<BoxError>,
-    {
-        let (mut head, mut body) = response.into_parts();
-        let kind = self.named.kind;
-        let is_error = head.status.is_client_error() || head.status.is_server_error();
-        let is_playlist = matches!(kind, Kind::Media | Kind::Multivariant);
-        if matches!(kind, Kind::Segment | Kind::Other) && is_error && may_name(&head.headers) {
-            return self.hear_passing(head, body).await;
-        }
-        if matches!(kind, Kind::Segment | Kind::Other) || !is_error && !is_playlist {
-            return Ok(Response::from_parts(head, Body::direct(body)));
-        }
-        let has_session = self.named.key().is_some();
-        let collected = collect(Pin::new(&mut body), self.judge.collect_up_to).await?;
-        let judgement = match &collected {
-            Collected::Whole(whole) if self.method != Method::HEAD => match self.known(&head, &whole.data) {
-                Some((summary, since)) => {
-                    Judgement { summary: Some(summary), unchanged: Some(since), ..Verdict::Playlist.into() }
-                }
-                None => self.judge(&head, &whole.data),
-            },
-            Collected::TooLarge(read) if self.method != Method::HEAD && head.status.is_success() => {
-                Judgement::of_start(kind, &head.headers, read.iter().map(|piece| &piece[..]))
-            }
-            _ => Judgement::without_body(kind, has_session, head.status, &head.headers),
-        };
-        let judgement = match judgement.verdict {
-            Verdict::Passed if head.status.is_redirection() => self.redirected(&head),
-            _ => judgement,
-        };
-        // Some players take any other success for a failure.
-        if judgement.verdict.is_playlist() && head.status != StatusCode::PARTIAL_CONTENT {
-            head.status = StatusCode::OK;
-        }
-        let body = match collected {
-            Collected::Whole(whole) => Body::whole(whole),
-            Collected::TooLarge(read) => Body::resumed(read, body),
-        };
-        self.teach(&judgement, &head);
-        let mut response = Response::from_parts(head, body);
-        response.extensions_mut().insert(judgement);
-        Ok(response)
-    }
-
-    /// An error in place of what streams through: it is judged if it is MediaTailor's own, whose message no player may read.
-    async fn hear_passing<B>(self, mut head: Parts, mut body: B) -> Result<Response<Body<B>>, BoxError>
-    where
-        B: HttpBody + Unpin,
-        B::Data: Buf,
-        B::Error: Into<BoxError>,
-    {
-        let collected = match timeout(PATIENCE, collect(Pin::new(&mut body), READ_UP_TO)).await {
-            Ok(Ok(collected)) => Some(collected),
-            // It breaks off or trickles: its head is all that there is.
-            Ok(Err(_)) | Err(_) => None,
-        };
-        let read = collected.as_ref().map(|collected| match collected {
-            Collected::Whole(whole) => &whole.data,
-            Collected::TooLarge(read) => read,
-        });
-        let pieces = read.map(|read| read.iter().map(|piece| &piece[..]));
-        let judgement = Judgement::of_passing(head.status, &head.headers, pieces);
-        let body = match collected {
-            Some(Collected::Whole(whole)) => Body::whole(whole),
-            Some(Collected::TooLarge(read)) => Body::resumed(read, body),
-            None => {
-                head.headers.remove(header::CONTENT_LENGTH);
-                head.headers.remove(header::CONTENT_ENCODING);
-                Body::from(Bytes::new())
-            }
-        };
-        let mut response = Response::from_parts(head, body);
-        if let Some(judgement) = judgement {
-            let (kind, head) = (self.named.kind, (response.status(), response.headers()));
-            telemetry::judged((self.named.key(), &self.uri), kind, &judgement, head, self.trace);
-            response.extensions_mut().insert(judgement);
-        }
-        Ok(response)
-    }
-
-    fn judge(&self, head: &Parts, data: &VecDeque<Bytes>) -> Judgement {
-        let (kind, has_session) = (self.named.kind, self.named.key().is_some());
-        let pieces = data.iter().map(|piece| &piece[..]);
-        Judgement::of(kind, has_session, head.status, &head.headers, pieces, &self.judge.limits)
-    }
-
-    /// What a 3xx in place of a playlist means.
-    fn redirected(&self, head: &Parts) -> Judgement {
-        if head.status == StatusCode::NOT_MODIFIED {
-            let verdict = if self.conditional { Verdict::Passed } else { Verdict::NotPlaylist };
-            return Judgement { flaw: (!self.conditional).then_some(Flaw::Empty), ..verdict.into() };
-        }
-        let location = head.headers.get(header::LOCATION);
-        match location.and_then(|location| location.to_str().ok()) {
-            // Nobody can follow it.
-            None => Verdict::OriginBroken.into(),
-            Some(location) if self.named.kind == Kind::Media && moved::leads_away(location, &self.uri) => {
-                Judgement { flaw: Some(Flaw::Elsewhere), ..Verdict::Passed.into() }
-            }
-            Some(_) => Verdict::Passed.into(),
-        }
-    }
-
-    /// What was read of this very playlist before: between two segments most are the same again.
-    fn known(&self, head: &Parts, data: &VecDeque<Bytes>) -> Option<(Summary, Instant)> {
-        let lessons = self.judge.lessons.as_ref().filter(|_| head.status == StatusCode::OK)?;
-        lessons.store.same(self.named.key()?, self.asked(), &Good::new(&head.headers, data))
-    }
-
-    /// The URL that the player asked for.
-    fn asked(&self) -> &Uri {
-        self.in_place_of.as_ref().unwrap_or(&self.uri)
-    }
-
-    /// What every attempt teaches, whatever comes of the exchange.
-    fn teach(&self, judgement: &Judgement, head: &Parts) {
-        let (now, key) = (Instant::now(), self.named.key());
-        let is_playlist = matches!(self.named.kind, Kind::Media | Kind::Multivariant);
-        let lessons = self.judge.lessons.as_ref().zip(key).filter(|_| is_playlist);
-        let other = lessons
-            .and_then(|(lessons, key)| lessons.among_others(key, (&self.method, self.asked()), judgement));
-        if !matches!(judgement.verdict, Verdict::Playlist | Verdict::Passed) {
-            let told = other.as_ref().unwrap_or(judgement);
-            let head = (head.status, &head.headers);
-            telemetry::judged((key, &self.uri), self.named.kind, told, head, self.trace);
-        }
-        let Some(lessons) = &self.judge.lessons else { return };
-        if let Some(key) = key.filter(|_| judgement.verdict == Verdict::Conflict && self.agreed) {
-            lessons.conflict(key, self.sent, now);
-        }
-        if head.status.is_client_error() {
-            let verdict = other.as_ref().unwrap_or(judgement).verdict;
-            lessons.spend((key, self.creates.as_ref()), self.named.kind, verdict, now);
-        }
     }
 }

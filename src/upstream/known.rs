@@ -175,8 +175,8 @@ impl Lessons {
         let is_missing = || {
             let is_new = match self.store.standing(key, uri) {
                 Some(standing) => standing == Standing::NeverHad,
-                // It may play through another instance.
-                None => self.is_new(key, now) || self.quota.is_shared(),
+                // One that this instance knows nothing of may play through another.
+                None => self.is_new(key, now) || self.quota.is_shared() && !self.has_played(key, now),
             };
             let playlist = self.marks.playlist(uri);
             // What was taken for its session's loss, until a sibling was given, is known to be missing as well.

@@ -14,7 +14,7 @@ use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Judgement, Lessons, lessons::Exchange};
+use super::{Judgement, Lessons, Verdict, lessons::Exchange};
 use crate::{
     observe::record::Note,
     resume::hear,
@@ -202,8 +202,13 @@ impl Pupil {
     }
 
     fn learn<B>(&self, sent: Instant, answer: &mut Result<Response<Body<B>>, BoxError>) {
-        let Ok(response) = answer else {
-            return self.lessons.fail(&self.key, &self.uri, sent, None);
+        let response = match answer {
+            Ok(response) => response,
+            Err(error) => {
+                let timed_out = Verdict::of_error(&**error) == Verdict::TimedOut;
+                let status = timed_out.then_some(StatusCode::GATEWAY_TIMEOUT);
+                return self.lessons.fail(&self.key, &self.uri, sent, status);
+            }
         };
         let Some(judgement) = response.extensions().get::<Judgement>() else { return };
         let exchange =
@@ -226,9 +231,11 @@ impl Pupil {
 
 impl Drop for Pupil {
     fn drop(&mut self) {
-        // It was given up: what it was asked of answers others, or at least takes their connections.
+        // It was given up since its time was over, or has panicked.
         if let Some(sent) = self.sent {
-            self.lessons.fail(&self.key, &self.uri, sent, Some(StatusCode::GATEWAY_TIMEOUT));
+            let timed_out = !std::thread::panicking();
+            let status = timed_out.then_some(StatusCode::GATEWAY_TIMEOUT);
+            self.lessons.fail(&self.key, &self.uri, sent, status);
         }
     }
 }

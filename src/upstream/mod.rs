@@ -23,6 +23,7 @@
 //! ```
 
 mod advice;
+mod case;
 pub(crate) mod coding;
 pub(crate) mod decode;
 pub(crate) mod directives;

@@ -81,7 +81,7 @@ impl Verdict {
         Self::MalformedSession,
     ];
 
-    /// The verdict on a request that got no answer. A time-out of tower's or tokio's below is told from a connection that
+    /// The verdict on a request that got no answer. A time-out of tower's or tokio's below is told apart from a connection that
     /// failed.
     pub fn of_error(error: &(dyn StdError + 'static)) -> Self {
         let mut cause = Some(error);

@@ -27,6 +27,7 @@ use tokio_rustls::{
 
 use crate::{
     far::Far,
+    metrics::scrape,
     player::Player,
     process::{Serve, onelane},
     support::{media, message, session, within},
@@ -54,6 +55,11 @@ impl Files {
 
     /// Writes a new certificate of a new authority, and its key.
     fn issue(&self) {
+        self.issue_until(4096);
+    }
+
+    /// One that expires when this year begins.
+    fn issue_until(&self, year: i32) {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.distinguished_name.push(DnType::CommonName, "an authority");
@@ -61,7 +67,8 @@ impl Files {
         let root = params.self_signed(&key).expect("a root");
         let issuer = Issuer::new(params, key);
         let own = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         let certificate = params.signed_by(&own, &issuer).expect("a certificate");
         self.write("cert.pem", certificate.pem() + &root.pem());
         self.write("key.pem", own.serialize_pem());
@@ -297,4 +304,28 @@ async fn wrong_files_are_told_in_one_line() {
             assert!(told.starts_with("error: ") && says.iter().all(|part| told.contains(part)), "{told}");
         }
     }
+}
+
+/// Whoever is woken by players that get nothing has it in the log, the metrics and `check`.
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_told() {
+    let (files, far) = (Files::new(), Far::listen().await);
+    files.issue_until(2020);
+    let (certificate, key) = (files.path("cert.pem"), files.path("key.pem"));
+    let flags = ["check", "--upstream", &far.url(), "--tls-cert", &certificate, "--tls-key", &key];
+    let output = within(onelane(&flags).output()).await.expect("it starts");
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.starts_with("warning: --tls-cert ") && told.contains("has expired at 2020-01-01"), "{told}");
+
+    let tls = ["--tls-cert", &certificate, "--tls-key", &key];
+    let mut serve = Serve::begin(&far.url(), &tls, &[]);
+    let line = serve.line_with("the certificate for players has to be renewed").await;
+    assert!(line["why"].as_str().is_some_and(|why| why.contains("has expired at 2020-01-01")), "{line}");
+    let mut serve = serve.serving().await;
+    assert_eq!(scrape(&serve).await["onelane_certificate_expires_timestamp_seconds"], 1_577_836_800.0);
+    files.issue_until(3000);
+    serve.signal("-HUP").await;
+    serve.line_with("reloaded").await;
+    assert_eq!(scrape(&serve).await["onelane_certificate_expires_timestamp_seconds"], 32_503_680_000.0);
 }

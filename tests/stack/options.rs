@@ -321,6 +321,15 @@ async fn what_plays_through_another_instance_is_thought_of() {
             }
             false => got(sibling).await.is_problem(404, "session_lost"),
         }
+        // One that has played here is lost, and stays so at its next probe.
+        players.learn(&mut far, &media(3, 0), 7).await;
+        for _ in 0..2 {
+            let player = players.getting(&media(3, 0));
+            far.asked().await.status(404);
+            got(player).await.is_problem(404, "session_lost");
+            players.get(&media(3, 1)).await.is_problem(404, "session_lost");
+            tokio::time::advance(Duration::from_secs(8)).await;
+        }
         // A rendition that fails, and was never given here, keeps others waiting who may be on another instance.
         players.learn(&mut far, &media(2, 0), 7).await;
         let begun = Instant::now();

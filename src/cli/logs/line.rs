@@ -275,18 +275,44 @@ mod tests {
 
     const ODD: &str = "a \"quote\", a \\, a\nline and \u{1b}[31m é…";
 
-    fn logged(format: Format) -> String {
+    fn written(format: Format, says: impl FnOnce()) -> String {
         let kept = Kept::default();
         let layer = fmt::layer().event_format(Line(format)).with_writer(kept.clone()).with_ansi(false);
-        tracing::subscriber::with_default(registry().with(layer), || {
+        tracing::subscriber::with_default(registry().with(layer), says);
+        let text = kept.0.lock().expect("no panic").clone();
+        String::from_utf8(text).expect("text")
+    }
+
+    fn logged(format: Format) -> String {
+        written(format, || {
             let none: Option<u16> = None;
             tracing::warn!(
                 target: "onelane::exchange", session = %"0123…", kind = "media", odd = ODD, shown = %ODD,
                 wait_ms = 0.132, most = u64::MAX, least = i64::MIN, yes = true, none, whole = 0.0, never = f64::NAN, "exchange"
             );
-        });
-        let text = kept.0.lock().expect("no panic").clone();
-        String::from_utf8(text).expect("text")
+        })
+    }
+
+    #[test]
+    fn a_line_of_a_library_says_whose_it_is_and_not_where_it_was_built() {
+        for format in [Format::Text, Format::Json] {
+            let line = written(format, || {
+                let record = tracing_log::log::Record::builder()
+                    .level(tracing_log::log::Level::Error)
+                    .target("some_library")
+                    .file(Some("/where/it/was/built.rs"))
+                    .line(Some(4_711))
+                    .module_path(Some("some_library::inner"))
+                    .args(format_args!("it failed"))
+                    .build();
+                tracing_log::format_trace(&record).expect("it is written");
+            });
+            assert!(
+                line.contains("ERROR") && line.contains("some_library") && line.contains("it failed"),
+                "{line}"
+            );
+            assert!(!line.contains("log.") && !line.contains("built") && !line.contains("4711"), "{line}");
+        }
     }
 
     #[test]

@@ -1,4 +1,7 @@
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::OnceLock,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use metrics::gauge;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -29,6 +32,7 @@ const AGES: [f64; 9] = [1.0, 2.0, 4.0, 6.0, 10.0, 15.0, 20.0, 30.0, 60.0];
 
 pub(in crate::sidecar) const CLIENT_CONNECTIONS: &str = "onelane_client_connections";
 pub(in crate::sidecar) const CLIENT_CONNECTIONS_LIMIT: &str = "onelane_client_connections_limit";
+pub(in crate::sidecar) const CERTIFICATE_EXPIRES: &str = "onelane_certificate_expires_timestamp_seconds";
 pub(in crate::sidecar) const UPSTREAM_CONNECTIONS: &str = "onelane_upstream_connections";
 pub(in crate::sidecar) const BUILD_INFO: &str = "onelane_build_info";
 
@@ -44,6 +48,8 @@ impl Metrics {
                 metrics::describe_gauge!(CLIENT_CONNECTIONS, "Connections of players or their CDN.");
                 let limit = "The most of them that are taken, --connections: others wait.";
                 metrics::describe_gauge!(CLIENT_CONNECTIONS_LIMIT, limit);
+                let expires = "When the certificate of --tls-cert expires, in seconds since 1970.";
+                metrics::describe_gauge!(CERTIFICATE_EXPIRES, expires);
                 metrics::describe_gauge!(UPSTREAM_CONNECTIONS, "Connections to the upstream that are open.");
                 metrics::describe_gauge!(BUILD_INFO, "Always 1; the version is in its label.");
                 Some(handle)
@@ -62,6 +68,10 @@ impl Metrics {
         proxy.show_levels();
         gauge!(CLIENT_CONNECTIONS).set(door.connections() as f64);
         gauge!(CLIENT_CONNECTIONS_LIMIT).set(door.most_connections() as f64);
+        let expires = door.certificate_expires().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        if let Some(expires) = expires {
+            gauge!(CERTIFICATE_EXPIRES).set(expires.as_secs_f64());
+        }
         for (upstream, connections) in proxy.connections() {
             own(UPSTREAM_CONNECTIONS, upstream.as_ref()).set(connections as f64);
         }

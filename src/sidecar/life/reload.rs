@@ -141,6 +141,7 @@ impl State {
         }
         if let Some((tls, certificate)) = certificate {
             tls.show(certificate);
+            tls.warn();
             changed.push("the certificate of tls_cert");
         }
         for (name, apply) in reread.live {

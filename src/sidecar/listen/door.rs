@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use listenfd::ListenFd;
@@ -160,6 +160,11 @@ impl Door {
     /// How many there may be.
     pub(in crate::sidecar) fn most_connections(&self) -> usize {
         self.most
+    }
+
+    /// When the certificate that players are shown expires, if they are shown one.
+    pub(in crate::sidecar) fn certificate_expires(&self) -> Option<SystemTime> {
+        self.manners.tls.as_ref().and_then(Tls::expires)
     }
 
     /// Closes the door when it is dropped, so that nothing is served that nobody attends to.

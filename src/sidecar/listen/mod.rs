@@ -3,6 +3,7 @@
 pub(super) mod activity;
 pub(super) mod connection;
 pub(super) mod door;
+mod expiry;
 pub(super) mod threads;
 pub(super) mod tls;
 pub(super) mod watched;

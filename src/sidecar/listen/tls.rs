@@ -1,7 +1,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use rustls::{
@@ -16,9 +16,16 @@ use rustls::{
 };
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tracing::warn;
 
-use super::watched::Watched;
-use crate::sidecar::{Config, Error};
+use super::{
+    expiry::{expires, trouble},
+    watched::Watched,
+};
+use crate::{
+    sidecar::{Config, Error},
+    telemetry::SIDECAR,
+};
 
 /// TLS for players: a certificate and its key, which can be read again. A clone is the same.
 #[derive(Clone)]
@@ -89,6 +96,24 @@ impl Tls {
     /// As at the start, in one line.
     pub(in crate::sidecar) fn read(&self) -> Result<Arc<CertifiedKey>, String> {
         read(&self.certificate, &self.key, self.provider()).map(Arc::new)
+    }
+
+    /// When the certificate expires; `None` where that cannot be read.
+    pub(in crate::sidecar) fn expires(&self) -> Option<SystemTime> {
+        let current = Arc::clone(&self.current.0.lock().unwrap_or_else(PoisonError::into_inner));
+        current.cert.first().and_then(expires)
+    }
+
+    /// What is to be said of a certificate that has expired or soon will. Players may take it all the same: it is served.
+    pub(in crate::sidecar) fn trouble(&self) -> Option<String> {
+        self.expires().and_then(|expires| trouble(&self.certificate, expires, SystemTime::now()))
+    }
+
+    /// Has the log say it.
+    pub(in crate::sidecar) fn warn(&self) {
+        if let Some(why) = self.trouble() {
+            warn!(target: SIDECAR, why, "the certificate for players has to be renewed");
+        }
     }
 
     /// Shows this one at handshakes from now on; what is connected stays so.

@@ -59,6 +59,11 @@ pub fn check(flags: Flags, (command, matches): (&Command, &ArgMatches)) -> ExitC
     let read = flags
         .read()
         .and_then(|config| Tls::load(&config))
+        .inspect(|tls| {
+            if let Some(trouble) = tls.as_ref().and_then(Tls::trouble) {
+                eprintln!("warning: {trouble}");
+            }
+        })
         .and_then(|_| Effective::of(path.as_deref(), matches));
     match read {
         Ok(effective) => tell(&effective.tell(command)),
