@@ -118,7 +118,7 @@ it('has rules that are evaluated', async () => {
   });
 });
 
-it('pages when nobody can begin', async () => {
+it('pages when nobody can begin, and when sessions are lost', async () => {
   const series = (kind, status, values) => ({ series: `onelane_requests_total{instance="a",kind="${kind}",status="${status}"}`, values });
   const cases = [
     [[series('session_creation', '200', '0+60x20'), series('session_creation', '502', '0+1x20')], ['OnelanePlayersGetErrors']],
@@ -127,6 +127,10 @@ it('pages when nobody can begin', async () => {
     [[series('media', '200', '0+60x20'), series('session_creation', '200', '0+60x20'), series('session_creation', '404', '0+6x20')], []],
     [[series('multivariant', '404', '0+1x20')], []],
     [[series('media', '404', '0+60x20'), series('other', '404', '0+60x20')], []],
+    [[series('media', '200', '0+300x20'), series('media', '404', '0+200x20')], ['OnelaneSessionsAreLost']],
+    [[series('media', '200', '0+6000x20'), series('media', '404', '0+200x20')], []],
+    // One failure among few requests is nobody's night.
+    [[series('media', '200', '0+30x20'), series('media', '502', '0x11 1x8')], []],
   ];
   const tests = cases.map(([input_series, firing]) => ({
     interval: '1m',
