@@ -45,7 +45,7 @@ pub(crate) fn shielded(key: &SessionKey, kind: Kind, verdict: Verdict) {
     counter!(metrics::SHIELDED, "verdict" => name).increment(1);
     Pulse::get().shield();
     // What else is answered here was told when the upstream said it.
-    match SELDOM.due_if(verdict == Verdict::HeldBack) {
+    match (verdict == Verdict::HeldBack).then(|| SELDOM.due()).flatten() {
         Some(silent) => {
             let (kind, remedy) = (kind.as_str(), verdict.remedy());
             warn!(target: VERDICT, session = %key, kind, verdict = name, remedy, silent, "held back");

@@ -159,8 +159,7 @@ pub(crate) fn judged(
         Pulse::get().conflict();
         Recent::get().push(key, kind, What::Conflict);
     }
-    counter!(metrics::VERDICTS, "kind" => kind.as_str(), "verdict" => judgement.verdict.as_str())
-        .increment(1);
+    came_to(kind, judgement.verdict);
     let session = key.map(tracing::field::display);
     let configuration = configuration(uri);
     let status = status.as_u16();
@@ -192,6 +191,10 @@ pub(crate) fn judged(
 /// An attempt had no answer that could be judged: it broke off, or its time ran out. The line on its exchange has
 /// the error.
 pub(crate) fn unanswered(kind: Kind, verdict: Verdict) {
+    came_to(kind, verdict);
+}
+
+fn came_to(kind: Kind, verdict: Verdict) {
     counter!(metrics::VERDICTS, "kind" => kind.as_str(), "verdict" => verdict.as_str()).increment(1);
 }
 

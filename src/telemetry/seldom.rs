@@ -43,11 +43,6 @@ impl Seldom {
         kept.last = Some(now);
         Some(std::mem::take(&mut kept.silent))
     }
-
-    /// The same of a line that is not always one.
-    pub(crate) fn due_if(&self, is_one: bool) -> Option<u64> {
-        if is_one { self.due() } else { None }
-    }
 }
 
 #[cfg(test)]

@@ -35,18 +35,8 @@ impl Lessons {
         known.cause != Cause::Failing || self.bridges(key, head, now)
     }
 
-    /// The same for a playlist, which may fail by itself. Where its failures take long, its siblings wait for
-    /// each of them: then what is known is enough, whether or not there is a playlist to give.
-    pub(crate) fn known_for(&self, key: &SessionKey, head: &Parts, now: Instant) -> Option<Known> {
-        if self.marks.has_none() {
-            return None;
-        }
-        let playlist = self.marks.playlist(&head.uri);
-        self.known_of(key, head, playlist, now).or_else(|| self.waits_alone(key, head, playlist, now))
-    }
-
-    /// The same, unless it is time for a probe: nothing else may let one out, as where no [`Shield`](crate::shield::Shield) is
-    /// around.
+    /// The same for a playlist, which may fail by itself, unless it is time for a probe: nothing else may let one out, as where no
+    /// [`Shield`](crate::shield::Shield) is around.
     pub(super) fn waits_for(&self, key: &SessionKey, head: &Parts, now: Instant) -> Option<Known> {
         if self.marks.has_none() {
             return None;
@@ -63,6 +53,8 @@ impl Lessons {
         known.filter(|known| self.is_enough(known, key, head, now))
     }
 
+    /// Where a playlist's failures take long, its siblings wait for each of them: then what is known is enough, whether or
+    /// not there is a playlist to give.
     fn waits_alone(&self, key: &SessionKey, head: &Parts, playlist: Playlist, now: Instant) -> Option<Known> {
         let (known, is_costly) = self.marks.waits_alone(key, playlist, now)?;
         // A player that never had it may have its try, unless all that is known is that it is missing.
@@ -82,12 +74,13 @@ impl Lessons {
         if self.marks.has_none() {
             return Ask::Send;
         }
-        // Nothing that others wait for is found out by another method.
-        if head.method != Method::GET {
-            return self.known_for(key, head, now).map_or(Ask::Send, Ask::Answer);
-        }
         let playlist = self.marks.playlist(&head.uri);
         let known = self.known_of(key, head, playlist, now);
+        // Nothing that others wait for is found out by another method.
+        if head.method != Method::GET {
+            let known = known.or_else(|| self.waits_alone(key, head, playlist, now));
+            return known.map_or(Ask::Send, Ask::Answer);
+        }
         let is_failing = known.is_none_or(|known| known.cause == Cause::Failing);
         if let Some(known) = self.waits_alone(key, head, playlist, now).filter(|_| is_failing) {
             return Ask::Answer(known);
