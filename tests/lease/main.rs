@@ -5,6 +5,7 @@ mod engine;
 mod faults;
 mod fleet;
 mod forms;
+mod order;
 mod policy;
 mod quota;
 mod redis;

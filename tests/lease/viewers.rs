@@ -50,7 +50,7 @@ pub(crate) struct Fleet {
     upstream: SocketAddr,
     pub(crate) sidecars: Vec<Sidecar>,
     client: Client<HttpConnector, Empty<Bytes>>,
-    _emulator: Child,
+    _emulator: Option<Child>,
 }
 
 pub(crate) struct Sidecar {
@@ -89,19 +89,33 @@ impl Fleet {
 
     /// With what `prepares` does to the command of each sidecar, by its number.
     pub(crate) async fn start_where(flags: &[&str], prepares: impl Fn(usize, &mut Command)) -> Self {
-        let client = Client::builder(TokioExecutor::new()).build_http();
         let upstream = free();
         let listen = upstream.to_string();
         let emulator = onelane(&["emulate", "--listen", &listen, "--latency", "10ms..30ms"]).spawn();
-        let mut fleet =
-            Self { upstream, sidecars: Vec::new(), client, _emulator: emulator.expect("it starts") };
+        let mut fleet = Self::of(upstream, Some(emulator.expect("it starts")));
         until("the emulator answers", || fleet.get(upstream, "/__emulator/stats")).await;
-        for nth in 0..SIDECARS {
-            let sidecar = Sidecar::start(upstream, flags, |command| prepares(nth, command));
-            until("it is ready", || fleet.get(sidecar.admin, "/readyz")).await;
-            fleet.sidecars.push(sidecar);
-        }
+        fleet.add(SIDECARS, flags, prepares).await;
         fleet
+    }
+
+    /// So many sidecars before an upstream that is not the emulator.
+    pub(crate) async fn before(upstream: SocketAddr, sidecars: usize, flags: &[&str]) -> Self {
+        let mut fleet = Self::of(upstream, None);
+        fleet.add(sidecars, flags, |_, _| ()).await;
+        fleet
+    }
+
+    fn of(upstream: SocketAddr, emulator: Option<Child>) -> Self {
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { upstream, sidecars: Vec::new(), client, _emulator: emulator }
+    }
+
+    async fn add(&mut self, sidecars: usize, flags: &[&str], prepares: impl Fn(usize, &mut Command)) {
+        for nth in 0..sidecars {
+            let sidecar = Sidecar::start(self.upstream, flags, |command| prepares(nth, command));
+            until("it is ready", || self.get(sidecar.admin, "/readyz")).await;
+            self.sidecars.push(sidecar);
+        }
     }
 
     pub(crate) async fn get(&self, from: SocketAddr, path: &str) -> Option<String> {
@@ -126,8 +140,13 @@ impl Fleet {
 
     /// The status of a playlist of this session.
     pub(crate) async fn status(&self, from: &Sidecar, session: &str) -> u16 {
-        let path = format!("/v1/manifest/acct/Demo/{session}/0.m3u8");
-        get(&self.client, from.listen, &path).await.expect("an answer").0
+        self.load(from, &format!("/v1/manifest/acct/Demo/{session}/0.m3u8")).await
+    }
+
+    /// The status of an answer that may outlive this.
+    pub(crate) fn load(&self, from: &Sidecar, path: &str) -> impl Future<Output = u16> + Send + use<> {
+        let (client, from, path) = (self.client.clone(), from.listen, path.to_owned());
+        async move { get(&client, from, &path).await.expect("an answer").0 }
     }
 
     /// The hour that one of them says it is.
