@@ -1,9 +1,12 @@
 //! What a lane adds to a player's wait, over loopback, with a MediaTailor that takes 20 ms.
 //!
-//! `cargo bench --bench latency`. The emulator and the sidecar are processes of their own. The measurements take
+//! `cargo bench --bench latency`; with `--features redis` also what a lease adds that nobody else wants, by a
+//! `redis-server` of its own. The emulator and the sidecar are processes of their own. The measurements take
 //! turns, round after round, so that a ratio compares what the machine did to both in the same minute; the table
 //! shows medians over the rounds. A timer of 20 ms takes a millisecond more, so "one after the other" as measured
 //! is what to compare with, not 20, 40 and 60 ms.
+
+mod line;
 
 use std::{
     fmt::Write as _,
@@ -12,15 +15,11 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::Request;
-use http_body_util::{BodyExt as _, Empty};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
+use line::Line;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until},
 };
 
 /// How often each measurement has its turn; the first round warms up.
@@ -31,6 +30,8 @@ const SESSIONS: u64 = 50;
 
 /// Refreshes of each session in one turn.
 const REFRESHES: u32 = 12;
+
+const ONELANE: &str = env!("CARGO_BIN_EXE_onelane");
 
 const PERIOD: Duration = Duration::from_millis(500);
 
@@ -49,12 +50,6 @@ enum Habit {
     One,
 }
 
-/// One connection of a player, made when it is needed.
-struct Line {
-    to: SocketAddr,
-    sender: Option<SendRequest<Empty<Bytes>>>,
-}
-
 /// What one turn of a measurement saw, in milliseconds.
 #[derive(Default)]
 struct Seen {
@@ -71,30 +66,25 @@ fn main() {
 }
 
 async fn measure() {
-    let (emulator, sidecar, admin) = (free_port().await, free_port().await, free_port().await);
-    let _emulator = Process::start(
-        emulator,
-        &["emulate", "--latency", "20ms", "--unknown", "adopt", "--listen", &emulator.to_string()],
-    )
-    .await;
-    let upstream = format!("http://{emulator}");
-    let (listen, admin) = (sidecar.to_string(), admin.to_string());
-    let _sidecar =
-        Process::start(sidecar, &["serve", "--upstream", &upstream, "--listen", &listen, "--admin", &admin])
-            .await;
-
-    let turns = [
+    let emulator = free_port().await;
+    let listen = emulator.to_string();
+    let emulate = ["emulate", "--latency", "20ms", "--unknown", "adopt", "--listen", &listen];
+    let _emulator = Process::start(emulator, ONELANE, &emulate).await;
+    let (sidecar, _sidecar) = sidecar_of(emulator, &[]).await;
+    let mut turns = vec![
         (emulator, Habit::One),
         (sidecar, Habit::One),
         (emulator, Habit::InTurn),
         (sidecar, Habit::AtOnce),
         (sidecar, Habit::AtOnceAbandoning),
     ];
-    let mut rounds: Vec<[Seen; 5]> = Vec::new();
+    let leasing = if cfg!(feature = "redis") { Some(leasing(emulator).await) } else { None };
+    turns.extend(leasing.iter().map(|(to, _)| (*to, Habit::One)));
+    let mut rounds: Vec<Vec<Seen>> = Vec::new();
     for round in 0..=ROUNDS {
-        let mut seen: [Seen; 5] = Default::default();
+        let mut seen = Vec::new();
         for (n, &(to, habit)) in turns.iter().enumerate() {
-            seen[n] = crowd(to, habit, (round * turns.len() + n) as u64).await;
+            seen.push(crowd(to, habit, (round * turns.len() + n) as u64).await);
         }
         if round > 0 {
             rounds.push(seen);
@@ -103,8 +93,28 @@ async fn measure() {
     report(&mut rounds);
 }
 
-fn report(rounds: &mut [[Seen; 5]]) {
-    let mut over_rounds = |of: &mut dyn FnMut(&mut [Seen; 5]) -> f64| {
+async fn sidecar_of(upstream: SocketAddr, flags: &[&str]) -> (SocketAddr, Process) {
+    let sidecar = free_port().await;
+    let addresses = [format!("http://{upstream}"), sidecar.to_string(), free_port().await.to_string()];
+    let [upstream, listen, admin] = addresses.each_ref().map(String::as_str);
+    let serve = ["serve", "--upstream", upstream, "--listen", listen, "--admin", admin];
+    (sidecar, Process::start(sidecar, ONELANE, &[&serve, flags].concat()).await)
+}
+
+/// One that asks a Redis for each turn, and both of them.
+async fn leasing(upstream: SocketAddr) -> (SocketAddr, [Process; 2]) {
+    let redis = free_port().await;
+    let port = redis.port().to_string();
+    let engine =
+        Process::start(redis, "redis-server", &["--port", &port, "--save", "", "--bind", "127.0.0.1"]).await;
+    let (sidecar, process) =
+        sidecar_of(upstream, &["--lease-required", "--lease", &format!("redis://{redis}")]).await;
+    (sidecar, [engine, process])
+}
+
+fn report(rounds: &mut [Vec<Seen>]) {
+    let leases = rounds[0].len() > 5;
+    let mut over_rounds = |of: &mut dyn FnMut(&mut Vec<Seen>) -> f64| {
         let mut values: Vec<f64> = rounds.iter_mut().map(of).collect();
         percentile(&mut values, 50.0)
     };
@@ -118,6 +128,12 @@ fn report(rounds: &mut [[Seen; 5]]) {
     let added =
         over_rounds(&mut |seen| percentile(&mut seen[1].each, 50.0) - percentile(&mut seen[0].each, 50.0));
     line("one alone, p50: direct | sidecar", one, one + added);
+    if leases {
+        let leased = over_rounds(&mut |seen| {
+            percentile(&mut seen[5].each, 50.0) - percentile(&mut seen[1].each, 50.0)
+        });
+        line("one alone, p50: sidecar | with a lease", one + added, one + added + leased);
+    }
     for (place, name) in ["first", "second", "third"].into_iter().enumerate() {
         let [than, is] =
             [2, 3].map(|n| over_rounds(&mut |seen| percentile(&mut seen[n].places[place], 50.0)));
@@ -216,10 +232,9 @@ fn percentile(values: &mut [f64], percent: f64) -> f64 {
 // === impl Process ===
 
 impl Process {
-    async fn start(listens: SocketAddr, arguments: &[&str]) -> Self {
-        let process =
-            Command::new(env!("CARGO_BIN_EXE_onelane")).args(arguments).stdout(Stdio::null()).spawn();
-        let process = Self(process.expect("onelane starts"));
+    async fn start(listens: SocketAddr, program: &str, arguments: &[&str]) -> Self {
+        let process = Command::new(program).args(arguments).stdout(Stdio::null()).spawn();
+        let process = Self(process.unwrap_or_else(|error| panic!("{program}: {error}")));
         while TcpStream::connect(listens).await.is_err() {
             sleep(Duration::from_millis(10)).await;
         }
@@ -232,53 +247,4 @@ impl Drop for Process {
         let _ended = self.0.kill();
         let _ended = self.0.wait();
     }
-}
-
-// === impl Line ===
-
-impl Line {
-    /// Loads a playlist to its last byte: how long its request took, and how long after `began` it was there. One
-    /// that is given up closes its connection, and another takes its place.
-    async fn load(
-        &mut self,
-        session: u64,
-        playlist: usize,
-        given_up: Option<Duration>,
-        began: Instant,
-    ) -> (f64, f64) {
-        if let Some(after) = given_up {
-            // None comes so soon: the upstream takes longer.
-            let _given_up = timeout(after, self.get(session, playlist)).await;
-            self.sender = None;
-        }
-        let sent = Instant::now();
-        self.get(session, playlist).await;
-        (sent.elapsed().as_secs_f64() * 1000.0, began.elapsed().as_secs_f64() * 1000.0)
-    }
-
-    async fn get(&mut self, session: u64, playlist: usize) {
-        let sender = match &mut self.sender {
-            Some(sender) => sender,
-            none => none.insert(connect(self.to).await),
-        };
-        let request = Request::get(format!(
-            "/v1/manifest/9f3c2b/NewsLive/{session:08x}-30aa-4c1e-9d0f-2a4d1f7be901/{playlist}.m3u8"
-        ))
-        .header("host", "cdn.example")
-        .header("accept-encoding", "identity")
-        .body(Empty::new())
-        .expect("a request");
-        sender.ready().await.expect("the connection is kept");
-        let response = sender.send_request(request).await.expect("an answer");
-        assert_eq!(response.status(), 200, "no conflict and no failure");
-        response.into_body().collect().await.expect("all of the playlist");
-    }
-}
-
-async fn connect(to: SocketAddr) -> SendRequest<Empty<Bytes>> {
-    let connection = TcpStream::connect(to).await.expect("it listens");
-    connection.set_nodelay(true).expect("a socket");
-    let (sender, connection) = handshake(TokioIo::new(connection)).await.expect("HTTP");
-    tokio::spawn(connection);
-    sender
 }
