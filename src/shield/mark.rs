@@ -71,8 +71,9 @@ pub(super) struct Mark {
     gap: Duration,
     /// Before this no probe goes out.
     probe_at: Instant,
-    /// Nor before this, unless the probe that is out was heard of.
+    /// Nor before this, unless the probe that is out was heard of; and the playlist that it asks for.
     lease: Option<Instant>,
+    asks_for: Option<Playlist>,
     /// When it is dropped, unless a probe goes out before.
     idle_at: Instant,
 }
@@ -118,6 +119,7 @@ impl Mark {
             gap: Duration::ZERO,
             probe_at: now,
             lease: None,
+            asks_for: None,
             idle_at: now,
         };
         mark.measure(config);
@@ -127,7 +129,9 @@ impl Mark {
 
     /// The mark for what happened to this playlist, which took this long.
     pub(super) fn of(self, failed: Playlist, took: Duration) -> Self {
-        Self { failed: Some(failed), took, ..self }
+        let mut mark = Self { failed: Some(failed), took, ..self };
+        mark.count_what_it_took();
+        mark
     }
 
     /// Takes in what was said later. A failure on the way says nothing new of a session that is lost or blocked,
@@ -155,6 +159,9 @@ impl Mark {
         self.target_duration = target_duration;
         self.measure(config);
         self.wait(now, config);
+        if !says_less {
+            self.count_what_it_took();
+        }
     }
 
     /// Takes in that the playlist has failed once more, and its siblings have not. As each of its probes
@@ -212,10 +219,20 @@ impl Mark {
     pub(super) fn look_for(&self, playlist: Playlist, now: Instant) -> Option<Known> {
         if self.failed != Some(playlist) {
             self.has_siblings.store(true, Ordering::Relaxed);
-        } else if self.has_siblings.load(Ordering::Relaxed) && now < later(self.probe_at, self.gap) {
-            return Some(self.known(now));
+        } else {
+            let after = if self.has_siblings.load(Ordering::Relaxed) { self.probe_at } else { self.said };
+            if now < later(after, self.gap) {
+                return Some(self.known(now));
+            }
         }
         self.look(now)
+    }
+
+    /// What is known, for a request of this playlist that was there before the mark, unless it is time for a probe. One that
+    /// asks for the same has attached to it, or comes after it.
+    pub(super) fn look_in_lane(&self, playlist: Playlist, now: Instant) -> Option<Known> {
+        let is_the_probe = self.lease.is_some() && self.asks_for == Some(playlist);
+        if is_the_probe { None } else { self.look(now) }
     }
 
     /// What is known, be it time for a probe or not.
@@ -232,6 +249,7 @@ impl Mark {
     pub(super) fn check(
         &mut self,
         look: impl FnOnce(&Self) -> Option<Known>,
+        asks_for: Option<Playlist>,
         now: Instant,
         config: &Config,
     ) -> Check {
@@ -240,6 +258,7 @@ impl Mark {
         }
         self.wait(now, config);
         self.lease = Some(later(now, config.lease));
+        self.asks_for = asks_for;
         Check::Probe
     }
 
@@ -259,6 +278,13 @@ impl Mark {
             (_, None) => config.gap,
         };
         self.gap = gap.min(config.blocked_gap).max(config.least_gap);
+    }
+
+    /// What took as long as the gap was the last request for as long: its siblings, which it kept waiting, may go at once.
+    fn count_what_it_took(&mut self) {
+        if self.took >= self.gap {
+            self.probe_at = self.said;
+        }
     }
 
     /// No probe for as long as the gap from now on.

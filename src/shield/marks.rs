@@ -61,7 +61,7 @@ impl Marks {
     /// [`mark`](Self::mark), [`clear`](Self::clear) or, where it says nothing of the session,
     /// [`over`](Self::over). A session that nobody asked for during [`Config::idle`] loses its mark.
     pub fn check(&self, session: &SessionKey, now: Instant) -> Check {
-        self.check_by(&self.sessions, session, |mark| mark.look(now), now)
+        self.check_by((&self.sessions, session), None, |mark| mark.look(now), now)
     }
 
     /// [`check`](Self::check) for one of the session's playlists.
@@ -69,7 +69,7 @@ impl Marks {
         if self.known_for(session, playlist, now).is_none() {
             return Check::Pass;
         }
-        self.check_by(&self.sessions, session, |mark| mark.look_for(playlist, now), now)
+        self.check_by((&self.sessions, session), Some(playlist), |mark| mark.look_for(playlist, now), now)
     }
 
     /// What to do with a request of a playlist, whatever its session's mark says.
@@ -77,7 +77,8 @@ impl Marks {
         if self.playlists.is_empty() {
             return Check::Pass;
         }
-        self.check_by(&self.playlists, &(session.clone(), playlist), |mark| mark.look(now), now)
+        let alone = (session.clone(), playlist);
+        self.check_by((&self.playlists, &alone), Some(playlist), |mark| mark.look(now), now)
     }
 
     /// What is known of a session, for a request that cannot be its probe because nothing here hears what
@@ -94,7 +95,7 @@ impl Marks {
 
     /// The same, unless it is time for a probe.
     pub(crate) fn waits_for(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> Option<Known> {
-        let known = |mark: &Mark| mark.look(now).filter(|_| mark.concerns(playlist));
+        let known = |mark: &Mark| mark.look_in_lane(playlist, now).filter(|_| mark.concerns(playlist));
         self.sessions.look(session, now, known).flatten()
     }
 
@@ -109,7 +110,8 @@ impl Marks {
         if self.playlists.is_empty() {
             return None;
         }
-        let look = |mark: &Mark| mark.look(now).map(|known| (known, mark.is_costly(&self.config)));
+        let look =
+            |mark: &Mark| mark.look_in_lane(playlist, now).map(|known| (known, mark.is_costly(&self.config)));
         self.playlists.look(&(session.clone(), playlist), now, look).flatten()
     }
 
@@ -264,8 +266,8 @@ impl Marks {
 
     fn check_by<K: Eq + Hash + Clone>(
         &self,
-        marks: &Ledger<K, Mark>,
-        key: &K,
+        (marks, key): (&Ledger<K, Mark>, &K),
+        asks_for: Option<Playlist>,
         look: impl Fn(&Mark) -> Option<Known>,
         now: Instant,
     ) -> Check {
@@ -273,7 +275,7 @@ impl Marks {
             None => Check::Pass,
             Some(Some(known)) => Check::Answer(known),
             Some(None) => {
-                marks.change(key, |mark| mark.check(look, now, &self.config)).unwrap_or(Check::Pass)
+                marks.change(key, |mark| mark.check(look, asks_for, now, &self.config)).unwrap_or(Check::Pass)
             }
         }
     }
@@ -415,8 +417,8 @@ mod tests {
         let marks = Marks::default();
         let (bad, good) = (Playlist(1), Playlist(2));
         let check = |playlist| marks.check_for(&session(0), playlist, Instant::now());
-        let fails = || marks.fail(&session(0), (bad, secs(10)), None, Some(secs(6)), Instant::now());
-        fails();
+        let fails = |took| marks.fail(&session(0), (bad, secs(took)), None, Some(secs(6)), Instant::now());
+        fails(1);
         assert!(matches!(check(good), Check::Answer(_)));
         // The other asks seldom: then it is this one's turn all the same.
         advance(secs(3)).await;
@@ -426,7 +428,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(check(bad), Check::Probe);
             advance(secs(10)).await;
-            fails();
+            fails(1);
             advance(secs(3)).await;
             assert!(matches!(check(bad), Check::Answer(_)), "somebody else may come yet");
             advance(secs(3)).await;
@@ -438,12 +440,38 @@ mod tests {
         assert_eq!(marks.check_alone(&session(0), good, Instant::now()), Check::Pass);
         // The others have half of the time at first, and three quarters in the end.
         for gap in [13, 23, 30, 30].map(secs) {
-            fails();
+            fails(10);
             advance(gap - Duration::from_millis(1)).await;
             assert!(matches!(marks.check_alone(&session(0), bad, Instant::now()), Check::Answer(_)));
             advance(Duration::from_millis(1)).await;
             assert_eq!(marks.check_alone(&session(0), bad, Instant::now()), Check::Probe);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_took_longer_than_the_gap_is_followed_by_a_probe_at_once() {
+        let marks = Marks::default();
+        let (hung, sibling) = (Playlist(1), Playlist(2));
+        let check = |playlist| marks.check_for(&session(0), playlist, Instant::now());
+        let fails = |took| marks.fail(&session(0), (hung, secs(took)), None, Some(secs(6)), Instant::now());
+        for (took, waits) in [(2, 3), (3, 0), (10, 0)] {
+            fails(took);
+            if waits > 0 {
+                assert!(matches!(check(sibling), Check::Answer(_)));
+            }
+            advance(secs(waits)).await;
+            assert_eq!(check(sibling), Check::Probe, "it took {took} s");
+            assert!(matches!(check(hung), Check::Answer(_)), "one is enough");
+            assert!(marks.clear(&session(0)));
+        }
+        // Who has no siblings waits; and what is known for sure has its gap.
+        fails(10);
+        assert!(matches!(check(hung), Check::Answer(_)));
+        advance(secs(3)).await;
+        assert_eq!(check(hung), Check::Probe);
+        marks.lose(&session(0), hung, None, Some(secs(6)), Instant::now());
+        fails(10);
+        assert!(matches!(check(hung), Check::Answer(_)));
     }
 
     #[tokio::test(start_paused = true)]

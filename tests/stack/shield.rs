@@ -267,7 +267,8 @@ async fn play(
     time: Duration,
 ) -> ([Duration; 4], Vec<Duration>) {
     let begun = Instant::now();
-    let mut polls = tokio::time::interval(secs(2));
+    // Nothing ends at the very moment of a poll.
+    let mut polls = tokio::time::interval(ms(2_003));
     polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut asking, mut fresh, mut longest) = (JoinSet::new(), [begun; 4], [Duration::ZERO; 4]);
     let (mut sent, mut held) = (Vec::new(), Vec::new());
@@ -386,6 +387,33 @@ async fn a_rendition_that_failed_for_a_while_is_had_again_soon_after() {
     }
 }
 
+/// Whoever asks meanwhile joins it: what it takes for itself is not taken from the one that it joined.
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_one_that_never_answered_is_sent_when_that_is_given_up() {
+    for asks_meanwhile in [false, true] {
+        let (players, mut far) = stack(Config::default());
+        for number in [0, 1] {
+            players.learn(&mut far, &media(1, number), 7).await;
+        }
+        let hung = players.getting(&media(1, 0));
+        let hangs = far.asked().await;
+        got(hung).await.is_rescue(7, "slow", 2);
+        advance(secs(5)).await;
+        got(players.getting(&media(1, 1))).await.is_rescue(7, "slow", 9);
+        // The turn is kept a moment, for the upstream to see that nobody is there any more.
+        advance(secs(1) + ms(100)).await;
+        let player = asks_meanwhile.then(|| players.getting(&media(1, 1)));
+        let asked = far.asked().await;
+        assert_eq!(asked.target, media(1, 1));
+        asked.playlist(8);
+        if let Some(player) = player {
+            got(player).await.is_playlist(8);
+        }
+        drop(hangs);
+        players.are_done().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rendition_that_fails_for_good_leaves_its_siblings_alone() {
     for (status, most, tries) in [
@@ -426,7 +454,7 @@ async fn a_rendition_that_fails_for_good_is_sent_when_there_is_nothing_to_give_i
         } else {
             let asked_at = Instant::now();
             let answer = (&mut player).await.expect("no panic");
-            answer.is_problem(502, "unreachable");
+            answer.is_problem(504, "timed_out");
             assert_eq!(answer.at, asked_at);
         }
     }
