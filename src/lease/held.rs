@@ -67,7 +67,7 @@ async fn renew(leases: &Inner, id: &LeaseId, token: &Token, until: Instant) {
             return;
         }
         // What is in flight is not called back: it is answered, and conflicts at worst.
-        if leases.in_time(leases.store().renew(id, token, ttl)).await == Some(false) {
+        if leases.in_time(|store| store.renew(id, token, ttl)).await == Some(false) {
             return leases.lost(id);
         }
     }

@@ -24,7 +24,7 @@ use super::{
     upkeep::keep_up,
     waiting::Waiting,
 };
-use crate::{session::SessionKey, telemetry};
+use crate::{serialize::contained, session::SessionKey, telemetry};
 
 /// Who waits for a lease asks again after the first, unless it is told before, and then ever more rarely up
 /// to the second: a message may be lost, and an instance may have died.
@@ -115,7 +115,8 @@ impl Leases {
         let held = Held { leases: Arc::clone(inner), id, token: inner.token() };
         let mut pause = POLLS.0;
         loop {
-            let Some(grant) = inner.in_time(inner.store.acquire(&id, &held.token, ttl)).await else { break };
+            let grant = inner.in_time(|store| store.acquire(&id, &held.token, ttl)).await;
+            let Some(grant) = grant else { break };
             inner.health.good();
             match grant {
                 Grant::Granted => {
@@ -147,7 +148,7 @@ impl Leases {
         if !inner.health.is_up() {
             return None;
         }
-        inner.in_time(inner.store.spend(scope, more)).await
+        inner.in_time(|store| store.spend(scope, more)).await
     }
 
     /// Resolves once the engine was tried for the first time, and says whether it is of use.
@@ -199,8 +200,16 @@ fn instance() -> String {
 // === impl Inner ===
 
 impl Inner {
-    pub(super) fn store(&self) -> &dyn LeaseStore {
-        &*self.store
+    /// What the engine answers within this time. A store that panics has failed: neither a request nor who keeps the engine up
+    /// ends with it.
+    pub(super) async fn ask<'a, T>(
+        &'a self,
+        within: Duration,
+        call: impl FnOnce(&'a dyn LeaseStore) -> Answer<'a, T>,
+    ) -> Result<T, StoreError> {
+        let called = timeout(within, contained(async { call(&*self.store).await })).await;
+        let called = called.map_err(|_| StoreError::slow(within))?;
+        called.unwrap_or_else(|| Err(StoreError::new("the store has panicked")))
     }
 
     pub(super) fn instance(&self) -> &str {
@@ -220,9 +229,11 @@ impl Inner {
 
     /// What the engine answers, within the budget; `None` if it fails, which counts against its health. That it answers
     /// speaks for it with leases alone: one that is full, or a replica, gives up what it would not grant.
-    pub(super) async fn in_time<T>(&self, call: Answer<'_, T>) -> Option<T> {
-        let came = timeout(self.budget, call).await;
-        match came.unwrap_or_else(|_| Err(StoreError::slow(self.budget))) {
+    pub(super) async fn in_time<'a, T>(
+        &'a self,
+        call: impl FnOnce(&'a dyn LeaseStore) -> Answer<'a, T>,
+    ) -> Option<T> {
+        match self.ask(self.budget, call).await {
             Ok(answer) => Some(answer),
             Err(why) => {
                 telemetry::lease_failed(&why);
@@ -241,10 +252,9 @@ impl Inner {
         let mut slow = StoreError::slow(self.budget);
         // One that is late may be an accident.
         for _ in 0..MANY {
-            match timeout(self.budget, self.store.release(&nobodys, &token)).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(why)) => slow = why,
-                Err(_) => {}
+            match self.ask(self.budget, |store| store.release(&nobodys, &token)).await {
+                Ok(()) => return Ok(()),
+                Err(why) => slow = why,
             }
         }
         Err(slow)

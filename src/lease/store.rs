@@ -14,7 +14,7 @@ use crate::session::SessionId;
 /// The store of leases that all instances share.
 ///
 /// Calls are bounded by [`BUDGET`](super::BUDGET) from outside; an implementation need not bound them itself,
-/// and must bear being dropped half-way.
+/// and must bear being dropped half-way. One that panics has failed, as if it had returned an error.
 pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// Makes the engine usable, or finds that it is not: connects, and tries everything that is needed later.
     /// It is called at the start, and again after each failure. From then on the implementation tells `wakes`

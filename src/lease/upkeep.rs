@@ -1,8 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use super::{StoreError, Wakes, leases::Inner};
+use super::{Wakes, leases::Inner};
 
 /// How long one try to revive the engine may take.
 const REVIVE_WITHIN: Duration = Duration::from_secs(1);
@@ -15,8 +15,7 @@ pub(super) async fn keep_up(leases: Arc<Inner>) {
     let mut pause = PAUSES.0;
     loop {
         let wakes = Wakes(Arc::downgrade(&leases));
-        let came = timeout(REVIVE_WITHIN, leases.store().revive(wakes)).await;
-        let came = match came.unwrap_or_else(|_| Err(StoreError::slow(REVIVE_WITHIN))) {
+        let came = match leases.ask(REVIVE_WITHIN, |store| store.revive(wakes)).await {
             Ok(()) => leases.answers_in_time().await,
             failed => failed,
         };

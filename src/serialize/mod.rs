@@ -49,7 +49,6 @@ mod service;
 mod story;
 mod turn;
 
-pub(crate) use self::turn::{AskedAt, MadeHere};
 pub use self::{
     body::Body,
     config::Config,
@@ -58,4 +57,8 @@ pub use self::{
     layer::SerializeLayer,
     service::Serialize,
     turn::KeepTurn,
+};
+pub(crate) use self::{
+    story::contained,
+    turn::{AskedAt, MadeHere},
 };

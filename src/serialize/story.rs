@@ -48,7 +48,7 @@ impl Drop for Driven {
 
 /// `None` if it panics: what was sent is still with the upstream, and the turn has to be kept for as long as after any other
 /// break.
-pub(super) async fn contained<T>(exchange: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn contained<T>(exchange: impl Future<Output = T>) -> Option<T> {
     let mut exchange = pin!(exchange);
     poll_fn(|cx| {
         // What a panic leaves behind is dropped and seen by nobody.

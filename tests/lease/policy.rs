@@ -30,6 +30,8 @@ struct Shared {
     /// How long each call takes, and whether it fails then.
     slow: Mutex<Duration>,
     fails: Mutex<bool>,
+    /// Whoever calls it panics.
+    panics: AtomicBool,
     /// It is full: it grants nothing, and does all else.
     full: AtomicBool,
     /// How many calls at once are more than it can answer in time; 0 for no such number.
@@ -62,6 +64,10 @@ impl Engine {
         Box::pin(async move { done.await.expect("no panic") })
     }
 
+    fn may_panic(&self) {
+        assert!(!self.0.panics.load(Ordering::Relaxed), "it panics, as it is meant to");
+    }
+
     fn is(&self, slow: Duration, fails: bool) {
         *self.0.slow.lock().expect("no panic") = slow;
         *self.0.fails.lock().expect("no panic") = fails;
@@ -82,12 +88,14 @@ impl Engine {
 
 impl LeaseStore for Engine {
     fn revive(&self, wakes: Wakes) -> Answer<'_, ()> {
+        self.may_panic();
         self.0.revived.fetch_add(1, Ordering::Relaxed);
         self.0.wakes.lock().expect("no panic").push(wakes);
         self.call(|_| ())
     }
 
     fn acquire(&self, lease: &LeaseId, token: &Token, _: Duration) -> Answer<'_, Grant> {
+        self.may_panic();
         self.0.asked.fetch_add(1, Ordering::Relaxed);
         if self.0.full.load(Ordering::Relaxed) {
             return Box::pin(std::future::ready(Err(StoreError::new("it is full"))));
@@ -112,6 +120,7 @@ impl LeaseStore for Engine {
     }
 
     fn release(&self, lease: &LeaseId, token: &Token) -> Answer<'_, ()> {
+        self.may_panic();
         let (lease, token) = (*lease, token.as_str().to_owned());
         self.call(move |shared| {
             let mut held = shared.held.lock().expect("no panic");
@@ -183,6 +192,25 @@ async fn an_engine_that_is_slow_costs_little_and_soon_nothing() {
         sleep(Duration::from_millis(10)).await;
     }
     assert!(well.elapsed() < Duration::from_secs(3), "{:?}", well.elapsed());
+    assert!(leases.acquire(&key(), HOLD).await.is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_panics_is_one_that_fails() {
+    let engine = Engine::default();
+    let leases = start(&engine).await;
+    let held = leases.acquire(&key(), HOLD).await;
+    engine.0.panics.store(true, Ordering::Relaxed);
+    drop(held);
+    for _ in 0..3 {
+        assert!(!leases.acquire(&key(), HOLD).await.is_held());
+    }
+    let trouble = leases.trouble().expect("it is of no use").to_string();
+    assert!(trouble.contains("panicked"), "{trouble}");
+    // Who keeps it up has met it as well, several times.
+    sleep(Duration::from_secs(5)).await;
+    engine.0.panics.store(false, Ordering::Relaxed);
+    sleep(Duration::from_secs(2)).await;
     assert!(leases.acquire(&key(), HOLD).await.is_held());
 }
 

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -24,7 +24,7 @@ impl Inner {
         }
         let inner = Arc::clone(self);
         let release = async move {
-            if inner.in_time(inner.store.release(&id, &token)).await.is_none() {
+            if inner.in_time(|store| store.release(&id, &token)).await.is_none() {
                 sleep(AGAIN).await;
                 inner.insist(id, token).await;
             }
@@ -42,7 +42,7 @@ impl Inner {
             if !self.health.is_up() {
                 return self.owed.note(id, token);
             }
-            if let Ok(Ok(())) = timeout(self.budget, self.store.release(&id, &token)).await {
+            if self.ask(self.budget, |store| store.release(&id, &token)).await.is_ok() {
                 return;
             }
             sleep(AGAIN).await;
