@@ -11,13 +11,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
 use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Config, Problem, Profile, made_here, preflight::Preflight, problem::expose};
+use super::{Asker, Config, Problem, Profile, made_here, preflight::Preflight, problem::expose};
 use crate::{
     rescue::Rescued,
     shield::AskAgainIn,
@@ -61,6 +61,7 @@ pin_project! {
         answer: Asked<F>,
         shared: Arc<Shared>,
         origin: Option<HeaderValue>,
+        is_head: bool,
         preflight: Option<Box<Preflight>>,
         blocking: bool,
     }
@@ -134,6 +135,7 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let origin = request.headers().get(header::ORIGIN).cloned();
+        let is_head = request.method() == Method::HEAD;
         let is_transparent = self.shared.config.profile == Profile::Transparent;
         let preflight = Preflight::of(&request).filter(|_| !is_transparent).map(Box::new);
         let blocking = directives::is_blocking(request.uri());
@@ -141,7 +143,7 @@ where
             None => Asked::Inner { answer: self.inner.call(request) },
             Some(error) => Asked::Unready { error: Some(error) },
         };
-        RemapFuture { answer, shared: Arc::clone(&self.shared), origin, preflight, blocking }
+        RemapFuture { answer, shared: Arc::clone(&self.shared), origin, is_head, preflight, blocking }
     }
 }
 
@@ -172,7 +174,10 @@ where
         };
         Poll::Ready(Ok(match this.preflight {
             Some(preflight) => this.shared.answer_preflight(answer, preflight),
-            None => this.shared.answer(answer, this.origin.as_ref(), *this.blocking),
+            None => {
+                let asker = Asker { origin: this.origin.as_ref(), is_head: *this.is_head };
+                this.shared.answer(answer, asker, *this.blocking)
+            }
         }))
     }
 }
@@ -183,15 +188,15 @@ impl Shared {
     fn answer<B: From<Bytes>>(
         &self,
         answer: Result<Response<B>, BoxError>,
-        origin: Option<&HeaderValue>,
+        asker: Asker<'_>,
         blocking: bool,
     ) -> Response<B> {
         let mut response = match answer {
             Ok(response) => response,
-            Err(error) => return self.refuse(Verdict::of_error(&*error), None, origin, blocking),
+            Err(error) => return self.refuse(Verdict::of_error(&*error), None, asker, blocking),
         };
         if response.extensions().get::<Rescued>().is_some() {
-            expose(response.headers_mut(), origin);
+            expose(response.headers_mut(), asker.origin);
             return response;
         }
         let verdict = response.extensions().get().map(|judgement: &Judgement| judgement.verdict);
@@ -205,7 +210,7 @@ impl Shared {
             }
             // An answer of the shield has nothing in it.
             Some(_) if self.config.profile == Profile::Transparent && !is_the_shields(&response) => response,
-            Some(verdict) => self.refuse(verdict, Some(&response), origin, blocking),
+            Some(verdict) => self.refuse(verdict, Some(&response), asker, blocking),
         }
     }
 
@@ -216,7 +221,8 @@ impl Shared {
     ) -> Response<B> {
         let verdict = match &answer {
             Ok(response) if !Preflight::is_failed_by(response.status()) => {
-                return self.answer(answer, Some(preflight.origin()), false);
+                let asker = Asker { origin: Some(preflight.origin()), is_head: false };
+                return self.answer(answer, asker, false);
             }
             Ok(response) => {
                 response.extensions().get().map_or(Verdict::Failed, |judgement: &Judgement| judgement.verdict)
@@ -236,7 +242,7 @@ impl Shared {
         &self,
         verdict: Verdict,
         response: Option<&Response<B>>,
-        origin: Option<&HeaderValue>,
+        asker: Asker<'_>,
         blocking: bool,
     ) -> Response<B> {
         let rule = self.config.of(verdict);
@@ -256,7 +262,7 @@ impl Shared {
             remedy: verdict.remedy(),
             retry_after: rule.and_then(|rule| rule.to_retry_after()).map(u64::from).or(again),
         };
-        made_here(&problem, origin, self.credentials.load(Ordering::Relaxed), response.map(Response::headers))
+        made_here(&problem, asker, self.credentials.load(Ordering::Relaxed), response.map(Response::headers))
     }
 }
 

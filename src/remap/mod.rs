@@ -21,7 +21,7 @@ mod preflight;
 mod problem;
 mod rule;
 
-pub(crate) use self::problem::{Problem, made_here};
+pub(crate) use self::problem::{Asker, Problem, made_here};
 pub use self::{
     config::{Config, Profile},
     layer::{Remap, RemapFuture, RemapLayer},

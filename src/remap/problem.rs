@@ -24,11 +24,19 @@ pub(crate) struct Problem<'a> {
     pub(crate) retry_after: Option<u64>,
 }
 
+/// Who gets an answer that is made here.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asker<'a> {
+    pub(crate) origin: Option<&'a HeaderValue>,
+    /// It asked for the head alone. An HTTP/2 server sends whatever body there is, and its client takes that for a broken stream.
+    pub(crate) is_head: bool,
+}
+
 /// An answer that is not the upstream's: readable across origins, never cached, and as RFC 9457 has it. It has the
 /// upstream's request id, and nothing else of what the upstream said.
 pub(crate) fn made_here<B: From<Bytes>>(
     problem: &Problem<'_>,
-    origin: Option<&HeaderValue>,
+    Asker { origin, is_head }: Asker<'_>,
     credentials: bool,
     upstream: Option<&HeaderMap>,
 ) -> Response<B> {
@@ -55,7 +63,8 @@ pub(crate) fn made_here<B: From<Bytes>>(
     }
     open(&mut headers, origin, credentials);
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-    let mut response = Response::new(B::from(Bytes::from(text)));
+    let body = if is_head { Bytes::new() } else { Bytes::from(text) };
+    let mut response = Response::new(B::from(body));
     *response.status_mut() = problem.status;
     *response.headers_mut() = headers;
     response

@@ -109,6 +109,26 @@ async fn http2_has_the_same_refusals() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_head_has_no_body_over_http2_either() {
+    let mut far = Far::listen().await;
+    let sidecar = Running::before(&far).await;
+    let mut streams = h2c(&sidecar).await;
+    let mut ask = |target: &str| {
+        let request = Request::head(format!("http://player.example{target}"));
+        tokio::spawn(streams.send_request(request.body(Empty::new()).expect("a request")))
+    };
+    let answer = ask(&media(&session(1), 0));
+    far.asked().await.say("HTTP/1.1 404 Not Found\r\nContent-Length: 99\r\n\r\n");
+    for (status, answer) in [(404, answer), (400, ask(&media("a%2Fb", 0)))] {
+        let answer = within(answer).await.expect("no panic").expect("an answer");
+        assert_eq!(answer.status(), status);
+        assert_ne!(answer.headers()["content-length"], "0", "that of the answer to a GET");
+        let body = answer.into_body().collect().await.expect("no error on the way").to_bytes();
+        assert!(body.is_empty(), "{body:?}");
+    }
+}
+
+#[tokio::test]
 async fn cookies_of_http2_are_one_header_again() {
     let mut far = Far::listen().await;
     let sidecar = Running::before(&far).await;

@@ -1,10 +1,10 @@
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, Version, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version, header, request::Parts};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::forward::{Unpassable, strip_hop_by_hop};
 use crate::{
-    remap::{Problem, made_here},
+    remap::{Asker, Problem, made_here},
     serialize,
     session::{Extracted, MediaTailor, link},
     sidecar::Upstream,
@@ -29,7 +29,7 @@ pub(in crate::sidecar) fn of_stack(response: Response<Body>, upstream: &Upstream
             remedy: "load the playlist again; operators: see what --upstream names",
             retry_after: None,
         };
-        return made_here(&problem, None, false, None);
+        return made_here(&problem, Asker::default(), false, None);
     }
     if head.status.is_redirection() {
         lead_through_here(&mut head.headers, upstream);
@@ -133,7 +133,8 @@ fn turn_away(
 
 /// The stages, which write down what becomes of requests, do not see this one.
 fn refusal(problem: &Problem<'_>, mut head: Parts, stack: &Stack<MediaTailor, MayResume>) -> Response<Body> {
-    let answer: Response<Body> = made_here(problem, head.headers.get(header::ORIGIN), false, None);
+    let asker = Asker { origin: head.headers.get(header::ORIGIN), is_head: head.method == Method::HEAD };
+    let answer: Response<Body> = made_here(problem, asker, false, None);
     if let Some(traces) = stack.traces() {
         let named = Extracted::of(&head, &MediaTailor::new());
         let now = Instant::now();
