@@ -8,10 +8,12 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::sync::mpsc;
 use tower::BoxError;
 
-use super::{Error, ErrorKind};
+use super::{
+    Error, ErrorKind,
+    stream::{Part, Parts},
+};
 
 pin_project! {
     /// The body of an answer.
@@ -42,18 +44,6 @@ pin_project! {
 pub(crate) struct Whole {
     pub(crate) data: VecDeque<Bytes>,
     pub(crate) trailers: Option<HeaderMap>,
-}
-
-/// What arrives of a body that was too large to collect.
-pub(super) type Parts = mpsc::Receiver<Part>;
-
-/// A part of a body that was too large to collect.
-#[derive(Debug)]
-pub(super) enum Part {
-    Frame(Frame<Bytes>),
-    Failed(Error),
-    /// Said, since an exchange that was dropped half-way must not pass for a short playlist.
-    End,
 }
 
 // === impl Body ===
@@ -137,7 +127,7 @@ where
             SourceProjection::Streamed { read, parts } => match read.pop_front() {
                 Some(data) => Some(Ok(Frame::data(data))),
                 None => match ready!(parts.poll_recv(cx)) {
-                    Some(Part::Frame(frame)) => Some(Ok(frame)),
+                    Some(Part::Frame(frame, _taken)) => Some(Ok(frame)),
                     Some(Part::Failed(error)) => Some(Err(error)),
                     Some(Part::End) => None,
                     None => Some(Err(Error::new(ErrorKind::HeldTooLong))),
@@ -185,15 +175,16 @@ impl Whole {
 #[cfg(test)]
 mod tests {
     use http_body_util::{BodyExt as _, Full};
+    use tokio::sync::mpsc;
 
     use super::*;
 
     #[tokio::test]
     async fn what_was_read_of_a_body_comes_again_before_its_rest() {
         let whole = || Whole { data: VecDeque::from([Bytes::from("rest")]), trailers: None };
-        let (player, parts) = mpsc::channel(2);
-        player.try_send(Part::Frame(Frame::data("rest".into()))).expect("there is room");
-        player.try_send(Part::End).expect("there is room");
+        let (player, parts) = mpsc::unbounded_channel();
+        player.send(Part::Frame(Frame::data("rest".into()), None)).expect("it is there");
+        player.send(Part::End).expect("it is there");
         for body in [
             Body::<Full<Bytes>>::direct(Full::from("rest")),
             Body::whole(whole()),

@@ -16,7 +16,8 @@ pub struct Config {
     /// How long one exchange may hold its turn, from being sent to the last byte. Past it the call is dropped
     /// and the turn handed on a moment later. Repeats that attached to it and have time left are sent anew then. Default: 10 s.
     pub max_hold: Duration,
-    /// The largest response body that is collected before it is answered, in bytes. Default: 2 MiB, the
+    /// The largest response body that is collected before it is answered, in bytes. A larger one is passed on as it comes, and up to
+    /// four times as much of it is read ahead of its player: its turn ends with the upstream's last byte. Default: 2 MiB, the
     /// largest origin playlist that MediaTailor takes ("Quotas" in its user guide).
     pub collect_up_to: usize,
     /// Whether tracking requests take a turn. Default: no; AWS names playlists alone.

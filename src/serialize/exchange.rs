@@ -7,12 +7,7 @@ use std::{
 use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode};
 use tokio::sync::Notify;
 
-use super::{
-    Error, ErrorKind, MadeHere,
-    body::{Parts, Whole},
-    repeats::Identity,
-    story::Driven,
-};
+use super::{Error, ErrorKind, MadeHere, body::Whole, repeats::Identity, story::Driven, stream::Parts};
 use crate::{
     observe::record::Note,
     telemetry::{self, Flights},

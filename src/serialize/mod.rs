@@ -47,6 +47,7 @@ mod players;
 mod repeats;
 mod service;
 mod story;
+mod stream;
 mod turn;
 
 pub use self::{

@@ -1,31 +1,22 @@
-use std::{
-    collections::VecDeque,
-    convert::Infallible,
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
-use bytes::{Buf, Bytes};
-use http::{Request, Response, response};
-use http_body::{Body as HttpBody, Frame};
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep, timeout},
-};
+use bytes::Buf;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use tokio::time::{Instant, sleep, timeout};
 use tower::{BoxError, ServiceExt as _};
 use tower_service::Service;
 use tracing::Instrument as _;
 
 use super::{
     Error,
-    body::Part,
-    collect::{Collected, collect, next_frame},
+    collect::{Collected, collect},
     exchange::{Answer, Exchange},
     layer::State,
     players::{Asked, Players},
     repeats::Open,
     story::{Driven, Story, contained},
+    stream::stream,
 };
 use crate::{
     lane::{Ticket, Turn},
@@ -134,7 +125,7 @@ async fn one_exchange<S, ReqBody, ResBody>(
     if leases.is_some() && !lease.is_held() {
         request.extensions_mut().insert(NotAgreed);
     }
-    let renewal = lease.renewal(max_hold).map(Box::pin);
+    let mut renewal = lease.renewal(max_hold).map(Box::pin);
     let mut hold = Some(Hold { _lease: lease, _turn: turn });
     if !players.send() {
         return players.left();
@@ -143,7 +134,7 @@ async fn one_exchange<S, ReqBody, ResBody>(
     // twice, in line as well.
     let exchange = Box::pin(converse(inner, request, &mut hold, &mut players, collect_up_to));
     let exchange = timeout(max_hold, contained(exchange));
-    let KeepTurn(gap) = match meanwhile(exchange, renewal).await {
+    let KeepTurn(gap) = match meanwhile(exchange, &mut renewal).await {
         Ok(Some(keep)) => keep,
         // Its players hear of it as they are dropped.
         Ok(None) => KeepTurn(GRACE),
@@ -154,21 +145,20 @@ async fn one_exchange<S, ReqBody, ResBody>(
     };
     drop(players);
     if hold.is_some() && !gap.is_zero() {
-        sleep(gap.min(max_hold)).await;
+        meanwhile(sleep(gap.min(max_hold)), &mut renewal).await;
     }
 }
 
-/// Has the lease renewed, if there is one, until the exchange ends.
+/// Has the lease renewed, if there is one, for as long as this takes.
 async fn meanwhile<T>(
-    exchange: impl Future<Output = T>,
-    renewal: Option<Pin<Box<impl Future<Output = Infallible>>>>,
+    time: impl Future<Output = T>,
+    renewal: &mut Option<Pin<Box<impl Future<Output = Infallible>>>>,
 ) -> T {
-    let mut exchange = pin!(exchange);
     match renewal {
-        None => exchange.await,
+        None => time.await,
         Some(renewal) => tokio::select! {
             biased;
-            ended = &mut exchange => ended,
+            ended = time => ended,
             never = renewal => match never {},
         },
     }
@@ -211,7 +201,7 @@ where
             players.answer(Ok(Answer::Whole(Response::from_parts(head, whole))));
             keep
         }
-        Ok(Collected::TooLarge(read)) => match stream(head, read, body, players).await {
+        Ok(Collected::TooLarge(read)) => match stream(head, read, body, players, collect_up_to).await {
             true => keep,
             false => KeepTurn(GRACE),
         },
@@ -220,38 +210,4 @@ where
             KeepTurn(GRACE)
         }
     }
-}
-
-/// Passes a body on as it comes. When the player goes away, reads the rest for nobody: the upstream is at work
-/// until it has sent it. `false` if the body broke off.
-async fn stream<B>(
-    head: response::Parts,
-    read: VecDeque<Bytes>,
-    mut rest: Pin<&mut B>,
-    players: &mut Players,
-) -> bool
-where
-    B: HttpBody,
-    B::Data: Buf,
-    B::Error: Into<BoxError>,
-{
-    let (player, parts) = mpsc::channel(1);
-    players.answer(Ok(Answer::Streamed(Some(Response::from_parts(head, parts)))));
-    for data in read {
-        let _gone = player.send(Part::Frame(Frame::data(data))).await;
-    }
-    while let Some(frame) = next_frame(rest.as_mut()).await {
-        match frame {
-            Ok(frame) => {
-                let _gone = player.send(Part::Frame(frame)).await;
-            }
-            Err(error) => {
-                players.failed(&error);
-                let _gone = player.send(Part::Failed(error)).await;
-                return false;
-            }
-        }
-    }
-    let _gone = player.send(Part::End).await;
-    true
 }

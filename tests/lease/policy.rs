@@ -9,12 +9,17 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
 use onelane::{
     lease::{Answer, BUDGET, Grant, LeaseId, LeaseStore, Leases, StoreError, Token, Wakes},
+    serialize::{KeepTurn, SerializeLayer},
     session::{SessionId, SessionKey},
     shield::{Allowance, Config, Quota, Scope},
 };
 use tokio::time::{Instant, sleep, timeout};
+use tower::{BoxError, Layer as _, Service as _, service_fn};
 
 const HOLD: Duration = Duration::from_secs(10);
 
@@ -263,6 +268,25 @@ async fn a_lease_is_renewed_to_the_end_of_its_turn_and_no_further() {
     drop(lease);
     leases.released().await;
     assert_eq!(engine.held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_is_kept_after_its_answer_keeps_its_lease() {
+    let engine = Engine::default();
+    let leases = start(&engine).await;
+    let layer = SerializeLayer::with(Default::default()).leased(Some(leases.clone()));
+    let mut player = layer.layer(service_fn(async |_: Request<Empty<Bytes>>| {
+        let mut answer = Response::new(Empty::<Bytes>::new());
+        answer.extensions_mut().insert(KeepTurn(Duration::from_secs(5)));
+        Ok::<_, BoxError>(answer)
+    }));
+    let uri = "/v1/manifest/acct/Demo/6f1b7c52-30aa-4c1e-9d0f-2a4d1f7be901/0.m3u8";
+    let _answer = player.call(Request::get(uri).body(Empty::new()).expect("a request")).await;
+    sleep(Duration::from_millis(4_500)).await;
+    assert_eq!((engine.renewed(), engine.held()), (4, 1), "its time without being renewed is 3 s");
+    sleep(Duration::from_secs(1)).await;
+    leases.released().await;
+    assert_eq!((engine.renewed(), engine.held()), (4, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,12 @@
 mod support;
 
 use std::{
+    future::ready,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -409,6 +414,68 @@ async fn a_stream_that_its_player_left_is_read_to_its_end() {
     assert_eq!(far.asked().await.0, "1.m3u8");
 }
 
+/// The turn ends with the upstream, not with the reader, who has all of it in the end.
+#[tokio::test(start_paused = true)]
+async fn a_large_body_arrives_however_slowly_it_is_read() {
+    let (mut player, mut far) = lane(&SerializeLayer::with(config().collect_up_to(4096)));
+    let response = tokio::spawn(player.call(media(A, 0)));
+    let _audio = watch(&mut player, media(A, 1));
+    let (_, with) = far.asked().await;
+    let (body, sender) = parts();
+    with.send_response(Response::new(body));
+    for piece in [b'a', b'b', b'c', b'd', b'e'] {
+        sender.send(Ok(Frame::data(vec![piece; 4096].into()))).unwrap();
+    }
+    drop(sender);
+    let mut body = response.await.unwrap().unwrap().into_body();
+    assert_eq!(far.asked().await.0, "1.m3u8");
+    for piece in [b'a', b'b', b'c', b'd', b'e'] {
+        advance(config().max_hold).await;
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), vec![piece; 4096]);
+    }
+    assert!(body.frame().await.is_none());
+}
+
+/// A body of twenty frames that counts those that were taken of it.
+struct Counted(Arc<AtomicUsize>);
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let is_left = self.0.load(Ordering::Relaxed) < 20;
+        Poll::Ready(is_left.then(|| {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(Frame::data(vec![0; 4096].into()))
+        }))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_is_read_ahead_than_four_of_the_largest_that_are_collected() {
+    let layer = SerializeLayer::with(config().collect_up_to(4096));
+    let taken = Arc::new(AtomicUsize::new(0));
+    let body = Arc::clone(&taken);
+    let mut player = layer.layer(service_fn(move |_: Request<Empty<Bytes>>| {
+        ready(Ok::<_, BoxError>(Response::new(Counted(Arc::clone(&body)))))
+    }));
+    let mut body = player.call(media(A, 0)).await.expect("an answer").into_body();
+    let settled = || async {
+        advance(Duration::from_millis(1)).await;
+        taken.load(Ordering::Relaxed)
+    };
+    // Two were collected before the size was known, four are ahead, and one is at hand.
+    assert_eq!(settled().await, 7);
+    for (read, more) in [(1, 7), (2, 7), (3, 8), (4, 9)] {
+        body.frame().await.expect("a frame").expect("no error");
+        assert_eq!(settled().await, more, "after {read}");
+    }
+    drop(body);
+    layer.drained().await;
+    assert_eq!(taken.load(Ordering::Relaxed), 20);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stream_cut_off_at_max_hold_does_not_pass_for_a_whole_playlist() {
     let (mut player, mut far) = lane(&SerializeLayer::with(config().collect_up_to(2)));
@@ -494,10 +561,13 @@ async fn a_stream_is_the_makers_even_if_another_looks_first() {
     let (mut player, mut far) = lane(&SerializeLayer::with(Config::default().collect_up_to(2)));
     let maker = player.call(media(A, 0));
     let attached = watch(&mut player, media(A, 0));
-    answer(far.asked().await.1, "large");
+    let (body, sender) = parts();
+    sender.send(Ok(Frame::data("large".into()))).unwrap();
+    far.asked().await.1.send_response(Response::new(body));
     far.quiet().await;
     // Only now the maker looks: the stream holds the turn for it, and the other stands in line.
     let body = maker.await.unwrap().into_body();
+    drop(sender);
     assert_eq!(body.collect().await.unwrap().to_bytes(), "large");
     answer(far.asked().await.1, "large");
     assert_eq!(attached.await.unwrap().unwrap().1, "large");
