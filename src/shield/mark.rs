@@ -1,5 +1,4 @@
 use std::{
-    fmt,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -7,48 +6,7 @@ use std::{
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::{Config, ledger::Passing};
-
-/// What is wrong with a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Cause {
-    /// The upstream does not know it (any more): 404, or 400 on a media playlist.
-    Lost,
-    /// The upstream refuses it for good: 410.
-    Blocked,
-    /// The upstream does not know one of its playlists, and has not given that one before: 404, or 400 on a media playlist. The
-    /// others are asked for all the same.
-    Missing,
-    /// The last exchange failed, which says nothing of the next.
-    Failing,
-}
-
-/// What [`Marks::check`](super::Marks::check) says of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Check {
-    /// It is not marked: go on.
-    Pass,
-    /// It is marked, and this request is the one that finds out whether it still is: go on, and say what came of
-    /// it.
-    Probe,
-    /// It is marked: answer at once.
-    Answer(Known),
-}
-
-/// What is known of a session that is marked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Known {
-    /// What is wrong with it.
-    pub cause: Cause,
-    /// The upstream's status, where it gave one.
-    pub status: Option<StatusCode>,
-    /// How long ago the upstream last said so.
-    pub age: Duration,
-    /// The least time until the next probe, for `Retry-After`.
-    pub next_probe: Duration,
-}
+use super::{Cause, Check, Config, Known, ledger::Passing};
 
 /// Which of a session's playlists, whatever the query: a hash of its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,26 +34,6 @@ pub(super) struct Mark {
     asks_for: Option<Playlist>,
     /// When it is dropped, unless a probe goes out before.
     idle_at: Instant,
-}
-
-// === impl Cause ===
-
-impl Cause {
-    /// The cause in a word, as logs have it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Lost => "lost",
-            Self::Blocked => "blocked",
-            Self::Missing => "missing",
-            Self::Failing => "failing",
-        }
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 // === impl Mark ===
@@ -201,10 +139,9 @@ impl Mark {
         self.cause != Cause::Missing || self.failed == Some(playlist)
     }
 
-    /// Whether a try costs so much, by the time that its siblings wait or by a 4xx, that there must be
-    /// no needless one.
-    pub(super) fn is_costly(&self, config: &Config) -> bool {
-        self.took >= config.least_gap || self.status.is_some_and(|status| status.is_client_error())
+    /// Whether its siblings wait for long each time that it is tried.
+    pub(super) fn is_slow(&self, config: &Config) -> bool {
+        self.took >= config.least_gap
     }
 
     /// What is known, unless it is time for a probe.

@@ -23,10 +23,10 @@ use crate::session::SessionKey;
 ///
 /// In a [stack](crate::stack) one playlist that fails while its siblings do not is marked by itself.
 pub struct Marks {
-    config: Config,
+    pub(super) config: Config,
     sessions: Arc<Ledger<SessionKey, Mark>>,
     /// The playlists that fail while others of their session do not.
-    playlists: Arc<Ledger<(SessionKey, Playlist), Mark>>,
+    pub(super) playlists: Arc<Ledger<(SessionKey, Playlist), Mark>>,
     hasher: RandomState,
 }
 
@@ -72,15 +72,6 @@ impl Marks {
         self.check_by((&self.sessions, session), Some(playlist), |mark| mark.look_for(playlist, now), now)
     }
 
-    /// What to do with a request of a playlist, whatever its session's mark says.
-    pub(crate) fn check_alone(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> Check {
-        if self.playlists.is_empty() {
-            return Check::Pass;
-        }
-        let alone = (session.clone(), playlist);
-        self.check_by((&self.playlists, &alone), Some(playlist), |mark| mark.look(now), now)
-    }
-
     /// What is known of a session, for a request that cannot be its probe because nothing here hears what
     /// comes of that request.
     pub fn known(&self, session: &SessionKey, now: Instant) -> Option<Known> {
@@ -99,30 +90,9 @@ impl Marks {
         self.sessions.look(session, now, known).flatten()
     }
 
-    /// What is known of a playlist that fails by itself, unless it is time for its probe; and whether a try
-    /// of it is costly.
-    pub(crate) fn waits_alone(
-        &self,
-        session: &SessionKey,
-        playlist: Playlist,
-        now: Instant,
-    ) -> Option<(Known, bool)> {
-        if self.playlists.is_empty() {
-            return None;
-        }
-        let look =
-            |mark: &Mark| mark.look_in_lane(playlist, now).map(|known| (known, mark.is_costly(&self.config)));
-        self.playlists.look(&(session.clone(), playlist), now, look).flatten()
-    }
-
     /// A [probe](Check::Probe) is over, or was not sent after all: nobody need wait for word of it any more.
     pub fn over(&self, session: &SessionKey) {
         self.sessions.change(session, Mark::over);
-    }
-
-    /// The same of one that was of a playlist by itself.
-    pub(crate) fn over_alone(&self, session: &SessionKey, playlist: Playlist) {
-        self.playlists.change(&(session.clone(), playlist), Mark::over);
     }
 
     /// Marks a session by what an exchange said of it, or renews its mark; the next probe is a gap away.
@@ -196,32 +166,6 @@ impl Marks {
         }
     }
 
-    /// Marks a playlist by itself whose session has had too many conflicts: it is asked for once in a gap. `false` if there
-    /// are as many marks as there may be.
-    pub(crate) fn doubt(
-        &self,
-        session: &SessionKey,
-        playlist: Playlist,
-        target_duration: Option<Duration>,
-        now: Instant,
-    ) -> bool {
-        let conflict = Some(StatusCode::CONFLICT);
-        let mark = Mark::new(Cause::Failing, conflict, target_duration, now, &self.config);
-        let mark = mark.of(playlist, Duration::ZERO);
-        self.playlists.put(&(session.clone(), playlist), now, mark, |_, _| {})
-    }
-
-    /// Whether a playlist is known to fail, or to be missing, by itself.
-    pub(crate) fn is_alone(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> bool {
-        !self.playlists.is_empty() && self.playlists.look(&(session.clone(), playlist), now, |_| ()).is_some()
-    }
-
-    /// Whether a playlist is known to be missing by itself.
-    pub(crate) fn is_missing(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> bool {
-        let alone = || (session.clone(), playlist);
-        !self.playlists.is_empty() && self.playlists.look(&alone(), now, Mark::is_missing).unwrap_or_default()
-    }
-
     /// Whether another playlist of a session is missing than this one.
     pub(crate) fn misses_another(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> bool {
         self.sessions.look(session, now, |mark| !mark.concerns(playlist)).unwrap_or_default()
@@ -264,7 +208,7 @@ impl Marks {
         Playlist(self.hasher.hash_one(uri.path()))
     }
 
-    fn check_by<K: Eq + Hash + Clone>(
+    pub(super) fn check_by<K: Eq + Hash + Clone>(
         &self,
         (marks, key): (&Ledger<K, Mark>, &K),
         asks_for: Option<Playlist>,

@@ -28,7 +28,9 @@
 //! ```
 
 mod admit;
+mod alone;
 mod answer;
+mod cause;
 mod config;
 mod counts;
 mod doubt;
@@ -51,9 +53,9 @@ pub(crate) use self::{
     probe::Probe,
 };
 pub use self::{
+    cause::{Cause, Check, Known},
     config::Config,
     layer::{Shield, ShieldFuture, ShieldLayer},
-    mark::{Cause, Check, Known},
     marks::Marks,
     quota::{Allowance, Quota, Scope},
 };

@@ -56,11 +56,14 @@ impl Lessons {
     /// Where a playlist's failures take long, its siblings wait for each of them: then what is known is enough, whether or
     /// not there is a playlist to give.
     fn waits_alone(&self, key: &SessionKey, head: &Parts, playlist: Playlist, now: Instant) -> Option<Known> {
-        let (known, is_costly) = self.marks.waits_alone(key, playlist, now)?;
-        // A player that never had it may have its try, unless all that is known is that it is missing.
+        let (known, is_slow) = self.marks.waits_alone(key, playlist, now)?;
+        // A player that never had it may have its try, unless all that is known is that it is missing, or its siblings wait for
+        // each try.
         let is_given = || self.store.standing(key, &head.uri) == Some(Standing::Given);
-        let waits =
-            known.cause == Cause::Missing || is_given() && (is_costly || self.bridges(key, head, now));
+        let counts = known.status.is_some_and(|status| status.is_client_error());
+        let waits = known.cause == Cause::Missing
+            || is_slow
+            || is_given() && (counts || self.bridges(key, head, now));
         waits.then_some(known)
     }
 

@@ -437,6 +437,28 @@ async fn a_rendition_that_fails_for_good_leaves_its_siblings_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rendition_that_never_answered_leaves_its_siblings_alone() {
+    for plays_before in [false, true] {
+        let (players, mut far) = stack(Config::default());
+        if plays_before {
+            // Its player turns it on later.
+            for number in 1..4 {
+                players.learn(&mut far, &media(1, number), 0).await;
+            }
+        }
+        let (longest, sent) = play((&players, &mut far), (1, None), secs(180)).await;
+        assert!(longest[1..].iter().max() <= Some(&secs(30)), "{longest:?}; sent at {sent:?}");
+        assert!(sent.len() <= 10, "sent at {sent:?}");
+        // It is not given up either.
+        let again = sent.windows(2).map(|two| two[1] - two[0]).max();
+        assert!(again <= Some(secs(45)), "sent at {sent:?}");
+        let (longest, sent) = play((&players, &mut far), (0, None), secs(120)).await;
+        assert!(longest[0] <= secs(45) && sent.len() > 20, "{longest:?}; sent at {sent:?}");
+        players.are_done().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rendition_that_fails_for_good_is_sent_when_there_is_nothing_to_give_if_that_takes_no_time() {
     for (status, is_sent) in [(Some(504), true), (None, false)] {
         let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));

@@ -1,0 +1,89 @@
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::{
+    Cause, Check, Known, Marks,
+    mark::{Mark, Playlist},
+};
+use crate::session::SessionKey;
+
+/// The playlists that fail, or are missing, while others of their session do not.
+impl Marks {
+    /// What to do with a request of a playlist, whatever its session's mark says.
+    pub(crate) fn check_alone(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> Check {
+        if self.playlists.is_empty() {
+            return Check::Pass;
+        }
+        let alone = (session.clone(), playlist);
+        self.check_by((&self.playlists, &alone), Some(playlist), |mark| mark.look(now), now)
+    }
+
+    /// What is known of a playlist that fails by itself, unless it is time for its probe; and whether its
+    /// siblings wait for long each time that it is tried.
+    pub(crate) fn waits_alone(
+        &self,
+        session: &SessionKey,
+        playlist: Playlist,
+        now: Instant,
+    ) -> Option<(Known, bool)> {
+        if self.playlists.is_empty() {
+            return None;
+        }
+        let look =
+            |mark: &Mark| mark.look_in_lane(playlist, now).map(|known| (known, mark.is_slow(&self.config)));
+        self.playlists.look(&(session.clone(), playlist), now, look).flatten()
+    }
+
+    /// A [probe](Check::Probe) of one of them is over, or was not sent after all.
+    pub(crate) fn over_alone(&self, session: &SessionKey, playlist: Playlist) {
+        self.playlists.change(&(session.clone(), playlist), Mark::over);
+    }
+
+    /// Marks a playlist by itself that has failed and was never given, if that took long: its siblings waited for it.
+    pub(crate) fn fail_alone(
+        &self,
+        session: &SessionKey,
+        (playlist, took): (Playlist, Duration),
+        status: Option<StatusCode>,
+        target_duration: Option<Duration>,
+        now: Instant,
+    ) {
+        if took < self.config.least_gap {
+            return;
+        }
+        let mark =
+            || Mark::new(Cause::Failing, status, target_duration, now, &self.config).of(playlist, took);
+        let mut first = mark();
+        first.fail_again(mark(), &self.config);
+        let alone = (session.clone(), playlist);
+        self.playlists.put(&alone, now, first, |known, _| known.fail_again(mark(), &self.config));
+    }
+
+    /// Marks a playlist by itself whose session has had too many conflicts: it is asked for once in a gap. `false` if there
+    /// are as many marks as there may be.
+    pub(crate) fn doubt(
+        &self,
+        session: &SessionKey,
+        playlist: Playlist,
+        target_duration: Option<Duration>,
+        now: Instant,
+    ) -> bool {
+        let conflict = Some(StatusCode::CONFLICT);
+        let mark = Mark::new(Cause::Failing, conflict, target_duration, now, &self.config);
+        let mark = mark.of(playlist, Duration::ZERO);
+        self.playlists.put(&(session.clone(), playlist), now, mark, |_, _| {})
+    }
+
+    /// Whether a playlist is known to fail, or to be missing, by itself.
+    pub(crate) fn is_alone(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> bool {
+        !self.playlists.is_empty() && self.playlists.look(&(session.clone(), playlist), now, |_| ()).is_some()
+    }
+
+    /// Whether a playlist is known to be missing by itself.
+    pub(crate) fn is_missing(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> bool {
+        let alone = || (session.clone(), playlist);
+        !self.playlists.is_empty() && self.playlists.look(&alone(), now, Mark::is_missing).unwrap_or_default()
+    }
+}

@@ -1,0 +1,64 @@
+use std::{fmt, time::Duration};
+
+use http::StatusCode;
+
+/// What is wrong with a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The upstream does not know it (any more): 404, or 400 on a media playlist.
+    Lost,
+    /// The upstream refuses it for good: 410.
+    Blocked,
+    /// The upstream does not know one of its playlists, and has not given that one before: 404, or 400 on a media playlist. The
+    /// others are asked for all the same.
+    Missing,
+    /// The last exchange failed, which says nothing of the next.
+    Failing,
+}
+
+/// What [`Marks::check`](super::Marks::check) says of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// It is not marked: go on.
+    Pass,
+    /// It is marked, and this request is the one that finds out whether it still is: go on, and say what came of
+    /// it.
+    Probe,
+    /// It is marked: answer at once.
+    Answer(Known),
+}
+
+/// What is known of a session that is marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Known {
+    /// What is wrong with it.
+    pub cause: Cause,
+    /// The upstream's status, where it gave one.
+    pub status: Option<StatusCode>,
+    /// How long ago the upstream last said so.
+    pub age: Duration,
+    /// The least time until the next probe, for `Retry-After`.
+    pub next_probe: Duration,
+}
+
+// === impl Cause ===
+
+impl Cause {
+    /// The cause in a word, as logs have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Blocked => "blocked",
+            Self::Missing => "missing",
+            Self::Failing => "failing",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
