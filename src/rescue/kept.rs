@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use tokio::time::Instant;
 
-use super::{Accept, Good, good::Numbers, head::Head};
+use super::{Accept, Good, good::Numbers, head::Head, validator::Validator};
 use crate::upstream::coding::Coding;
 
 /// One playlist in one content coding, as it was last good.
@@ -57,13 +57,16 @@ impl Kept {
     }
 
     /// Takes a later answer in. `true` if its content is another; otherwise the head stays that of the first,
-    /// since it is seldom in the processor's caches and would cost more to compare than all the rest.
+    /// since it is seldom in the processor's caches and would cost more to compare than all the rest: but for what its player may
+    /// name it by from now on.
     pub(super) fn renew(&mut self, good: &Good<'_>, now: Instant) -> bool {
         let changed = good.unchanged != Some(self.changed) && !good.is(&self.body);
+        let is_named_anew = || Validator::of(good.headers).is_some_and(|name| !name.names(&self.head));
+        if (changed || is_named_anew()) && !self.head.is(good.headers) {
+            self.head = Arc::new(Head::of(good.headers));
+            self.weight = weight(&self.head, &self.body);
+        }
         if changed {
-            if !self.head.is(good.headers) {
-                self.head = Arc::new(Head::of(good.headers));
-            }
             self.body = good.copy();
             self.changed = now;
             self.weight = weight(&self.head, &self.body);

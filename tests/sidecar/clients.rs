@@ -128,6 +128,29 @@ async fn a_refusal_of_head_has_no_body_over_http2_either() {
     }
 }
 
+/// A CDN passes on what anybody asks of it, over the connection that all its viewers share.
+#[tokio::test]
+async fn requests_that_http2_does_not_allow_end_by_themselves_however_many() {
+    let mut far = Far::listen().await;
+    let sidecar = Running::before(&far).await;
+    let stream = TcpStream::connect(sidecar.address).await.expect("the sidecar listens");
+    let (mut streams, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    let mut ask = async |length: &str| {
+        let request = Request::get(format!("http://player.example{}", media(&session(1), 0)));
+        let request = request.header("content-length", length).body(()).expect("a request");
+        streams = streams.clone().ready().await.expect("the connection is kept");
+        streams.send_request(request, true).expect("it is sent").0
+    };
+    for nth in 0..1_100 {
+        let broken = within(ask("7").await).await.expect_err("it has no body");
+        assert_eq!(broken.reason(), Some(h2::Reason::PROTOCOL_ERROR), "after {nth}");
+    }
+    let answer = tokio::spawn(ask("0").await);
+    far.asked().await.well("x");
+    assert_eq!(within(answer).await.expect("no panic").expect("an answer").status(), 200);
+}
+
 #[tokio::test]
 async fn cookies_of_http2_are_one_header_again() {
     let mut far = Far::listen().await;

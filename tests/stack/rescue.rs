@@ -250,6 +250,33 @@ async fn what_the_upstream_says_has_not_changed_is_as_young_as_if_it_had_come_ag
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_same_playlist_under_another_name_is_known_by_that() {
+    let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
+    for (name, value) in [
+        ("etag", "\"x\""),
+        ("etag", "\"y\""),
+        ("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT"),
+        ("last-modified", "Thu, 01 Jan 2026 00:00:03 GMT"),
+    ] {
+        let player = players.getting(&media(1, 0));
+        far.asked().await.answer(200, &[(name, value)], playlist(7));
+        got(player).await.is_playlist(7);
+        advance(secs(3)).await;
+        let asks = if name == "etag" { "if-none-match" } else { "if-modified-since" };
+        let request = Request::get(media(1, 0)).header(asks, value);
+        let player = players.ask(request.body(Empty::new()).expect("a request"));
+        far.asked().await.answer(304, &[(name, value)], "");
+        assert_eq!(got(player).await.status, 304);
+        advance(secs(3)).await;
+        let player = players.getting(&media(1, 0));
+        far.asked().await.bad_gateway();
+        let answer = got(player).await;
+        answer.is_rescue(7, "origin_broken", 3);
+        assert_eq!(answer.header(name), Some(value));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_player_has_that_is_not_kept_is_newer_than_what_is() {
     let large = playlist(8) + &"#".repeat(3 * 1024 * 1024);
     let length = playlist(8).len();
