@@ -16,6 +16,7 @@ use crate::{
     remap::REASON,
     session::{Extracted, Kind, MediaTailor, Route, SessionKey},
     telemetry::{self, Meters, Name, Traces},
+    upstream::Verdict,
 };
 
 /// Counts every request and times it; see [`Observe`].
@@ -204,18 +205,19 @@ impl Seen {
     }
 
     fn answered<B>(&mut self, answer: Option<&Response<B>>) {
-        let status = answer.map(Response::status);
         let now = Instant::now();
+        // Errors alone are looked at: it is they that are made here.
+        let reason = answer
+            .filter(|answer| answer.status().as_u16() >= 400)
+            .and_then(|answer| answer.headers().get(REASON)?.to_str().ok()?.parse().ok());
+        // Whose request broke off has left.
+        let status = answer.map(Response::status).filter(|_| reason != Some(Verdict::Incomplete));
         self.count(now, status);
         let Some(answer) = answer else { return };
         if let Some(note) = &self.note {
             note.answered(now, answer.status(), answer.headers());
         }
-        // Errors alone are looked at: it is they that are made here.
-        if answer.status().as_u16() >= 400
-            && let Some(reason) = answer.headers().get(REASON).and_then(|reason| reason.to_str().ok())
-            && let Ok(reason) = reason.parse()
-        {
+        if let Some(reason) = reason {
             telemetry::made_here(self.key.as_ref(), self.kind, reason, answer.status());
         }
     }

@@ -72,7 +72,9 @@ impl Default for Config {
                 Verdict::SessionLost | Verdict::NotFound => StatusCode::NOT_FOUND,
                 Verdict::Blocked => StatusCode::GONE,
                 Verdict::Denied => StatusCode::FORBIDDEN,
-                Verdict::BadRequest | Verdict::MalformedSession => StatusCode::BAD_REQUEST,
+                Verdict::BadRequest | Verdict::MalformedSession | Verdict::Incomplete => {
+                    StatusCode::BAD_REQUEST
+                }
                 Verdict::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             }))
         });

@@ -55,6 +55,10 @@ impl Verdict {
                 "a quota of requests per second is used up",
                 "let players load less often, or have the account's quota raised",
             ),
+            Self::Incomplete => (
+                "the request broke off before all of its body was there",
+                "send it again, whole and framed as HTTP has it",
+            ),
             Self::HeldBack => (
                 "onelane did not send it, since its session or configuration had very many 4xx in the last minute",
                 "find what makes them in the log, before AWS blocks the configuration; it goes on within a minute after",

@@ -205,8 +205,12 @@ impl Pupil {
         let response = match answer {
             Ok(response) => response,
             Err(error) => {
-                let timed_out = Verdict::of_error(&**error) == Verdict::TimedOut;
-                let status = timed_out.then_some(StatusCode::GATEWAY_TIMEOUT);
+                let status = match Verdict::of_error(&**error) {
+                    Verdict::TimedOut => Some(StatusCode::GATEWAY_TIMEOUT),
+                    // It says nothing of the session.
+                    Verdict::Incomplete => return,
+                    _ => None,
+                };
                 return self.lessons.fail(&self.key, &self.uri, sent, status);
             }
         };

@@ -55,6 +55,6 @@ pub use self::{
     retry::{Again, NotSent, RetryConfig},
     settle::Settle,
     strip::{StripDirectives, StripDirectivesLayer},
-    verdict::{UnknownVerdict, Verdict},
+    verdict::{BrokenRequest, UnknownVerdict, Verdict},
 };
 pub(crate) use self::{judge::InPlaceOf, known::Ask};

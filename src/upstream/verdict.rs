@@ -1,5 +1,7 @@
 use std::{error::Error as StdError, fmt, str::FromStr};
 
+use tower::BoxError;
+
 use crate::serialize::{self, ErrorKind};
 
 /// What an answer means, or the lack of one: the word that configuration, metrics, `x-onelane-reason` and
@@ -48,7 +50,15 @@ pub enum Verdict {
     ShuttingDown,
     /// What stands where the session id belongs cannot be one.
     MalformedSession,
+    /// The request itself broke off, or its body was not framed as HTTP has it; see [`BrokenRequest`].
+    Incomplete,
 }
+
+/// The error of a request's own body, so that a player that goes away while it sends is told apart from an upstream that fails: a
+/// server's errors are to be wrapped in it before the body goes to a client.
+#[derive(Debug, thiserror::Error)]
+#[error("the request broke off: {0}")]
+pub struct BrokenRequest(#[source] pub BoxError);
 
 /// A name that no verdict has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +89,7 @@ impl Verdict {
         Self::LaneFull,
         Self::ShuttingDown,
         Self::MalformedSession,
+        Self::Incomplete,
     ];
 
     /// The verdict on a request that got no answer. A time-out of tower's or tokio's below is told apart from a connection that
@@ -92,8 +103,16 @@ impl Verdict {
                     ErrorKind::LaneFull => Self::LaneFull,
                     ErrorKind::TimedOut | ErrorKind::HeldTooLong => Self::TimedOut,
                     ErrorKind::Closed => Self::ShuttingDown,
-                    ErrorKind::Upstream | ErrorKind::Panicked => Self::Unreachable,
+                    ErrorKind::Panicked => Self::Unreachable,
+                    // What the inner service said is behind it.
+                    ErrorKind::Upstream => {
+                        cause = error.source();
+                        continue;
+                    }
                 };
+            }
+            if error.is::<BrokenRequest>() {
+                return Self::Incomplete;
             }
             if error.is::<tower::timeout::error::Elapsed>() || error.is::<tokio::time::error::Elapsed>() {
                 return Self::TimedOut;
@@ -126,6 +145,7 @@ impl Verdict {
             Self::LaneFull => "lane_full",
             Self::ShuttingDown => "shutting_down",
             Self::MalformedSession => "malformed_session",
+            Self::Incomplete => "incomplete",
         }
     }
 
@@ -190,7 +210,7 @@ mod tests {
         for (place, verdict) in Verdict::ALL.iter().enumerate() {
             assert_eq!(*verdict as usize, place, "{verdict:?}");
         }
-        assert_eq!(Verdict::ALL.last(), Some(&Verdict::MalformedSession));
+        assert_eq!(Verdict::ALL.last(), Some(&Verdict::Incomplete));
     }
 
     #[test]
@@ -229,7 +249,8 @@ mod tests {
                 Failed,
                 Passed,
                 ShuttingDown,
-                MalformedSession
+                MalformedSession,
+                Incomplete
             ]
         );
     }

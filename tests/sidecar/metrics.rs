@@ -178,6 +178,38 @@ async fn a_player_that_leaves_is_counted_as_one() {
     within(async { while scrape(&serve).await["onelane_upstream_connections"] > 0.0 {} }).await;
 }
 
+#[tokio::test]
+async fn a_request_that_breaks_off_is_no_failure_of_the_upstream() {
+    let mut far = Far::listen().await;
+    let serve = Serve::start(&far.url(), &[]).await;
+    let mut player = serve.player().await;
+    let mut plays = async || {
+        player.ask(&media(&session(1), 0)).await;
+        far.asked().await.well("x");
+        assert_eq!(player.answer().await.status(), 200);
+    };
+    plays().await;
+    for (target, kind) in [
+        (media(&session(1), 0), "media"),
+        ("/v1/session/acct/Demo/index.m3u8".to_owned(), "session_creation"),
+    ] {
+        let mut sends = serve.player().await;
+        sends.say(format!("POST {target} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")).await;
+        sends.say("5\r\nhello\r\nno size\r\n").await;
+        let answer = sends.answer().await;
+        assert_eq!((answer.status(), answer.header("x-onelane-reason")), (400, Some("incomplete")));
+        let mut leaves = serve.player().await;
+        leaves.say(format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\nhello")).await;
+        drop(leaves);
+        let left = format!(r#"onelane_requests_total{{configuration="Demo",kind="{kind}",status="left"}}"#);
+        within(async { while scrape(&serve).await.get(&left) != Some(&2.0) {} }).await;
+    }
+    let counted = scrape(&serve).await;
+    let failed = |(series, count): &(&String, &f64)| series.contains("unreachable") && **count > 0.0;
+    assert_eq!(counted.iter().filter(failed).collect::<Vec<_>>(), []);
+    assert_eq!(counted["onelane_marked_sessions"], 0.0);
+}
+
 /// What an engineer is sent to by the alerts says something in each kind of outage.
 #[tokio::test]
 async fn what_no_answer_tells_is_counted_as_well() {

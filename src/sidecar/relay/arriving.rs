@@ -7,7 +7,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::sidecar::listen::activity::{Activity, Arrives};
+use crate::{
+    sidecar::listen::activity::{Activity, Arrives},
+    upstream::BrokenRequest,
+};
 
 /// The body of a player's request, which its connection is in the middle of until this has come to its
 /// end or is dropped.
@@ -29,17 +32,17 @@ impl Arriving {
 
 impl Body for Arriving {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BrokenRequest;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenRequest>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if frame.is_none() || self.body.is_end_stream() {
             self.arrives = None;
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| BrokenRequest(error.into()))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -12,7 +12,10 @@ use http::{
 use http_body::{Frame, SizeHint};
 
 use super::{arriving::Arriving, via::Via};
-use crate::sidecar::{Config, HostHeader, Upstream};
+use crate::{
+    sidecar::{Config, HostHeader, Upstream},
+    upstream::BrokenRequest,
+};
 
 /// The body that goes upstream.
 #[derive(Debug, Default)]
@@ -136,12 +139,12 @@ impl Forward {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BrokenRequest;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenRequest>>> {
         match &mut *self {
             Self::None => Poll::Ready(None),
             Self::Players(body) => Pin::new(body).poll_frame(cx),
