@@ -19,7 +19,7 @@ use tower_service::Service;
 
 use super::{Asker, Config, Problem, Profile, made_here, preflight::Preflight, problem::expose};
 use crate::{
-    rescue::Rescued,
+    rescue::{LeftAlone, Rescued},
     shield::AskAgainIn,
     telemetry,
     upstream::{Judgement, Verdict, directives},
@@ -250,6 +250,9 @@ impl Shared {
         let status = match verdict {
             // Players then ask without directives, which can be bridged: RFC 8216bis section 6.2.5.2, and Media3 as it is.
             _ if blocking && verdict.survivable() => StatusCode::SERVICE_UNAVAILABLE,
+            _ if response.is_some_and(|response| response.extensions().get::<LeftAlone>().is_some()) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             _ => rule.map_or(own, |rule| rule.to_status()),
         };
         telemetry::remapped(verdict, status);

@@ -30,6 +30,9 @@ pub enum NoRescue {
     Behind,
     /// It does not satisfy the blocking reload that was asked for (RFC 8216bis section 6.2.5.2).
     Blocking,
+    /// It is a variant that has failed for 10 s, or for two target durations if that is longer, while other playlists of its session
+    /// come: its player can choose another.
+    Alone,
 }
 
 // === impl Rescue ===
@@ -105,6 +108,7 @@ impl NoRescue {
             Self::TooOld => "last good playlist too old",
             Self::Behind => "last good playlist behind what was given",
             Self::Blocking => "blocking reload not satisfied",
+            Self::Alone => "a variant that fails by itself, and there are others",
         }
     }
 }

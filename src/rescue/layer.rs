@@ -7,13 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use tokio::time::{Instant, sleep_until};
 use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::Accept;
+use super::{Accept, NoRescue};
 use crate::{
     observe::record::Note,
     session::{Extracted, Kind, MediaTailor, SessionKey},
@@ -54,6 +54,10 @@ pub struct RescueService<S> {
 /// An answer that is a rescue has it in its extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rescued;
+
+/// An answer has it in its extensions that is not bridged, since its player is better off with another variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LeftAlone;
 
 /// Who asks for what, and takes it how.
 struct Asked {
@@ -158,7 +162,7 @@ impl Asked {
                 _ => break,
             }
         }
-        if let Some(rescue) = self.last_good(SLOW) {
+        if let Ok(rescue) = self.last_good(SLOW) {
             // The exchange's players bound its wait, and this one stays: it is to refresh the store.
             tokio::spawn(telemetry::bridged(async move { drop(answer.await) }));
             return Ok(rescue);
@@ -175,21 +179,35 @@ impl Asked {
             }
             Err(error) => Some(Verdict::of_error(&**error)).filter(|verdict| verdict.survivable()),
         };
-        match verdict {
-            Some(verdict) => self.last_good(verdict.as_str()).map_or(answer, Ok),
-            None => answer,
+        let Some(verdict) = verdict else { return answer };
+        match self.last_good(verdict.as_str()) {
+            Ok(rescue) => Ok(rescue),
+            Err(NoRescue::Alone) => Ok(leave_alone(answer, verdict)),
+            Err(_) => answer,
         }
     }
 
-    fn last_good<B: From<Bytes>>(&self, reason: &'static str) -> Option<Response<B>> {
+    fn last_good<B: From<Bytes>>(&self, reason: &'static str) -> Result<Response<B>, NoRescue> {
         let accept = Accept::of_lines(&self.accept);
-        let rescue = self.lessons.store.rescue(&self.key, &self.uri, accept, Instant::now()).ok()?;
+        let rescue = self.lessons.store.rescue(&self.key, &self.uri, accept, Instant::now())?;
         telemetry::rescued(&self.key, self.kind, reason, rescue.age(), self.trace);
         let mut response = rescue.into_response(&self.method).map(B::from);
         let headers = response.headers_mut();
         headers.insert(RESCUE, HeaderValue::from_static(reason));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.extensions_mut().insert(Rescued);
-        Some(response)
+        Ok(response)
     }
+}
+
+/// Media3 goes to another variant after a 503, and tries the same again after a 502 or 504; to others all are the same.
+fn leave_alone<B: From<Bytes>>(answer: Result<Response<B>, BoxError>, verdict: Verdict) -> Response<B> {
+    let mut response = answer.unwrap_or_else(|_| {
+        let mut response = Response::new(B::from(Bytes::new()));
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        response.extensions_mut().insert(Judgement::from(verdict));
+        response
+    });
+    response.extensions_mut().insert(LeftAlone);
+    response
 }

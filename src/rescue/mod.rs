@@ -40,6 +40,8 @@
 //!   last, if that asked for the whole playlist;
 //! - only in a content coding that the player takes, or was given before without a word of its own;
 //! - not while the upstream denies it;
+//! - not for longer than 10 s, or two target durations, where it is a variant that fails by itself and there are others: players
+//!   choose another after an error, and stay with what is repeated;
 //! - never once the session was [forgotten](Store::forget).
 //!
 //! A lower media sequence than before, or one that ends before what can be given in its place, is [not
@@ -68,6 +70,7 @@ mod step;
 mod store;
 mod url;
 mod validator;
+mod variants;
 
 pub use self::{
     accept::Accept,
@@ -81,7 +84,12 @@ pub use self::{
 
 #[cfg(feature = "otlp")]
 pub(crate) use self::layer::SLOW;
-pub(crate) use self::{head::Head, layer::Rescued, standing::Standing};
+pub(crate) use self::{
+    head::Head,
+    layer::{LeftAlone, Rescued},
+    standing::Standing,
+    variants::Variants,
+};
 
 /// What an allocation takes besides its bytes, at most: counts of references, and what the allocator rounds up.
 pub(crate) const ALLOCATION: usize = 32;

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::{
     Accept, Good, Learned, NoRescue, Rescue, Standing, bounds::Bounds, good::Numbers, kept::Kept,
-    place::Place, step::Step, url::Url, validator::Validator,
+    place::Place, step::Step, url::Url, validator::Validator, variants::Variants,
 };
 use crate::upstream::{coding::Coding, playlist::Summary};
 
@@ -17,7 +17,12 @@ const URLS: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
     places: Vec<Place>,
+    variants: Variants,
 }
+
+/// For how long a variant that fails by itself is bridged, or for two of its target durations if that is longer: a failure of all
+/// that passes by itself is bridged whatever it looks like. After that its player is better off with another variant.
+const ALONE: Duration = Duration::from_secs(10);
 
 // === impl Shelf ===
 
@@ -170,7 +175,31 @@ impl Shelf {
         now: Instant,
         bounds: &Bounds,
     ) -> Result<Rescue, NoRescue> {
-        self.best(url, |kept| kept.suits(accept), now, bounds).map(|kept| Rescue::of(kept, now))
+        let kept = self.best(url, |kept| kept.suits(accept), now, bounds)?;
+        if self.is_alone(url, kept, now) { Err(NoRescue::Alone) } else { Ok(Rescue::of(kept, now)) }
+    }
+
+    /// Notes which of the playlists are variants.
+    pub(super) fn offer(&mut self, variants: Variants) {
+        self.variants = variants;
+    }
+
+    /// Whether a variant has failed for long while the session's other playlists come, and its player has another to choose.
+    fn is_alone(&self, url: &Url<'_>, kept: &Kept, now: Instant) -> bool {
+        let Some(target_duration) = kept.numbers.target_duration.filter(|_| !kept.numbers.ended) else {
+            return false;
+        };
+        let enough = ALONE.max(target_duration * 2);
+        let path = url.whole.split('?').next().unwrap_or_default();
+        // Others that came for long after this one, and still do, did not fail with it.
+        let goes_on = |place: &Place| {
+            let is_good = place.confirmed > kept.since + enough / 2
+                && now.saturating_duration_since(place.confirmed) < enough;
+            is_good && place.highest.is_some() && place.path() != path
+        };
+        now.saturating_duration_since(kept.since) >= enough
+            && self.variants.offer_another_than(path)
+            && self.places.iter().any(goes_on)
     }
 
     /// Whether segments are missing at the end that are in what can be given instead.
@@ -243,7 +272,7 @@ impl Shelf {
     /// What it takes, in bytes.
     pub(super) fn weight(&self) -> usize {
         let places = self.places.capacity() * size_of::<Place>() + super::ALLOCATION;
-        places + self.places.iter().map(Place::weight).sum::<usize>()
+        places + self.places.iter().map(Place::weight).sum::<usize>() + self.variants.weight()
     }
 
     /// Drops what is of the numbering before: the media playlists that were not confirmed since.

@@ -15,6 +15,7 @@ use super::{
     session::{OVERHEAD, Session, Shared},
     shelf::Shelf,
     url::Url,
+    variants::Variants,
 };
 use crate::{session::SessionKey, upstream::playlist::Summary};
 
@@ -191,6 +192,13 @@ impl Store {
     pub(crate) fn outdate(&self, session: &SessionKey, uri: &Uri) {
         if let Some(session) = self.look(session) {
             session.state().shelf.outdate(&Url::of(uri));
+        }
+    }
+
+    /// Notes which of a session's playlists are variants, if something is kept of it.
+    pub(crate) fn offer(&self, session: &SessionKey, variants: Variants) {
+        if let Some(session) = self.look(session) {
+            session.state().shelf.offer(variants);
         }
     }
 

@@ -5,6 +5,7 @@ use http::{Request, Uri, response};
 
 use super::{numbers::Offer, url};
 use crate::{
+    rescue::Variants,
     session::{Extract, Kind, SessionKey},
     upstream::{Judgement, decode},
 };
@@ -22,6 +23,8 @@ pub(crate) struct Fresh {
     pub(super) offer: Option<Offer>,
     /// Where that is.
     pub(super) multivariant: Option<Uri>,
+    /// Among what its player can choose, if it is not.
+    pub(crate) variants: Variants,
 }
 
 // === impl Fresh ===
@@ -43,7 +46,8 @@ impl Fresh {
             let child = (!line.is_empty() && !line.starts_with('#')).then(|| url::follow(uri, line))??;
             named(&child, Kind::Media, extract)
         })?;
-        Some(Self { key, id, offer: Some(offer), multivariant: None })
+        let variants = Variants::of(uri, &text);
+        Some(Self { key, id, offer: Some(offer), multivariant: None, variants })
     }
 
     /// Finds the session in the answer to its explicit creation ("Client-side ad tracking" in
@@ -57,7 +61,8 @@ impl Fresh {
         let answer: serde_json::Value = serde_json::from_slice(&text(head, body)?).ok()?;
         let multivariant = url::follow(uri, answer.get("manifestUrl")?.as_str()?)?;
         let (key, id) = named(&multivariant, Kind::Multivariant, extract)?;
-        Some(Self { key, id, offer: None, multivariant: Some(multivariant) })
+        let variants = Variants::default();
+        Some(Self { key, id, offer: None, multivariant: Some(multivariant), variants })
     }
 }
 

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::{Judgement, Lessons, Verdict};
 use crate::{
-    rescue::{Accept, Standing},
+    rescue::{Accept, Standing, Variants},
     session::{Kind, SessionKey},
     shield::{Cause, Check, Known, Playlist, Probe, Quota},
 };
@@ -99,9 +99,13 @@ impl Lessons {
         }
     }
 
-    /// The upstream has made a session for a player.
-    pub(crate) fn made(&self, key: &SessionKey) {
-        self.created.remember(key, Instant::now());
+    /// The upstream has made a session for a player, with these variants.
+    pub(crate) fn made(&self, key: &SessionKey, variants: Variants) {
+        let now = Instant::now();
+        self.created.remember(key, now);
+        if variants.is_choice() {
+            self.offered.keep(key, variants, now);
+        }
     }
 
     /// Whether the upstream has made a session less than a minute ago: it is there, whatever one of its playlists says.

@@ -133,7 +133,7 @@ where
             return Box::pin(async move {
                 let (response, fresh) = hear(&uri, answer.await?, &*extract).await?;
                 if let Some(fresh) = fresh {
-                    lessons.made(&fresh.key);
+                    lessons.made(&fresh.key, fresh.variants);
                 }
                 Ok(response)
             });

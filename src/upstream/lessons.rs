@@ -5,11 +5,11 @@ use http::{HeaderMap, Method, StatusCode, Uri, header};
 use tokio::time::Instant;
 
 use super::{
-    Flaw, Judgement, Settle, Verdict,
+    Flaw, Judgement, Settle, Verdict, decode,
     playlist::{Kind, Summary},
 };
 use crate::{
-    rescue::{self, Good, Learned, Standing, Store},
+    rescue::{self, Good, Learned, Standing, Store, Variants},
     serialize::Body,
     session::{self, SessionKey},
     shield::{self, Cause, Lately, Marks, Playlist, Quota},
@@ -38,6 +38,8 @@ pub struct Lessons {
     pub(super) tracked: Lately,
     /// Those that had a media playlist of which nothing is kept.
     pub(super) given: Lately,
+    /// What variants there are to sessions of which no media playlist is kept yet.
+    pub(super) offered: Lately<Variants>,
     /// Bounds how often the operator is told of a quota.
     pub(super) told: Arc<Seldom>,
     pub(super) told_of_tracking: Arc<Seldom>,
@@ -54,6 +56,9 @@ pub(super) struct Exchange<'a> {
     pub(super) silent: bool,
 }
 
+/// The longest multivariant playlist that is read for its variants, decoded, in bytes.
+const READ_UP_TO: usize = 256 * 1024;
+
 // === impl Lessons ===
 
 impl Lessons {
@@ -63,6 +68,7 @@ impl Lessons {
         let tracking = Quota::new(&shield.of_tracking());
         let lately = || Lately::new(shield.capacity);
         let (created, served, tracked, given) = (lately(), lately(), lately(), lately());
+        let offered = Lately::new(shield.capacity);
         Self {
             store: rescue.into().map_or_else(Store::off, Store::new),
             marks: Marks::new(shield),
@@ -73,6 +79,7 @@ impl Lessons {
             served,
             tracked,
             given,
+            offered,
             told: Arc::new(Seldom::new()),
             told_of_tracking: Arc::new(Seldom::new()),
         }
@@ -97,6 +104,7 @@ impl Lessons {
             served: self.served.clone(),
             tracked: self.tracked.clone(),
             given: self.given.clone(),
+            offered: self.offered.clone(),
             told: Arc::clone(&self.told),
             told_of_tracking: Arc::clone(&self.told_of_tracking),
         }
@@ -116,6 +124,7 @@ impl Lessons {
             served: self.served.clone(),
             tracked: self.tracked.clone(),
             given: self.given.clone(),
+            offered: self.offered.clone(),
             told: Arc::new(Seldom::new()),
             told_of_tracking: Arc::new(Seldom::new()),
         }
@@ -146,6 +155,14 @@ impl Lessons {
                         return Some(Judgement { flaw: Some(Flaw::Older), ..Verdict::NotPlaylist.into() });
                     }
                     Some(Learned::Renumbered) => telemetry::renumbered(key, uri),
+                    Some(Learned::New | Learned::Changed) if kind == session::Kind::Multivariant => {
+                        let pieces = body.pieces().into_iter().flatten();
+                        self.store.offer(key, variants(uri, headers, pieces));
+                    }
+                    Some(Learned::New) => {
+                        let offered = self.offered.take(key);
+                        offered.into_iter().for_each(|variants| self.store.offer(key, variants));
+                    }
                     Some(Learned::NotKept) if is_given => self.given.remember(key, now),
                     // Its player has something newer than what is kept.
                     None if method == Method::GET => self.store.outdate(key, uri),
@@ -231,6 +248,13 @@ impl Lessons {
         self.served.forget(key);
         self.given.forget(key);
     }
+}
+
+/// The variants that a multivariant playlist offers; none of one that cannot be read.
+fn variants<'a>(uri: &Uri, headers: &HeaderMap, pieces: impl IntoIterator<Item = &'a Bytes>) -> Variants {
+    let coding = headers.get_all(header::CONTENT_ENCODING);
+    let text = decode::decode(pieces.into_iter().map(|piece| &piece[..]), coding, READ_UP_TO);
+    text.map(|text| Variants::of(uri, &text)).unwrap_or_default()
 }
 
 /// Whether it is one's right to a playlist that is missing.

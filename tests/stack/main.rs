@@ -6,4 +6,5 @@ mod rescue;
 mod retry;
 mod shield;
 mod support;
+mod variants;
 mod verdicts;

@@ -1,0 +1,108 @@
+//! A variant that fails while the session's other playlists come: its player has others to choose.
+
+use onelane::{stack::Config, upstream::RetryConfig};
+use tokio::time::advance;
+
+use crate::support::{Asked, Far, Players, got, media, ms, secs, session, stack};
+
+/// How a player comes to know what there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Its session is made with the multivariant playlist.
+    Created,
+    /// It has the session's id before.
+    Named,
+    Not,
+}
+
+/// So many variants, and audio after them.
+fn multivariant(variants: u32) -> String {
+    let link = |number| format!("../../../manifest/acct/Demo/{}/{number}.m3u8\n", session(1));
+    let mut text = "#EXTM3U\n".to_owned();
+    for number in 0..variants {
+        text += &format!("#EXT-X-STREAM-INF:BANDWIDTH={}000,AUDIO=\"a\"\n{}", number + 1, link(number));
+    }
+    let audio = link(variants);
+    text + &format!("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"a\",URI=\"{}\"\n", audio.trim())
+}
+
+async fn start(told: Told, variants: u32) -> (Players, Far) {
+    let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
+    let master = match told {
+        Told::Created => "/v1/master/acct/Demo/index.m3u8".to_owned(),
+        Told::Named => format!("/v1/master/acct/Demo/index.m3u8?aws.sessionId={}", session(1)),
+        Told::Not => return (players, far),
+    };
+    let player = players.getting(&master);
+    far.asked().await.answer(200, &[], multivariant(variants));
+    assert_eq!(got(player).await.status, 200);
+    (players, far)
+}
+
+/// The first variant and the playlist after the variants, for so long: what the first of them got, the other being well or not.
+async fn plays(
+    (players, far): (&Players, &mut Far),
+    (failing, sibling): (u32, u32),
+    fails: impl Fn(Asked) + Copy,
+    sibling_is_well: bool,
+) -> Vec<(u64, u16, Option<String>)> {
+    for number in [failing, sibling] {
+        players.learn(far, &media(1, number), 7).await;
+    }
+    let mut seen = Vec::new();
+    for time in (3..=30).step_by(3) {
+        advance(secs(3)).await;
+        let player = players.getting(&media(1, sibling));
+        if sibling_is_well {
+            far.asked().await.playlist(7 + time);
+            got(player).await.is_playlist(7 + time);
+        } else {
+            far.failing(player, fails).await.0.is_rescue(7, "origin_broken", time);
+        }
+        let player = players.getting(&media(1, failing));
+        let (answer, _) = far.failing(player, fails).await;
+        seen.push((time, answer.status, answer.header("x-onelane-rescue").map(str::to_owned)));
+    }
+    seen
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_variant_that_fails_by_itself_is_bridged_for_a_while_and_then_left() {
+    for (told, fails, reason) in [
+        (Told::Created, Asked::bad_gateway as fn(Asked), "origin_broken"),
+        (Told::Named, Asked::bad_gateway, "origin_broken"),
+        (Told::Created, Asked::refuses, "unreachable"),
+    ] {
+        let (players, mut far) = start(told, 2).await;
+        for (time, status, rescue) in plays((&players, &mut far), (0, 2), fails, true).await {
+            let expected = if time < 12 { (200, Some(reason.to_owned())) } else { (503, None) };
+            assert_eq!((status, rescue), expected, "{told:?} after {time} s");
+        }
+        advance(secs(3) + ms(1)).await;
+        let player = players.getting(&media(1, 0));
+        let (answer, _) = far.failing(player, fails).await;
+        answer.is_problem(503, reason);
+        // What its player chose, and what it goes back to.
+        for number in [1, 0] {
+            advance(secs(30)).await;
+            players.learn(&mut far, &media(1, number), 60).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_bridged_for_longer_where_there_is_no_other_or_all_fail() {
+    for (what, told, variants, failing, sibling_is_well) in [
+        ("all fail", Told::Created, 2, 0, false),
+        ("there is no other", Told::Created, 1, 0, true),
+        ("it is no variant", Told::Created, 2, 2, true),
+        ("nobody knows", Told::Not, 2, 0, true),
+    ] {
+        let (players, mut far) = start(told, variants).await;
+        let sibling = if failing == 0 { variants } else { 0 };
+        let seen = plays((&players, &mut far), (failing, sibling), Asked::bad_gateway, sibling_is_well).await;
+        for (time, status, rescue) in seen {
+            assert_eq!((status, rescue.as_deref()), (200, Some("origin_broken")), "{what}, after {time} s");
+        }
+    }
+}
