@@ -52,7 +52,7 @@ pub use self::{
     learn::{Learn, LearnLayer},
     lessons::Lessons,
     message::message,
-    retry::{Again, NotSent, RetryConfig},
+    retry::{Afresh, Again, NotSent, RetryConfig},
     settle::Settle,
     strip::{StripDirectives, StripDirectivesLayer},
     verdict::{BrokenRequest, UnknownVerdict, Verdict},

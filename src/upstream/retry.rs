@@ -1,3 +1,4 @@
+mod afresh;
 mod config;
 mod course;
 mod not_sent;
@@ -16,8 +17,8 @@ use tower::{
     },
 };
 
-use self::course::Course;
-pub use self::{config::RetryConfig, not_sent::NotSent};
+use self::course::{Course, Tried};
+pub use self::{afresh::Afresh, config::RetryConfig, not_sent::NotSent};
 use super::{Judgement, Lessons, Verdict, directives, judge::InPlaceOf};
 use crate::{
     lane::Lanes,
@@ -50,10 +51,6 @@ pub struct Again {
     /// How this request goes; made with its first attempt.
     course: Option<Course>,
 }
-
-/// Marks a request that was sent before.
-#[derive(Clone, Copy)]
-struct Tried;
 
 /// The pause after a connection broke: the upstream may have got the request and may still be at work on it.
 const GRACE: Duration = Duration::from_millis(250);
@@ -234,6 +231,9 @@ impl Again {
             return None;
         }
         request.extensions_mut().insert(Tried);
+        if result.is_err() {
+            request.extensions_mut().insert(Afresh);
+        }
         match undirected {
             Some(uri) => {
                 *request.uri_mut() = uri;

@@ -125,6 +125,30 @@ async fn after_an_exchange_that_broke_off_the_turn_is_kept_while_its_player_has_
     sidecar.is_well(&mut far, &session(1)).await;
 }
 
+/// A load balancer that restarts breaks all connections that are kept.
+#[tokio::test]
+async fn what_a_kept_connection_has_failed_is_sent_over_a_new_one() {
+    let mut far = Far::listen().await;
+    let sidecar = Running::impatient(&far).await;
+    // Two are kept, since two sessions were in flight at once.
+    let both = [1, 2].map(|number| sidecar.getting(&media(&session(number), 0)));
+    let kept = [far.asked().await, far.asked().await];
+    kept.iter().for_each(|asked| asked.well("kept"));
+    for player in both {
+        assert_eq!(within(player).await.expect("no panic").note(), "kept");
+    }
+    sidecar.is_idle().await;
+    let player = sidecar.getting(&media(&session(1), 0));
+    let asked = far.asked().await;
+    assert!(asked.connection < 2, "one of those that are kept");
+    asked.reset();
+    let again = far.asked().await;
+    assert_eq!(again.connection, 2, "a new one");
+    again.well("new");
+    assert_eq!(within(player).await.expect("no panic").note(), "new");
+    sidecar.is_well(&mut far, &session(1)).await;
+}
+
 #[tokio::test]
 async fn what_creates_a_session_is_never_repeated() {
     let mut far = Far::listen().await;

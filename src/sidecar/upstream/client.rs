@@ -21,6 +21,7 @@ use super::{counted::Counting, sent::Sent};
 use crate::{
     sidecar::{Config, Error, HostHeader, UpstreamHttp, listen::connection::HEAD, relay::forward::Body},
     telemetry::Chain,
+    upstream::Afresh,
 };
 
 /// The client that speaks to the upstream. A clone shares the connections.
@@ -30,6 +31,8 @@ pub(in crate::sidecar) struct Upstreams(Arc<Pool>);
 #[derive(Debug)]
 struct Pool {
     client: Client<Counting<Connector>, Body>,
+    /// The same, for what a kept connection has failed: it keeps none.
+    afresh: Client<Counting<Connector>, Body>,
     connector: Counting<Connector>,
     idle: Duration,
 }
@@ -91,7 +94,8 @@ pub(crate) fn connector(within: Duration, idle: Duration, http1_only: bool) -> R
 
 impl Upstreams {
     fn over(connector: Counting<Connector>, idle: Duration) -> Self {
-        let client = Client::builder(TokioExecutor::new())
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
             // Without a timer the idle time-out does nothing.
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(idle)
@@ -102,9 +106,10 @@ impl Upstreams {
             .http2_keep_alive_interval(PING)
             .http2_keep_alive_timeout(PING)
             // Bodies that players do not read must not take the window from all the others.
-            .http2_initial_connection_window_size(Some(i32::MAX as u32))
-            .build(connector.clone());
-        Self(Arc::new(Pool { client, connector, idle }))
+            .http2_initial_connection_window_size(Some(i32::MAX as u32));
+        let client = builder.build(connector.clone());
+        let afresh = builder.pool_max_idle_per_host(0).build(connector.clone());
+        Self(Arc::new(Pool { client, afresh, connector, idle }))
     }
 
     /// The same upstream over connections of its own.
@@ -128,6 +133,8 @@ impl Service<Request<Body>> for Upstreams {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        Sent::new(self.0.client.request(request))
+        let Pool { client, afresh, .. } = &*self.0;
+        let client = if request.extensions().get::<Afresh>().is_some() { afresh } else { client };
+        Sent::new(client.request(request))
     }
 }

@@ -17,6 +17,10 @@ pub(super) struct Course {
     pub(super) directives_gone: bool,
 }
 
+/// Marks a request that was sent before.
+#[derive(Clone, Copy)]
+pub(super) struct Tried;
+
 // === impl Course ===
 
 impl Course {
