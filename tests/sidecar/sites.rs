@@ -249,6 +249,9 @@ async fn wrong_tables_are_told_in_one_line() {
         (format!("[[upstream]]\n{good}hosts = [\"http://a.example\"]\n"), "which is no host name"),
         (format!("[[upstream]]\n{good}hosts = [\"a.example:80\"]\n"), "without scheme, port and path"),
         (format!("[[upstream]]\n{good}hosts = [\".\"]\n"), "which is no host name"),
+        (format!("[[upstream]]\n{good}hosts = [\"*.example.com\"]\n"), "without asterisk"),
+        (format!("[[upstream]]\n{good}hosts = [\"bücher.example\"]\n"), "(xn--…)"),
+        (format!("[[upstream]]\n{good}path_prefix = \"/v1/man*\"\n"), "path_prefix has \"man*\""),
         (format!("[[upstream]]\n{good}path_prefix = \"v1\"\n"), "begin it with a slash"),
         (format!("[[upstream]]\n{good}waiting = 3\n"), "waiting: it is not known"),
         (

@@ -119,13 +119,22 @@ impl Site {
         if let Some(prefix) = self.path_prefix.as_ref().filter(|prefix| !prefix.starts_with('/')) {
             return wrong(format!("path_prefix is {prefix:?}; begin it with a slash"));
         }
+        let is_part = |segment: &&str| segment.contains('*') && *segment != "*";
+        if let Some(part) = self.path_prefix.iter().flat_map(|prefix| prefix.split('/')).find(is_part) {
+            return wrong(format!(
+                "path_prefix has {part:?}; an asterisk stands for a whole segment: write * in its place, or the segment in full"
+            ));
+        }
         let is_host = |host: &String| {
             let names_one = !site::without_dot(host).is_empty() && !host.contains('@');
-            names_one && host.parse::<http::uri::Authority>().is_ok_and(|own| own.host() == host)
+            let is_pattern = host.contains('*');
+            names_one
+                && !is_pattern
+                && host.parse::<http::uri::Authority>().is_ok_and(|own| own.host() == host)
         };
         if let Some(host) = self.hosts.iter().find(|host| !is_host(host)) {
             return wrong(format!(
-                "hosts has {host:?}, which is no host name; write it without scheme, port and path"
+                "hosts has {host:?}, which is no host name; write it without scheme, port and path, without asterisk, and in its form for DNS (xn--…)"
             ));
         }
         if self.rescue.bytes.is_some() {
