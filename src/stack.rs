@@ -115,8 +115,8 @@ impl<E> Stack<E> {
 
 impl<E, R: Clone> Stack<E, R> {
     /// The same lanes under another configuration, for an upstream beside this one: sessions are told apart
-    /// by their upstream, so neither stack meets the sessions of the other. The new one has a retry budget, a
-    /// quota of 4xx and learned gaps of its own.
+    /// by their upstream, so neither stack meets the sessions of the other, unless [one](crate::session::MediaTailor::upstream)
+    /// is named for both. The new one has a retry budget, a quota of 4xx and learned gaps of its own.
     #[must_use]
     pub fn beside(&self, config: Config) -> Self {
         self.with(self.stages.beside(config))

@@ -56,6 +56,7 @@ mod answer;
 mod behind;
 mod bounds;
 mod config;
+mod give;
 mod good;
 mod head;
 mod kept;

@@ -1,11 +1,11 @@
-use std::{cmp::Reverse, time::Duration};
+use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{
-    Accept, Good, Learned, NoRescue, Rescue, Standing, bounds::Bounds, good::Numbers, kept::Kept,
-    place::Place, step::Step, url::Url, validator::Validator, variants::Variants,
+    Good, Learned, Standing, bounds::Bounds, good::Numbers, place::Place, step::Step, url::Url,
+    validator::Validator, variants::Variants,
 };
 use crate::upstream::{coding::Coding, playlist::Summary};
 
@@ -16,13 +16,9 @@ const URLS: usize = 32;
 /// All that is kept of one session: so many playlists at most that a walk is the fastest look-up.
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
-    places: Vec<Place>,
-    variants: Variants,
+    pub(super) places: Vec<Place>,
+    pub(super) variants: Variants,
 }
-
-/// For how long a variant that fails by itself is bridged, or for two of its target durations if that is longer: a failure of all
-/// that passes by itself is bridged whatever it looks like. After that its player is better off with another variant.
-const ALONE: Duration = Duration::from_secs(10);
 
 // === impl Shelf ===
 
@@ -134,8 +130,19 @@ impl Shelf {
         };
         // Blocking reloads move the plain URL on as well: they are the same playlist.
         self.places_of(url).for_each(|place| place.pass(&good.numbers, now));
+        self.drop_behind(url, &good.numbers);
         self.allow(url);
         if self.make_room(url, bounds.room) { learned } else { Learned::NotKept }
+    }
+
+    /// Drops what earlier blocking reloads got: each has a URL of its own, which is asked for once, and nothing behind is ever given.
+    fn drop_behind(&mut self, url: &Url<'_>, numbers: &Numbers) {
+        let at = |numbers: &Numbers| (numbers.media_sequence, numbers.last_sequence);
+        let is_behind = |place: &Place| place.forms.iter().all(|kept| at(&kept.numbers) < at(numbers));
+        self.places.retain(|place| {
+            let is_another = place.is_directed() && *place.url != *url.whole;
+            !(is_another && place.is_of(url) && is_behind(place))
+        });
     }
 
     /// Takes in that what a validator names is still current; `false` if it names nothing that is kept.
@@ -165,94 +172,9 @@ impl Shelf {
             .for_each(|place| place.denied = false);
     }
 
-    /// # Errors
-    ///
-    /// [`NoRescue`] says which rule forbids it.
-    pub(super) fn rescue(
-        &self,
-        url: &Url<'_>,
-        accept: Accept,
-        now: Instant,
-        bounds: &Bounds,
-    ) -> Result<Rescue, NoRescue> {
-        let kept = self.best(url, |kept| kept.suits(accept), now, bounds)?;
-        if self.is_alone(url, kept, now) { Err(NoRescue::Alone) } else { Ok(Rescue::of(kept, now)) }
-    }
-
     /// Notes which of the playlists are variants.
     pub(super) fn offer(&mut self, variants: Variants) {
         self.variants = variants;
-    }
-
-    /// Whether a variant has failed for long while the session's other playlists come, and its player has another to choose.
-    fn is_alone(&self, url: &Url<'_>, kept: &Kept, now: Instant) -> bool {
-        let Some(target_duration) = kept.numbers.target_duration.filter(|_| !kept.numbers.ended) else {
-            return false;
-        };
-        let enough = ALONE.max(target_duration * 2);
-        let path = url.whole.split('?').next().unwrap_or_default();
-        // Others that came for long after this one, and still do, did not fail with it.
-        let goes_on = |place: &Place| {
-            let is_good = place.confirmed > kept.since + enough / 2
-                && now.saturating_duration_since(place.confirmed) < enough;
-            is_good && place.highest.is_some() && place.path() != path
-        };
-        now.saturating_duration_since(kept.since) >= enough
-            && self.variants.offer_another_than(path)
-            && self.places.iter().any(goes_on)
-    }
-
-    /// Whether segments are missing at the end that are in what can be given instead.
-    fn is_cut(&self, url: &Url<'_>, good: &Good<'_>, now: Instant, bounds: &Bounds) -> bool {
-        let Numbers { media_sequence, last_sequence, ended, .. } = good.numbers;
-        let coding = Coding::of(good.headers);
-        let is_longer = |kept: &Kept| {
-            let Numbers { media_sequence: first, last_sequence: last, ended, .. } = kept.numbers;
-            !ended && first <= media_sequence && last > last_sequence
-        };
-        // Mostly there is none, whatever may be given.
-        media_sequence.is_some()
-            && !ended
-            && self.places.iter().flat_map(|place| &place.forms).any(is_longer)
-            && self.best(url, |kept| Some(kept.coding) == coding, now, bounds).is_ok_and(is_longer)
-    }
-
-    /// What may be given to who takes these.
-    fn best(
-        &self,
-        url: &Url<'_>,
-        takes: impl Fn(&Kept) -> bool,
-        now: Instant,
-        bounds: &Bounds,
-    ) -> Result<&Kept, NoRescue> {
-        let places = || self.places.iter().filter(|place| place.is_of(url));
-        let current = || places().filter(|place| place.is_current(now, bounds));
-        let highest = current().filter_map(|place| place.highest).max();
-        let last = current().filter_map(|place| place.last).max();
-        let mut reason = NoRescue::Unknown;
-        // The latest first: the player may have had it.
-        let mut forms: Vec<_> = places()
-            .filter(|place| !place.denied && place.serves(url))
-            .flat_map(|place| place.forms.iter().map(move |kept| (place, kept)))
-            .filter(|(_, kept)| Some(kept.since) >= bounds.since)
-            .collect();
-        forms.sort_by_key(|(place, kept)| (Reverse(kept.since), *place.url != *url.whole));
-        for (_, kept) in forms {
-            let numbers = kept.numbers;
-            let forbidden = if !takes(kept) {
-                NoRescue::NotAccepted
-            } else if !numbers.ended && now.saturating_duration_since(kept.since) > bounds.max_age {
-                NoRescue::TooOld
-            } else if numbers.media_sequence < highest || !numbers.ended && numbers.last_sequence < last {
-                NoRescue::Behind
-            } else if !numbers.ended && !url.wanted.is_met(numbers.last_sequence) {
-                NoRescue::Blocking
-            } else {
-                return Ok(kept);
-            };
-            reason = reason.max(forbidden);
-        }
-        Err(reason)
     }
 
     pub(super) fn is_empty(&self) -> bool {

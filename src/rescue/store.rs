@@ -790,6 +790,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_earlier_blocking_reloads_got_takes_no_room() {
+        let scene = Scene::new(Config::default());
+        scene.learn(URL, &Answer::live(7));
+        for sequence in 8..1_000 {
+            for part in 0..3 {
+                let reload = format!("{URL}?_HLS_msn={sequence}&_HLS_part={part}");
+                scene.learn(&reload, &Answer::live(sequence));
+            }
+            assert!(scene.store.playlists() <= 4, "{}", scene.store.playlists());
+        }
+        assert_eq!(scene.rescue(URL), Ok(Answer::live(999).bytes()));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_session_has_room_for_the_largest_and_not_for_many() {
         const MIB: usize = 1024 * 1024;
         let scene = Scene::new(Config::default());

@@ -52,10 +52,10 @@ impl Way {
         if kind == Kind::Tracking {
             return Self::track(lessons, head, key);
         }
-        // What one playlist has spent is not the others' fault.
-        if lessons.quota.is_spent(&key, now)
-            && lessons.store.standing(&key, &head.uri) != Some(Standing::Given)
-        {
+        // What one playlist has spent is not the others' fault. What is given to a GET may be missing for another method.
+        let is_given =
+            || head.method == Method::GET && lessons.store.standing(&key, &head.uri) == Some(Standing::Given);
+        if lessons.quota.is_spent(&key, now) && !is_given() {
             return Self::spent(lessons, head, &key, kind);
         }
         if lessons.is_good(&key, &head.uri) {

@@ -257,9 +257,16 @@ fn variants<'a>(uri: &Uri, headers: &HeaderMap, pieces: impl IntoIterator<Item =
     text.map(|text| Variants::of(uri, &text)).unwrap_or_default()
 }
 
-/// Whether it is one's right to a playlist that is missing.
+/// Whether a playlist is not to be had, by nobody or by those who ask so; others of these statuses are on one request.
 fn is_denial(status: StatusCode) -> bool {
-    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+    matches!(
+        status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::PAYMENT_REQUIRED
+            | StatusCode::FORBIDDEN
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS
+    )
 }
 
 /// Whether a verdict is on the session or what is behind it, and would meet its next request as well.

@@ -716,9 +716,38 @@ async fn conflicts_of_sessions_that_play_refuse_no_session_that_is_new_here() {
 /// A whole playlist, which is never too old.
 const ENDED: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6.0,\n0.ts\n#EXT-X-ENDLIST\n";
 
+/// What is kept for GET says nothing of another method.
+#[tokio::test(start_paused = true)]
+async fn heads_that_are_missing_have_the_same_limit() {
+    let shield = shield::Config::default().session_4xx_per_minute(5);
+    let (players, mut far) = stack(Config::default().shield(shield));
+    let player = players.getting(&media(1, 0));
+    far.asked().await.answer(200, &[], ENDED);
+    assert_eq!(got(player).await.status, 200);
+    let mut sent = 0;
+    for _ in 0..20 {
+        let request = Request::head(media(1, 0)).body(Empty::new()).expect("a request");
+        let mut player = players.ask(request);
+        tokio::select! {
+            biased;
+            answer = &mut player => assert_eq!(answer.expect("no panic").status, 200, "it is bridged"),
+            asked = far.asked() => {
+                sent += 1;
+                asked.status(404);
+                assert_eq!(got(player).await.status, 404);
+            }
+        }
+    }
+    assert_eq!(sent, 5);
+    // Its GETs go on.
+    let player = players.getting(&media(1, 0));
+    far.asked().await.answer(200, &[], ENDED);
+    assert_eq!(got(player).await.status, 200);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_good_and_is_given_no_more_has_the_same_limits() {
-    for (status, reason) in [(403, "denied"), (401, "failed")] {
+    for (status, reason) in [(403, "denied"), (401, "failed"), (405, "failed"), (451, "failed")] {
         let shield = shield::Config::default().session_4xx_per_minute(5).configuration_4xx_per_minute(12);
         let (players, mut far) = stack(Config::default().shield(shield));
         for number in 0..20 {
