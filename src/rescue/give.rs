@@ -9,8 +9,9 @@ use super::{
 use crate::upstream::coding::Coding;
 
 /// For how long a variant that fails by itself is bridged, or for two of its target durations if that is longer: a failure of all
-/// that passes by itself is bridged whatever it looks like. After that its player is better off with another variant.
-const ALONE: Duration = Duration::from_secs(10);
+/// variants that passes by itself is bridged as well, though the session's audio may come. After that its player is better off with
+/// another variant.
+pub(super) const ALONE: Duration = Duration::from_secs(8);
 
 /// What may be given of what is kept.
 impl Shelf {
@@ -35,13 +36,15 @@ impl Shelf {
         };
         let enough = ALONE.max(target_duration * 2);
         let path = url.whole.split('?').next().unwrap_or_default();
-        // Others that came for long after this one, and still do, did not fail with it.
+        let failing = self.places.iter().filter(|place| place.is_of(url)).filter_map(|place| place.failing);
+        let Some(since) = failing.map(|(since, _)| since).min() else { return false };
+        // Others that came for long after it began to fail, and still do, did not fail with it.
         let goes_on = |place: &Place| {
-            let is_good = place.confirmed > kept.since + enough / 2
+            let is_good = place.confirmed > since + enough / 2
                 && now.saturating_duration_since(place.confirmed) < enough;
             is_good && place.highest.is_some() && place.path() != path
         };
-        now.saturating_duration_since(kept.since) >= enough
+        now.saturating_duration_since(since) >= enough
             && self.variants.offer_another_than(path)
             && self.places.iter().any(goes_on)
     }

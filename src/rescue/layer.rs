@@ -17,6 +17,7 @@ use super::{Accept, NoRescue};
 use crate::{
     observe::record::Note,
     session::{Extracted, Kind, MediaTailor, SessionKey},
+    shield::AskAgainIn,
     telemetry::{self, TraceId},
     upstream::{Judgement, Lessons, Verdict},
 };
@@ -162,12 +163,14 @@ impl Asked {
                 _ => break,
             }
         }
-        if let Ok(rescue) = self.last_good(SLOW) {
-            // The exchange's players bound its wait, and this one stays: it is to refresh the store.
-            tokio::spawn(telemetry::bridged(async move { drop(answer.await) }));
-            return Ok(rescue);
-        }
-        self.bridge(answer.await)
+        let answered = match self.last_good(SLOW) {
+            Err(NoRescue::Alone) => leave_alone(Err(SLOW.into()), Verdict::TimedOut),
+            Err(_) => return self.bridge(answer.await),
+            Ok(rescue) => rescue,
+        };
+        // The exchange's players bound its wait, and this one stays: it is to refresh the store.
+        tokio::spawn(telemetry::bridged(async move { drop(answer.await) }));
+        Ok(answered)
     }
 
     fn bridge<B: From<Bytes>>(&self, answer: Result<Response<B>, BoxError>) -> Result<Response<B>, BoxError> {
@@ -180,6 +183,7 @@ impl Asked {
             Err(error) => Some(Verdict::of_error(&**error)).filter(|verdict| verdict.survivable()),
         };
         let Some(verdict) = verdict else { return answer };
+        self.lessons.store.fail(&self.key, &self.uri, Instant::now());
         match self.last_good(verdict.as_str()) {
             Ok(rescue) => Ok(rescue),
             Err(NoRescue::Alone) => Ok(leave_alone(answer, verdict)),
@@ -206,6 +210,8 @@ fn leave_alone<B: From<Bytes>>(answer: Result<Response<B>, BoxError>, verdict: V
         let mut response = Response::new(B::from(Bytes::new()));
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response.extensions_mut().insert(Judgement::from(verdict));
+        // As what the shield answers, it has nothing in it that is the upstream's.
+        response.extensions_mut().insert(AskAgainIn(Duration::ZERO));
         response
     });
     response.extensions_mut().insert(LeftAlone);

@@ -4,7 +4,7 @@ use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{
-    Good, Learned, Standing, bounds::Bounds, good::Numbers, place::Place, step::Step, url::Url,
+    Good, Learned, Standing, bounds::Bounds, give::ALONE, good::Numbers, place::Place, step::Step, url::Url,
     validator::Validator, variants::Variants,
 };
 use crate::upstream::{coding::Coding, playlist::Summary};
@@ -133,6 +133,14 @@ impl Shelf {
         self.drop_behind(url, &good.numbers);
         self.allow(url);
         if self.make_room(url, bounds.room) { learned } else { Learned::NotKept }
+    }
+
+    /// Notes that a playlist has failed. What failed long ago, and was not asked for since, begins to fail now.
+    pub(super) fn fail(&mut self, url: &Url<'_>, now: Instant) {
+        self.all_of(url).for_each(|place| {
+            let known = place.failing.filter(|(_, last)| now.saturating_duration_since(*last) < ALONE);
+            place.failing = Some((known.map_or(now, |(first, _)| first), now));
+        });
     }
 
     /// Drops what earlier blocking reloads got: each has a URL of its own, which is asked for once, and nothing behind is ever given.

@@ -156,6 +156,18 @@ impl Store {
         session.shared.state().shelf.rescue(&Url::of(uri), accept, now, bounds)
     }
 
+    /// Whether a failure is no reason to make its player wait: it gets the last good playlist, or is to choose another variant.
+    pub(crate) fn bridges(&self, session: &SessionKey, uri: &Uri, accept: Accept, now: Instant) -> bool {
+        matches!(self.rescue(session, uri, accept, now), Ok(_) | Err(NoRescue::Alone))
+    }
+
+    /// Notes that a playlist has failed, as far as something of it is kept.
+    pub(crate) fn fail(&self, session: &SessionKey, uri: &Uri, now: Instant) {
+        if let Some(session) = self.look(session) {
+            session.state().shelf.fail(&Url::of(uri), now);
+        }
+    }
+
     /// Drops all that is kept of a session, which is lost. What is learned of it later counts as new.
     pub fn forget(&self, session: &SessionKey) {
         let Some(pool) = self.pool() else { return };

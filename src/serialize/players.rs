@@ -100,7 +100,7 @@ impl Players {
 
     /// Its time is up.
     pub(super) fn held_too_long(&mut self) {
-        // What has its answer by now is cut short by the pace of who reads it.
+        // What has its answer by now is cut short in its body.
         if self.outcome.is_none() {
             telemetry::unanswered(self.asked.kind, Verdict::TimedOut);
         }

@@ -41,26 +41,6 @@ impl Marks {
         self.playlists.change(&(session.clone(), playlist), Mark::over);
     }
 
-    /// Marks a playlist by itself that has failed and was never given, if that took long: its siblings waited for it.
-    pub(crate) fn fail_alone(
-        &self,
-        session: &SessionKey,
-        (playlist, took): (Playlist, Duration),
-        status: Option<StatusCode>,
-        target_duration: Option<Duration>,
-        now: Instant,
-    ) {
-        if took < self.config.least_gap {
-            return;
-        }
-        let mark =
-            || Mark::new(Cause::Failing, status, target_duration, now, &self.config).of(playlist, took);
-        let mut first = mark();
-        first.fail_again(mark(), &self.config);
-        let alone = (session.clone(), playlist);
-        self.playlists.put(&alone, now, first, |known, _| known.fail_again(mark(), &self.config));
-    }
-
     /// Marks a playlist by itself whose session has had too many conflicts: it is asked for once in a gap. `false` if there
     /// are as many marks as there may be.
     pub(crate) fn doubt(

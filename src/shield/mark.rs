@@ -21,6 +21,8 @@ pub(super) struct Mark {
     /// The playlist that failed last, and for how long that kept the others waiting.
     failed: Option<Playlist>,
     took: Duration,
+    /// Whether it had no answer in all that time, and the gap is no longer.
+    has_hung: bool,
     /// Whether others are asked for as well.
     has_siblings: AtomicBool,
     /// When the upstream last said so.
@@ -52,6 +54,7 @@ impl Mark {
             target_duration,
             failed: None,
             took: Duration::ZERO,
+            has_hung: false,
             has_siblings: AtomicBool::new(false),
             said: now,
             gap: Duration::ZERO,
@@ -67,9 +70,15 @@ impl Mark {
 
     /// The mark for what happened to this playlist, which took this long.
     pub(super) fn of(self, failed: Playlist, took: Duration) -> Self {
-        let mut mark = Self { failed: Some(failed), took, ..self };
-        mark.count_what_it_took();
-        mark
+        Self { failed: Some(failed), took, ..self }
+    }
+
+    /// Nothing came in all that time. It was the last request for as long: if that is the gap, the next may go at once.
+    pub(super) fn after_a_hang(mut self) -> Self {
+        if self.took >= self.gap {
+            (self.has_hung, self.probe_at) = (true, self.said);
+        }
+        self
     }
 
     /// Takes in what was said later. A failure on the way says nothing new of a session that is lost or blocked,
@@ -97,8 +106,8 @@ impl Mark {
         self.target_duration = target_duration;
         self.measure(config);
         self.wait(now, config);
-        if !says_less {
-            self.count_what_it_took();
+        if self.has_hung && !says_less {
+            self.probe_at = now;
         }
     }
 
@@ -215,13 +224,6 @@ impl Mark {
             (_, None) => config.gap,
         };
         self.gap = gap.min(config.blocked_gap).max(config.least_gap);
-    }
-
-    /// What took as long as the gap was the last request for as long: its siblings, which it kept waiting, may go at once.
-    fn count_what_it_took(&mut self) {
-        if self.took >= self.gap {
-            self.probe_at = self.said;
-        }
     }
 
     /// No probe for as long as the gap from now on.

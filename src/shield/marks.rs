@@ -135,14 +135,40 @@ impl Marks {
     ) {
         let mark =
             || Mark::new(Cause::Failing, status, target_duration, now, &self.config).of(playlist, took);
-        if !self.playlists.is_empty() {
-            let alone = (session.clone(), playlist);
-            let again = self.playlists.change(&alone, |known| known.fail_again(mark(), &self.config));
-            if again.is_some() {
-                return;
-            }
+        if !self.fails_again(session, playlist, mark) {
+            self.put(session, mark(), now);
         }
-        self.put(session, mark(), now);
+    }
+
+    /// The same after one that had no answer in all that time, in which nobody else was asked for: its siblings may go at once. One
+    /// that was never given before is marked by itself, and its next try is free.
+    pub(crate) fn hang(
+        &self,
+        session: &SessionKey,
+        (playlist, took): (Playlist, Duration),
+        is_new: bool,
+        target_duration: Option<Duration>,
+        now: Instant,
+    ) {
+        let status = Some(StatusCode::GATEWAY_TIMEOUT);
+        let mark = || {
+            let mark = Mark::new(Cause::Failing, status, target_duration, now, &self.config);
+            mark.of(playlist, took).after_a_hang()
+        };
+        if self.fails_again(session, playlist, mark) {
+            return;
+        }
+        match is_new {
+            true => drop(self.playlists.put(&(session.clone(), playlist), now, mark(), |_, _| {})),
+            false => drop(self.put(session, mark(), now)),
+        }
+    }
+
+    /// Whether a playlist was known to fail by itself, which it has now done once more.
+    fn fails_again(&self, session: &SessionKey, playlist: Playlist, mark: impl FnOnce() -> Mark) -> bool {
+        let alone = || (session.clone(), playlist);
+        let again = |known: &mut Mark| known.fail_again(mark(), &self.config);
+        !self.playlists.is_empty() && self.playlists.change(&alone(), again).is_some()
     }
 
     /// Marks a playlist that is missing and was never given: by itself if others were given, and for its
@@ -393,13 +419,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_that_took_longer_than_the_gap_is_followed_by_a_probe_at_once() {
+    async fn a_hang_that_took_longer_than_the_gap_is_followed_by_a_probe_at_once() {
         let marks = Marks::default();
         let (hung, sibling) = (Playlist(1), Playlist(2));
         let check = |playlist| marks.check_for(&session(0), playlist, Instant::now());
-        let fails = |took| marks.fail(&session(0), (hung, secs(took)), None, Some(secs(6)), Instant::now());
+        let hangs = |took| marks.hang(&session(0), (hung, secs(took)), false, Some(secs(6)), Instant::now());
         for (took, waits) in [(2, 3), (3, 0), (10, 0)] {
-            fails(took);
+            hangs(took);
             if waits > 0 {
                 assert!(matches!(check(sibling), Check::Answer(_)));
             }
@@ -409,12 +435,12 @@ mod tests {
             assert!(marks.clear(&session(0)));
         }
         // Who has no siblings waits; and what is known for sure has its gap.
-        fails(10);
+        hangs(10);
         assert!(matches!(check(hung), Check::Answer(_)));
         advance(secs(3)).await;
         assert_eq!(check(hung), Check::Probe);
         marks.lose(&session(0), hung, None, Some(secs(6)), Instant::now());
-        fails(10);
+        hangs(10);
         assert!(matches!(check(hung), Check::Answer(_)));
     }
 

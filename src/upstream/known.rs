@@ -68,7 +68,7 @@ impl Lessons {
     }
 
     fn bridges(&self, key: &SessionKey, head: &Parts, now: Instant) -> bool {
-        self.store.rescue(key, &head.uri, Accept::of(&head.headers), now).is_ok()
+        self.store.bridges(key, &head.uri, Accept::of(&head.headers), now)
     }
 
     /// How a request of a playlist goes on. A request that what is known of the session does not answer is
@@ -103,7 +103,7 @@ impl Lessons {
     pub(crate) fn made(&self, key: &SessionKey, variants: Variants) {
         let now = Instant::now();
         self.created.remember(key, now);
-        if variants.is_choice() {
+        if variants.is_choice() && !self.store.is_off() {
             self.offered.keep(key, variants, now);
         }
     }

@@ -237,9 +237,10 @@ impl Drop for Pupil {
     fn drop(&mut self) {
         // It was given up since its time was over, or has panicked.
         if let Some(sent) = self.sent {
-            let timed_out = !std::thread::panicking();
-            let status = timed_out.then_some(StatusCode::GATEWAY_TIMEOUT);
-            self.lessons.fail(&self.key, &self.uri, sent, status);
+            match std::thread::panicking() {
+                true => self.lessons.fail(&self.key, &self.uri, sent, None),
+                false => self.lessons.hang(&self.key, &self.uri, sent),
+            }
         }
     }
 }

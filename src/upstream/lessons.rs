@@ -207,16 +207,20 @@ impl Lessons {
 
     /// An exchange failed in a way that says more of the session, or of all, than of one playlist.
     pub(super) fn fail(&self, key: &SessionKey, uri: &Uri, sent: Instant, status: Option<StatusCode>) {
-        let now = Instant::now();
-        let failed = (self.marks.playlist(uri), now.saturating_duration_since(sent));
-        let target_duration = self.store.target_duration(key);
-        match self.store.standing(key, uri) {
-            // A rendition that was never there: those that play are asked for as before, and do not wait for it time and again.
-            Some(Standing::Denied | Standing::NeverHad) => {
-                self.marks.fail_alone(key, failed, status, target_duration, now);
-            }
-            _ => self.marks.fail(key, failed, status, target_duration, now),
+        // Unless it is of a rendition that was never there: those that play are asked for as before.
+        if !matches!(self.store.standing(key, uri), Some(Standing::Denied | Standing::NeverHad)) {
+            let now = Instant::now();
+            let failed = (self.marks.playlist(uri), now.saturating_duration_since(sent));
+            self.marks.fail(key, failed, status, self.store.target_duration(key), now);
         }
+    }
+
+    /// An exchange had no answer for as long as it might hold its turn: whatever it was of, its siblings waited for that.
+    pub(super) fn hang(&self, key: &SessionKey, uri: &Uri, sent: Instant) {
+        let now = Instant::now();
+        let hung = (self.marks.playlist(uri), now.saturating_duration_since(sent));
+        let is_new = matches!(self.store.standing(key, uri), Some(Standing::Denied | Standing::NeverHad));
+        self.marks.hang(key, hung, is_new, self.store.target_duration(key), now);
     }
 
     /// A playlist that was never given is missing.

@@ -148,7 +148,7 @@ impl Again {
                 || store.target_duration(key).is_some_and(|target| course.first.elapsed() >= target)
         };
         let accept = Accept::of(request.headers());
-        let is_kept = |uri: &Uri| store.rescue(key, uri, accept, Instant::now()).is_ok();
+        let is_kept = |uri: &Uri| store.bridges(key, uri, accept, Instant::now());
         // A player whose blocking reload fails may load the playlist plainly.
         let bridges = || match directives::without(uri) {
             Some(plain) => is_kept(&plain),
@@ -231,7 +231,7 @@ impl Again {
             return None;
         }
         request.extensions_mut().insert(Tried);
-        if result.is_err() {
+        if result.is_err() && !is_unsent() {
             request.extensions_mut().insert(Afresh);
         }
         match undirected {

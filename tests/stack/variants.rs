@@ -1,7 +1,7 @@
 //! A variant that fails while the session's other playlists come: its player has others to choose.
 
 use onelane::{stack::Config, upstream::RetryConfig};
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 use crate::support::{Asked, Far, Players, got, media, ms, secs, session, stack};
 
@@ -27,7 +27,11 @@ fn multivariant(variants: u32) -> String {
 }
 
 async fn start(told: Told, variants: u32) -> (Players, Far) {
-    let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
+    start_with(RetryConfig::default().patient(false), told, variants).await
+}
+
+async fn start_with(retry: RetryConfig, told: Told, variants: u32) -> (Players, Far) {
+    let (players, mut far) = stack(Config::default().retry(retry));
     let master = match told {
         Told::Created => "/v1/master/acct/Demo/index.m3u8".to_owned(),
         Told::Named => format!("/v1/master/acct/Demo/index.m3u8?aws.sessionId={}", session(1)),
@@ -75,7 +79,8 @@ async fn a_variant_that_fails_by_itself_is_bridged_for_a_while_and_then_left() {
     ] {
         let (players, mut far) = start(told, 2).await;
         for (time, status, rescue) in plays((&players, &mut far), (0, 2), fails, true).await {
-            let expected = if time < 12 { (200, Some(reason.to_owned())) } else { (503, None) };
+            // It fails from the third second on.
+            let expected = if time < 15 { (200, Some(reason.to_owned())) } else { (503, None) };
             assert_eq!((status, rescue), expected, "{told:?} after {time} s");
         }
         advance(secs(3) + ms(1)).await;
@@ -105,4 +110,36 @@ async fn it_is_bridged_for_longer_where_there_is_no_other_or_all_fail() {
             assert_eq!((status, rescue.as_deref()), (200, Some("origin_broken")), "{what}, after {time} s");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_left_is_left_at_once() {
+    let (players, mut far) = start_with(RetryConfig::default(), Told::Created, 2).await;
+    plays((&players, &mut far), (0, 2), Asked::bad_gateway, true).await;
+    let asked_at = Instant::now();
+    let player = players.getting(&media(1, 0));
+    let (answer, tries) = far.failing(player, Asked::bad_gateway).await;
+    answer.is_problem(503, "origin_broken");
+    assert!(tries <= 2 && answer.at - asked_at < secs(1), "{tries} tries in {:?}", answer.at - asked_at);
+    // Where there is no answer it is not waited for longer than for a playlist of before.
+    let player = players.getting(&media(1, 0));
+    let (asked, asked_at) = (far.asked().await, Instant::now());
+    let answer = got(player).await;
+    answer.is_problem(503, "timed_out");
+    assert_eq!(answer.at - asked_at, secs(2));
+    asked.playlist(60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_not_asked_for_has_not_failed_meanwhile() {
+    let (players, mut far) = start(Told::Created, 2).await;
+    players.learn(&mut far, &media(1, 0), 7).await;
+    // Its player has gone to another, and comes back.
+    for sequence in 8..13 {
+        advance(secs(4)).await;
+        players.learn(&mut far, &media(1, 1), sequence).await;
+        players.learn(&mut far, &media(1, 2), sequence).await;
+    }
+    let player = players.getting(&media(1, 0));
+    far.failing(player, Asked::bad_gateway).await.0.is_rescue(7, "origin_broken", 20);
 }

@@ -32,6 +32,11 @@ const STREAMS: u32 = 256;
 /// in bursts: hyper's own 20 ends it when the machine is busy for a moment.
 const GIVEN_UP: usize = 1024;
 
+/// The most requests over an HTTP/2 connection's life that HTTP/2 does not allow, as one with `<` in its path. Each ends by itself;
+/// past this the whole connection ends, against floods of them. hyper's own 1024 is what a stranger sends over the connection that a
+/// CDN keeps for all its viewers.
+const NOT_ALLOWED: usize = 100_000;
+
 /// After how much idle time a connection is parked.
 const PARK_AFTER: Duration = Duration::from_millis(100);
 
@@ -198,10 +203,7 @@ async fn http2(
         .keep_alive_interval(manners.idle.saturating_mul(2))
         .max_concurrent_streams(STREAMS)
         .max_pending_accept_reset_streams(GIVEN_UP)
-        // A request that HTTP/2 does not allow, as one with `<` in its path, ends by itself. Counted over a connection's life, a
-        // stranger's would end it for all viewers of a CDN; what is under way for one that is reset ends as it does for one that
-        // is given up.
-        .max_local_error_reset_streams(None)
+        .max_local_error_reset_streams(NOT_ALLOWED)
         .max_header_list_size(HEAD as u32)
         .serve_connection(wire, service);
     let mut connection = pin!(connection);
