@@ -1,8 +1,9 @@
 //! An upstream over TLS, with a certificate authority of the test's own.
 
-use std::{convert::Infallible, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use http::{Request, Response};
+use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -92,7 +93,10 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor) {
                 "authority": request.uri().authority().map(ToString::to_string),
                 "host": request.headers().get("host").and_then(|host| host.to_str().ok()),
             });
-            async move { Ok::<_, Infallible>(Response::new(playlist(&saw.to_string()))) }
+            async move {
+                let read = request.into_body().collect().await;
+                read.map(|_| Response::new(playlist(&saw.to_string())))
+            }
         });
         tokio::spawn(async move {
             let http = auto::Builder::new(TokioExecutor::new());
@@ -181,4 +185,16 @@ async fn an_untrusted_certificate_is_a_502_and_the_log_says_why() {
     within(serve.player().await.get("/v1/master/acct/Demo/index.m3u8")).await.is_problem(502);
     let line = serve.line_with("exchange failed").await;
     assert!(line["error"].as_str().is_some_and(|error| error.contains("UnknownIssuer")), "{line}");
+}
+
+/// HTTP/2 has no word for why a stream was reset.
+#[tokio::test]
+async fn a_request_that_breaks_off_is_no_failure_of_an_http2_upstream_either() {
+    let far = Secure::listen("breaks-off", &["h2"]).await;
+    let serve = far.sidecar(&[]).await;
+    let mut player = serve.player().await;
+    player.say("POST /v1/session/acct/Demo/index.m3u8 HTTP/1.1\r\nHost: a\r\n").await;
+    player.say("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nno size\r\n").await;
+    let answer = player.answer().await;
+    assert_eq!((answer.status(), answer.header("x-onelane-reason")), (400, Some("incomplete")));
 }

@@ -1,9 +1,14 @@
 use std::{
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
+use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -12,6 +17,11 @@ use crate::{
     upstream::BrokenRequest,
 };
 
+/// A request has it in its extensions while its body arrives: whether that broke off. Over HTTP/2 the client says no more of it than
+/// that it has reset the stream.
+#[derive(Debug, Clone, Default)]
+pub(in crate::sidecar) struct BrokeOff(Arc<AtomicBool>);
+
 /// The body of a player's request, which its connection is in the middle of until this has come to its
 /// end or is dropped.
 #[derive(Debug)]
@@ -19,14 +29,29 @@ pub(in crate::sidecar) struct Arriving {
     // Dropped first: the connection has to know of that before it can be quiet.
     body: Incoming,
     arrives: Option<Arrives>,
+    broke_off: Option<BrokeOff>,
+}
+
+// === impl BrokeOff ===
+
+impl BrokeOff {
+    pub(in crate::sidecar) fn has(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 // === impl Arriving ===
 
 impl Arriving {
-    pub(in crate::sidecar) fn new(body: Incoming, activity: &Activity) -> Self {
-        let arrives = (!body.is_end_stream()).then(|| activity.arrives());
-        Self { body, arrives }
+    pub(in crate::sidecar) fn of(request: Request<Incoming>, activity: &Activity) -> Request<Self> {
+        let (mut head, body) = request.into_parts();
+        if body.is_end_stream() {
+            return Request::from_parts(head, Self { body, arrives: None, broke_off: None });
+        }
+        let broke_off = BrokeOff::default();
+        head.extensions.insert(broke_off.clone());
+        let arriving = Self { body, arrives: Some(activity.arrives()), broke_off: Some(broke_off) };
+        Request::from_parts(head, arriving)
     }
 }
 
@@ -41,6 +66,9 @@ impl Body for Arriving {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if frame.is_none() || self.body.is_end_stream() {
             self.arrives = None;
+        }
+        if let (Some(Err(_)), Some(BrokeOff(broke_off))) = (&frame, &self.broke_off) {
+            broke_off.store(true, Ordering::Release);
         }
         Poll::Ready(frame.map(|frame| frame.map_err(|error| BrokenRequest(error.into()))))
     }

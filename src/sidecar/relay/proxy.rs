@@ -260,7 +260,7 @@ impl Service<Request<Incoming>> for PerConnection {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let busy = self.activity.busy();
-        let request = request.map(|body| Arriving::new(body, &self.activity));
+        let request = Arriving::of(request, &self.activity);
         let Inner { stages, sites, forwards, .. } = &*self.proxy.0;
         let passed = match sites.of(request.uri(), request.headers()) {
             None => Err(answer::no_upstream(request.into_parts().0, &stages.load().shared)),

@@ -135,6 +135,7 @@ impl Service<Request<Body>> for Upstreams {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let Pool { client, afresh, .. } = &*self.0;
         let client = if request.extensions().get::<Afresh>().is_some() { afresh } else { client };
-        Sent::new(client.request(request))
+        let broke_off = request.extensions().get().cloned();
+        Sent::new(client.request(request), broke_off)
     }
 }

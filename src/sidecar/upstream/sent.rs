@@ -13,21 +13,25 @@ use hyper_util::client::legacy::ResponseFuture;
 use pin_project_lite::pin_project;
 use tower::BoxError;
 
-use crate::upstream::NotSent;
+use crate::{
+    sidecar::relay::arriving::BrokeOff,
+    upstream::{BrokenRequest, NotSent},
+};
 
 pin_project! {
     /// The answer to a request; its error says whether the upstream may have seen that.
     pub(in crate::sidecar) struct Sent {
         #[pin]
         answer: ResponseFuture,
+        broke_off: Option<BrokeOff>,
     }
 }
 
 // === impl Sent ===
 
 impl Sent {
-    pub(super) fn new(answer: ResponseFuture) -> Self {
-        Self { answer }
+    pub(super) fn new(answer: ResponseFuture, broke_off: Option<BrokeOff>) -> Self {
+        Self { answer, broke_off }
     }
 }
 
@@ -35,8 +39,10 @@ impl Future for Sent {
     type Output = Result<Response<Incoming>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().answer.poll(cx).map_err(|error| match error.is_connect() || is_unprocessed(&error) {
+        let this = self.project();
+        this.answer.poll(cx).map_err(|error| match error.is_connect() || is_unprocessed(&error) {
             true => NotSent::new(error).into(),
+            false if this.broke_off.as_ref().is_some_and(BrokeOff::has) => BrokenRequest(error.into()).into(),
             false => error.into(),
         })
     }
