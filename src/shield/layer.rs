@@ -38,7 +38,7 @@ pub struct ShieldLayer {
 /// A session that is failing is answered here only where a last good playlist can take the answer's place: a player
 /// that has nothing yet may have its try. Where one of its playlists fails and others do not, the others go
 /// on as before: the failing one is probed by itself, the more rarely the longer the others have to wait for
-/// each of its failures.
+/// each of its failures, and if they wait long, whether or not its player has something yet.
 ///
 /// Once a session or its configuration has had as many 4xx in a minute as [`Config`](super::Config) allows,
 /// requests for what was not good before are answered here as well, but for one now and then of a session that has had too many
