@@ -170,7 +170,9 @@ async fn a_lease_is_had_by_one_instance_and_then_by_the_next() {
     let (told, asked) = (Instant::now(), engine.asked());
     drop(first);
     assert!(second.await.expect("no panic").is_held());
-    assert_eq!((told.elapsed(), engine.asked()), (Duration::ZERO, asked + 1));
+    assert_eq!(told.elapsed(), Duration::ZERO);
+    // A poll of its own may fall on the very instant.
+    assert!((1..=2).contains(&(engine.asked() - asked)), "{asked}, {}", engine.asked());
 }
 
 #[tokio::test(start_paused = true)]

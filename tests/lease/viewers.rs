@@ -1,4 +1,4 @@
-//! Three sidecars before one emulator, and viewers who load three playlists at once, each from the next sidecar.
+//! Three sidecars before one emulator, and viewers who load three playlists at once, each from the next sidecar or through a balancer.
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +19,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use tokio::{
+    net::TcpStream,
     process::{Child, Command},
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -56,6 +57,12 @@ pub(crate) struct Fleet {
 pub(crate) struct Sidecar {
     pub(crate) listen: SocketAddr,
     pub(crate) admin: SocketAddr,
+    _child: Child,
+}
+
+pub(crate) struct Balancer {
+    pub(crate) entry: SocketAddr,
+    _settings: tempfile::NamedTempFile,
     _child: Child,
 }
 
@@ -189,10 +196,35 @@ impl Fleet {
         assert!(!is_full() || well.elapsed() <= SOON, "{:?}", well.elapsed());
     }
 
+    /// A HAProxy that knows nothing of sessions: each request goes to the next sidecar.
+    pub(crate) async fn balancer(&self) -> Balancer {
+        let entry = free();
+        let mut text = format!(
+            "defaults\n mode http\n timeout connect 1s\n timeout client 30s\n timeout server 30s\n\
+             listen all\n bind {entry}\n balance roundrobin\n"
+        );
+        for (nth, sidecar) in self.sidecars.iter().enumerate() {
+            text += &format!(" server s{nth} {}\n", sidecar.listen);
+        }
+        let settings = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(settings.path(), text).expect("it is written");
+        let mut command = Command::new("haproxy");
+        command.args(["-db", "-f"]).arg(settings.path()).stdin(Stdio::null()).kill_on_drop(true);
+        // Where Debian has it.
+        command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
+        let child = command.spawn().expect("haproxy is installed (apt-get install haproxy; tests/run does)");
+        until("the balancer answers", || async { TcpStream::connect(entry).await.ok() }).await;
+        Balancer { entry, _settings: settings, _child: child }
+    }
+
     /// Lets so many viewers begin, spread over one refresh.
     pub(crate) fn watch(&self, viewers: u32) -> Viewers {
+        self.watch_by(self.sidecars.iter().map(|sidecar| sidecar.listen).collect(), viewers)
+    }
+
+    /// The same, each of whose requests goes to the next of these.
+    pub(crate) fn watch_by(&self, entries: Vec<SocketAddr>, viewers: u32) -> Viewers {
         let seen = Arc::new(Seen::default());
-        let entries: Vec<_> = self.sidecars.iter().map(|sidecar| sidecar.listen).collect();
         let mut tasks = JoinSet::new();
         for nth in 0..viewers {
             let (seen, entries, client) = (Arc::clone(&seen), entries.clone(), self.client.clone());
