@@ -18,7 +18,7 @@ async fn sessions_that_are_spread_over_all_have_one_lane_all_the_same() {
     let fleet = Fleet::start(&["--lease", &redis.url(), "--lease-required", "--lease-budget", "2s"]).await;
     fleet.agrees(true).await;
     let balancer = fleet.balancer().await;
-    let viewers = fleet.watch_by(vec![balancer.entry], audience(60));
+    let viewers = fleet.watch_by(&[balancer.entry], audience(60));
     sleep_until(Instant::now() + time()).await;
     let answers = viewers.stop().await;
     assert_eq!(answers.keys().collect::<Vec<_>>(), [&(200, None)], "{answers:?}");

@@ -219,15 +219,16 @@ impl Fleet {
 
     /// Lets so many viewers begin, spread over one refresh.
     pub(crate) fn watch(&self, viewers: u32) -> Viewers {
-        self.watch_by(self.sidecars.iter().map(|sidecar| sidecar.listen).collect(), viewers)
+        let all: Vec<_> = self.sidecars.iter().map(|sidecar| sidecar.listen).collect();
+        self.watch_by(&all, viewers)
     }
 
     /// The same, each of whose requests goes to the next of these.
-    pub(crate) fn watch_by(&self, entries: Vec<SocketAddr>, viewers: u32) -> Viewers {
+    pub(crate) fn watch_by(&self, entries: &[SocketAddr], viewers: u32) -> Viewers {
         let seen = Arc::new(Seen::default());
         let mut tasks = JoinSet::new();
         for nth in 0..viewers {
-            let (seen, entries, client) = (Arc::clone(&seen), entries.clone(), self.client.clone());
+            let (seen, entries, client) = (Arc::clone(&seen), entries.to_vec(), self.client.clone());
             tasks.spawn(async move {
                 sleep(refresh() * nth / viewers).await;
                 view(&client, &entries, &seen).await;
