@@ -35,7 +35,7 @@ impl Shelf {
             return false;
         };
         let enough = ALONE.max(target_duration * 2);
-        let path = url.whole.split('?').next().unwrap_or_default();
+        let path = url.path();
         let failing = self.places.iter().filter(|place| place.is_of(url)).filter_map(|place| place.failing);
         let Some(since) = failing.map(|(since, _)| since).min() else { return false };
         // Others that came for long after it began to fail, and still do, did not fail with it.

@@ -173,7 +173,7 @@ impl Shelf {
 
     /// This playlist is given, whatever the query.
     pub(super) fn allow(&mut self, url: &Url<'_>) {
-        let path = url.whole.split('?').next().unwrap_or_default();
+        let path = url.path();
         self.places
             .iter_mut()
             .filter(|place| place.denied && place.path() == path)

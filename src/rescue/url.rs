@@ -84,6 +84,10 @@ impl<'a> Url<'a> {
         Self { whole: or_borrowed(rest), plain: or_borrowed(plain), wanted, in_full }
     }
 
+    pub(super) fn path(&self) -> &str {
+        self.whole.split('?').next().unwrap_or_default()
+    }
+
     /// Whether it has directives.
     pub(super) fn directed(&self) -> bool {
         *self.plain != *self.whole

@@ -12,13 +12,10 @@ use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::{
-    sidecar::listen::activity::{Activity, Arrives},
-    upstream::BrokenRequest,
-};
+use crate::sidecar::listen::activity::{Activity, Arrives};
 
-/// A request has it in its extensions while its body arrives: whether that broke off. Over HTTP/2 the client says no more of it than
-/// that it has reset the stream.
+/// A request has it in its extensions while its body arrives: whether that broke off. What the client says of it is another thing in
+/// each version of HTTP; over HTTP/2 it is no more than that the stream was reset.
 #[derive(Debug, Clone, Default)]
 pub(in crate::sidecar) struct BrokeOff(Arc<AtomicBool>);
 
@@ -57,12 +54,12 @@ impl Arriving {
 
 impl Body for Arriving {
     type Data = Bytes;
-    type Error = BrokenRequest;
+    type Error = hyper::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenRequest>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if frame.is_none() || self.body.is_end_stream() {
             self.arrives = None;
@@ -70,7 +67,7 @@ impl Body for Arriving {
         if let (Some(Err(_)), Some(BrokeOff(broke_off))) = (&frame, &self.broke_off) {
             broke_off.store(true, Ordering::Release);
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(|error| BrokenRequest(error.into()))))
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

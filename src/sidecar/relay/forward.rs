@@ -12,10 +12,7 @@ use http::{
 use http_body::{Frame, SizeHint};
 
 use super::{arriving::Arriving, via::Via};
-use crate::{
-    sidecar::{Config, HostHeader, Upstream},
-    upstream::BrokenRequest,
-};
+use crate::sidecar::{Config, HostHeader, Upstream};
 
 /// The body that goes upstream.
 #[derive(Debug, Default)]
@@ -139,12 +136,12 @@ impl Forward {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = BrokenRequest;
+    type Error = hyper::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenRequest>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut *self {
             Self::None => Poll::Ready(None),
             Self::Players(body) => Pin::new(body).poll_frame(cx),
