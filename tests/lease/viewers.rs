@@ -32,7 +32,7 @@ const SIDECARS: usize = 3;
 /// How soon turns are to be agreed again once the engine is well.
 const SOON: Duration = Duration::from_secs(5);
 
-/// `ONELANE_LEASE_FULL=1`: as many viewers as are promised, with the defaults, on a release build.
+/// `ONELANE_LEASE_FULL=1`: as many viewers as are promised, with the defaults, of the release build that `ONELANE_BIN` names.
 pub(crate) fn is_full() -> bool {
     std::env::var_os("ONELANE_LEASE_FULL").is_some_and(|set| set == "1")
 }
@@ -82,7 +82,8 @@ pub(crate) struct Seen {
 }
 
 pub(crate) fn onelane(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_onelane"));
+    let built = std::env::var_os("ONELANE_BIN").filter(|_| is_full());
+    let mut command = Command::new(built.unwrap_or_else(|| env!("CARGO_BIN_EXE_onelane").into()));
     command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
     command
 }
