@@ -30,8 +30,7 @@ pub enum NoRescue {
     Behind,
     /// It does not satisfy the blocking reload that was asked for (RFC 8216bis section 6.2.5.2).
     Blocking,
-    /// It is a variant that has failed for 8 s, or for two target durations if that is longer, while other playlists of its session
-    /// come: its player can choose another.
+    /// It is a variant that has failed for 4 s while other playlists of its session come: its player can choose another.
     Alone,
 }
 

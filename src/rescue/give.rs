@@ -8,10 +8,11 @@ use super::{
 };
 use crate::upstream::coding::Coding;
 
-/// For how long a variant that fails by itself is bridged, or for two of its target durations if that is longer: a failure of all
-/// variants that passes by itself is bridged as well, though the session's audio may come. After that its player is better off with
-/// another variant.
-pub(super) const ALONE: Duration = Duration::from_secs(8);
+/// For how long a variant that fails by itself is bridged. After that its player is better off with another, and has to be there before
+/// what it has buffered is played and before what it last saw has left the other's window, of segments of two seconds as well: Shaka
+/// found its place no more after eight. A failure of all variants that lasts for a few seconds more is outlived by the players' own
+/// retries, though the session's audio may come.
+const ALONE: Duration = Duration::from_secs(4);
 
 /// What may be given of what is kept.
 impl Shelf {
@@ -34,17 +35,17 @@ impl Shelf {
         let Some(target_duration) = kept.numbers.target_duration.filter(|_| !kept.numbers.ended) else {
             return false;
         };
-        let enough = ALONE.max(target_duration * 2);
         let path = url.path();
         let failing = self.places.iter().filter(|place| place.is_of(url)).filter_map(|place| place.failing);
         let Some(since) = failing.map(|(since, _)| since).min() else { return false };
         // Others that came for long after it began to fail, and still do, did not fail with it.
+        let still = ALONE.max(target_duration * 2);
         let goes_on = |place: &Place| {
-            let is_good = place.confirmed > since + enough / 2
-                && now.saturating_duration_since(place.confirmed) < enough;
+            let is_good =
+                place.confirmed > since + ALONE / 2 && now.saturating_duration_since(place.confirmed) < still;
             is_good && place.highest.is_some() && place.path() != path
         };
-        now.saturating_duration_since(since) >= enough
+        now.saturating_duration_since(since) >= ALONE
             && self.variants.offer_another_than(path)
             && self.places.iter().any(goes_on)
     }

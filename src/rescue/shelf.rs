@@ -4,7 +4,7 @@ use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{
-    Good, Learned, Standing, bounds::Bounds, give::ALONE, good::Numbers, place::Place, step::Step, url::Url,
+    Good, Learned, Standing, bounds::Bounds, good::Numbers, place::Place, step::Step, url::Url,
     validator::Validator, variants::Variants,
 };
 use crate::upstream::{coding::Coding, playlist::Summary};
@@ -12,6 +12,10 @@ use crate::upstream::{coding::Coding, playlist::Summary};
 /// The most URLs that are kept of a session. A player has two to four playlists open, and changes among as many
 /// variants as the stream has.
 const URLS: usize = 32;
+
+/// A playlist that was not asked for again so long after it failed has not failed all the time: players ask again within a target
+/// duration, of which 10 s is a long one.
+const FORGOTTEN: Duration = Duration::from_secs(15);
 
 /// All that is kept of one session: so many playlists at most that a walk is the fastest look-up.
 #[derive(Debug, Default)]
@@ -138,7 +142,7 @@ impl Shelf {
     /// Notes that a playlist has failed. What failed long ago, and was not asked for since, begins to fail now.
     pub(super) fn fail(&mut self, url: &Url<'_>, now: Instant) {
         self.all_of(url).for_each(|place| {
-            let known = place.failing.filter(|(_, last)| now.saturating_duration_since(*last) < ALONE);
+            let known = place.failing.filter(|(_, last)| now.saturating_duration_since(*last) < FORGOTTEN);
             place.failing = Some((known.map_or(now, |(first, _)| first), now));
         });
     }

@@ -1,4 +1,4 @@
-// What real players and a page's own script make of a session that is lost, blocked or shared with a stranger.
+// What real players and a page's own script make of a session that is lost, blocked or shared with a stranger, or of which one variant fails.
 //
 //   PLAYERS=hls.js,mpv   some of them, where a test is for each
 import assert from 'node:assert/strict';
@@ -172,6 +172,46 @@ async function expire(player, numbering) {
     await stage.stop();
   }
 }
+
+describe('a variant that fails by itself', { concurrency: 3 * availableParallelism() }, () => {
+  /** How long it fails, in seconds: far longer than a rescue bridges one that has siblings. */
+  const FAILS = 40;
+
+  for (const player of PLAYERS.filter((player) => ['hls.js', 'Shaka'].includes(player))) {
+    it(`${player} changes to another`, { timeout: BOUND }, async () => {
+      const stage = await stageOf({});
+      let opened;
+      try {
+        opened = await open(player, stage.master, browser);
+        const multivariant = await (await fetch(stage.master)).text();
+        const variants = [...multivariant.matchAll(/^(?!#)\S*\/(\d+)\.m3u8/gm)].map(([, number]) => Number(number));
+        assert.ok(variants.length > 1, multivariant);
+        const loaded = () => opened.playlists().map(({ path }) => Number(path.match(/\/(\d+)\.m3u8/)?.[1]));
+        const last = () => loaded().findLast((number) => variants.includes(number));
+        let played = 0;
+        let failing;
+        const seen = await watch(opened.look, BEFORE + FAILS, AT_THE_END, [
+          {
+            at: BEFORE,
+            async act(seen) {
+              played = seen.played;
+              failing = last();
+              await stage.fail({ status: 500, playlists: [failing] });
+            },
+          },
+        ]);
+        const after = seen.played - played;
+        const all = JSON.stringify({ seen, failing, loaded: loaded().slice(-30), statuses: opened.statuses(), errors: await opened.errors() });
+        assert.ok(seen.endMoved && after > FAILS / 2, `${player} played ${after} s of ${FAILS}: ${all}`);
+        // It may look after the one that fails now and then.
+        assert.ok(loaded().slice(-30).some((number) => variants.includes(number) && number !== failing), all);
+      } finally {
+        await opened?.close();
+        await stage.stop();
+      }
+    });
+  }
+});
 
 describe('a stranger in the session who goes past onelane', { concurrency: 1 }, () => {
   /** How often the stranger loads a playlist, and how long it waits after each, in ms: out of step with the player's 2 s. */

@@ -80,7 +80,7 @@ async fn a_variant_that_fails_by_itself_is_bridged_for_a_while_and_then_left() {
         let (players, mut far) = start(told, 2).await;
         for (time, status, rescue) in plays((&players, &mut far), (0, 2), fails, true).await {
             // It fails from the third second on.
-            let expected = if time < 15 { (200, Some(reason.to_owned())) } else { (503, None) };
+            let expected = if time < 9 { (200, Some(reason.to_owned())) } else { (503, None) };
             assert_eq!((status, rescue), expected, "{told:?} after {time} s");
         }
         advance(secs(3) + ms(1)).await;
