@@ -250,8 +250,9 @@ impl Shared {
         let status = match verdict {
             // Players then ask without directives, which can be bridged: RFC 8216bis section 6.2.5.2, and Media3 as it is.
             _ if blocking && verdict.survivable() => StatusCode::SERVICE_UNAVAILABLE,
+            // Media3 changes variant at 500 and 503, not at 502 or 504; and at 503 a CDN may ask another instance.
             _ if response.is_some_and(|response| response.extensions().get::<LeftAlone>().is_some()) => {
-                StatusCode::SERVICE_UNAVAILABLE
+                StatusCode::INTERNAL_SERVER_ERROR
             }
             _ => rule.map_or(own, |rule| rule.to_status()),
         };

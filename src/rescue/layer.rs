@@ -204,11 +204,11 @@ impl Asked {
     }
 }
 
-/// Media3 goes to another variant after a 503, and tries the same again after a 502 or 504; to others all are the same.
+/// Media3 goes to another variant after a 500, and tries the same again after a 502 or 504; to others all are the same.
 fn leave_alone<B: From<Bytes>>(answer: Result<Response<B>, BoxError>, verdict: Verdict) -> Response<B> {
     let mut response = answer.unwrap_or_else(|_| {
         let mut response = Response::new(B::from(Bytes::new()));
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response.extensions_mut().insert(Judgement::from(verdict));
         // As what the shield answers, it has nothing in it that is the upstream's.
         response.extensions_mut().insert(AskAgainIn(Duration::ZERO));

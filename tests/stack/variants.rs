@@ -80,13 +80,13 @@ async fn a_variant_that_fails_by_itself_is_bridged_for_a_while_and_then_left() {
         let (players, mut far) = start(told, 2).await;
         for (time, status, rescue) in plays((&players, &mut far), (0, 2), fails, true).await {
             // It fails from the third second on.
-            let expected = if time < 9 { (200, Some(reason.to_owned())) } else { (503, None) };
+            let expected = if time < 9 { (200, Some(reason.to_owned())) } else { (500, None) };
             assert_eq!((status, rescue), expected, "{told:?} after {time} s");
         }
         advance(secs(3) + ms(1)).await;
         let player = players.getting(&media(1, 0));
         let (answer, _) = far.failing(player, fails).await;
-        answer.is_problem(503, reason);
+        answer.is_problem(500, reason);
         // What its player chose, and what it goes back to.
         for number in [1, 0] {
             advance(secs(30)).await;
@@ -119,13 +119,13 @@ async fn one_that_is_left_is_left_at_once() {
     let asked_at = Instant::now();
     let player = players.getting(&media(1, 0));
     let (answer, tries) = far.failing(player, Asked::bad_gateway).await;
-    answer.is_problem(503, "origin_broken");
+    answer.is_problem(500, "origin_broken");
     assert!(tries <= 2 && answer.at - asked_at < secs(1), "{tries} tries in {:?}", answer.at - asked_at);
     // Where there is no answer it is not waited for longer than for a playlist of before.
     let player = players.getting(&media(1, 0));
     let (asked, asked_at) = (far.asked().await, Instant::now());
     let answer = got(player).await;
-    answer.is_problem(503, "timed_out");
+    answer.is_problem(500, "timed_out");
     assert_eq!(answer.at - asked_at, secs(2));
     asked.playlist(60);
 }
