@@ -13,6 +13,10 @@ use crate::{rescue::RESCUE, session::ShownPath, upstream::Verdict};
 /// What to do about a body that cannot be unpacked.
 const REPACK: &str = "compress in one place only, and let Content-Length be that of what is sent";
 
+/// What an answer is that was asked for as a playlist and is not judged, and what to do about it.
+const NO_PLAYLIST: (&str, &str) =
+    ("it is no playlist, and leads to none", "give the URL of a playlist, or one that makes a session");
+
 /// What to do about a certificate that is refused, by what is said against it.
 fn certificate(refused: &str) -> &'static str {
     if refused.contains("expired") {
@@ -77,7 +81,11 @@ impl Examination {
             None => judgement.named_exception().map(|name| format!(" {name}")).unwrap_or_default(),
         };
         let why = judgement.exception.filter(|_| judgement.named);
-        let meaning = why.map_or(judgement.verdict.meaning(), |exception| exception.meaning());
+        let (meaning, remedy) = match judgement.verdict {
+            Verdict::Passed => NO_PLAYLIST,
+            verdict => (verdict.meaning(), verdict.remedy()),
+        };
+        let meaning = why.map_or(meaning, |exception| exception.meaning());
         let saw = match judgement.flaw {
             Some(flaw) => format!("{path}: {}", flaw.meaning()),
             None => format!("{path} answers {}{name}: {meaning}", answer.status().as_u16()),
@@ -87,7 +95,7 @@ impl Examination {
         let remedy = match why {
             Some(exception) => exception.remedy(),
             None if packed => REPACK,
-            None => judgement.verdict.remedy(),
+            None => remedy,
         };
         let (check, is_error) = match judgement.verdict {
             Verdict::Playlist => return true,
@@ -99,9 +107,7 @@ impl Examination {
             Verdict::Throttled => ("throttled", false),
             Verdict::NotPlaylist | Verdict::Passed if packed => ("gzip", true),
             Verdict::NotPlaylist => ("playlist", true),
-            Verdict::BadRequest | Verdict::NotFound => ("url", true),
-            // The page is the finding.
-            _ if answer.is_html() => return false,
+            Verdict::BadRequest | Verdict::NotFound | Verdict::Passed => ("url", true),
             _ => ("upstream", true),
         };
         let finding = if is_error { Finding::error(check, saw) } else { Finding::warning(check, saw) };

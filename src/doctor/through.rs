@@ -26,7 +26,11 @@ impl Examination {
             playlists[0].scheme_str().unwrap_or("https"),
             playlists[0].authority().map(ToString::to_string).unwrap_or_default()
         );
-        let (true, Ok(upstream)) = (known, upstream.parse()) else { return };
+        let upstream = match upstream.parse() {
+            Ok(upstream) if known => upstream,
+            Ok(_) => return,
+            Err(error) => return self.tell(Finding::note("onelane", format!("it is not tried: {error}"))),
+        };
         let (one, other) = (&playlists[0], playlists.get(1).unwrap_or(&playlists[0]));
         if (one.scheme(), one.authority()) != (other.scheme(), other.authority()) {
             let saw = "it is not tried: its playlists are at several hosts, and here it is in front of one";

@@ -284,7 +284,7 @@ async fn wrong_tables_are_told_in_one_line() {
             "it has a fragment, which is never sent; write http://a.example",
         ),
         ("upstream = [\"http://a.example\"]\n".to_owned(), "upstream"),
-        ("upstream = []\n".to_owned(), "--upstream"),
+        ("upstream = []\n".to_owned(), "upstream: the list is empty; write upstream = "),
     ] {
         let config = folder.file("wrong-sites.toml", &text);
         let output = within(onelane(&["check", "--config", &config]).output()).await.expect("it starts");

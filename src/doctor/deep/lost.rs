@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use http::Uri;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Deep, Finding, Refusal, Stop};
 use crate::{
     doctor::{answer::Answer, examine::Examination},
     session::{Kind, Route},
-    upstream::Verdict,
+    upstream::{Verdict, playlist::Summary},
 };
 
 /// A session that is left alone until it expires.
@@ -28,6 +28,10 @@ const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
 
 /// A session expires when it was idle for so many times the length of its playlist, as documented.
 const LENGTHS: u32 = 10;
+
+/// How often a playlist is asked for that conflicts though nobody else asks, and how long after that.
+const READS: u32 = 3;
+const BUSY: Duration = Duration::from_secs(1);
 
 // === impl Deep ===
 
@@ -64,19 +68,29 @@ impl Examination {
             return None;
         }
         let playlist = self.arrive(url).await.ok().and_then(|first| first.links().first().cloned());
-        let loaded = match &playlist {
-            Some(playlist) => self.visits.get_plain(playlist).await.ok(),
-            None => None,
-        };
-        let (Some(playlist), Some(loaded)) = (playlist, loaded) else {
+        let Some(playlist) = playlist else {
             self.tell(note("no second session could be made"));
             return None;
         };
-        let length = loaded.summary().map_or(Duration::ZERO, |summary| {
-            summary.target_duration * u32::try_from(summary.segments).unwrap_or(u32::MAX)
-        });
+        let Some(summary) = self.read(&playlist).await else {
+            self.tell(note("the second session's playlist did not come"));
+            return None;
+        };
+        let length = summary.target_duration * u32::try_from(summary.segments).unwrap_or(u32::MAX);
         let expires_after = (length * LENGTHS).mul_f64(1.1);
         Some(Idle { playlist, since: Instant::now(), expires_after, within })
+    }
+
+    /// A playlist that may be refused right after the multivariant one: sessions stay busy for a while.
+    async fn read(&mut self, playlist: &Uri) -> Option<Summary> {
+        for left in (0..READS).rev() {
+            let answer = self.visits.get_plain(playlist).await.ok()?;
+            match answer.summary() {
+                None if left > 0 && answer.judgement().verdict == Verdict::Conflict => sleep(BUSY).await,
+                summary => return summary,
+            }
+        }
+        None
     }
 
     /// Waits for it to expire.

@@ -13,7 +13,7 @@ use tower::BoxError;
 #[derive(Debug, Clone, clap::Args)]
 #[non_exhaustive]
 pub struct HealthcheckArgs {
-    /// Where the process that is asked has its admin port
+    /// Where the process that is asked has its admin port. No file of settings is read: one that has gone bad since would stop what runs
     #[arg(long, env = "ONELANE_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     admin: SocketAddr,
 }

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use super::{
     lease::LeaseEngine,
     otlp::OtlpCollector,
-    written::{at_least_one, duration, share, threads, time},
+    written::{address, at_least_one, count, duration, share, size, threads, time},
 };
 use crate::{
     lane::Limits,
@@ -25,7 +25,7 @@ pub struct Config {
     pub upstream: Upstream,
 
     /// Where players or their CDN connect; HTTP/1.1 and h2c, or both over TLS with --tls-cert
-    #[arg(long, env = "ONELANE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "ONELANE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
     pub listen: SocketAddr,
 
     /// The PEM file with the certificate that players are shown and those of its issuers; --listen then
@@ -39,7 +39,7 @@ pub struct Config {
 
     /// Where the page that shows the lanes is, /healthz, /readyz, /metrics and POST /reload; keep it off
     /// the public network
-    #[arg(long, env = "ONELANE_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    #[arg(long, env = "ONELANE_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9090", value_parser = address)]
     pub admin: SocketAddr,
 
     /// The Host header upstream: the upstream's own name, as a configuration's endpoint wants it, or the
@@ -57,12 +57,12 @@ pub struct Config {
     pub answer_within: Duration,
 
     /// How long one exchange may hold its turn; past it the call is dropped and the next is sent. A request
-    /// that makes a session may take as long, and then gets 504
+    /// that makes a session may take as long, or --answer-within if that is more, and then gets 504
     #[arg(long, env = "ONELANE_MAX_HOLD", value_name = "TIME", default_value = "10s", value_parser = time)]
     pub max_hold: Duration,
 
     /// The largest playlist that is collected before it is answered; a larger one streams and keeps its turn
-    #[arg(long, env = "ONELANE_COLLECT_UP_TO", value_name = "SIZE", default_value = "2MiB")]
+    #[arg(long, env = "ONELANE_COLLECT_UP_TO", value_name = "SIZE", default_value = "2MiB", value_parser = size)]
     pub collect_up_to: ByteSize,
 
     /// The most requests of one session in its lane, the one in flight included
@@ -70,7 +70,7 @@ pub struct Config {
     pub depth: u32,
 
     /// The most requests that wait in all lanes together
-    #[arg(long, env = "ONELANE_WAITING", value_name = "N", default_value_t = 100_000)]
+    #[arg(long, env = "ONELANE_WAITING", value_name = "N", default_value_t = 100_000, value_parser = count)]
     pub waiting: usize,
 
     /// Let tracking requests take turns as well
@@ -84,6 +84,10 @@ pub struct Config {
     /// configuration: MpdLocation DISABLED.
     #[arg(long, env = "ONELANE_SERIALIZE_DASH")]
     pub serialize_dash: bool,
+
+    /// Take _HLS_msn, _HLS_part and _HLS_skip off requests before they go upstream
+    #[arg(long, env = "ONELANE_STRIP_DIRECTIVES")]
+    pub strip_directives: bool,
 
     /// When a session is lost whose creation passed through here, make a new one, and go on with that where
     /// its numbering proves to continue; see docs/resume.md for what AWS sees of it
@@ -148,7 +152,7 @@ pub struct Config {
 
     /// Sessions whose last 32 requests are kept for inspection on the admin port; 0 for none. Some 16 KiB
     /// each, and 64 MiB for all at the most
-    #[arg(long, env = "ONELANE_RECORD_SESSIONS", value_name = "N", default_value_t = 0)]
+    #[arg(long, env = "ONELANE_RECORD_SESSIONS", value_name = "N", default_value_t = 0, value_parser = count)]
     pub record_sessions: usize,
 
     /// Where traces of requests go: a collector that takes OTLP over gRPC, as http://HOST:4317 or https://HOST:4317
@@ -179,10 +183,6 @@ pub struct Config {
     /// The longest gap between two turns of a session that may be learned.
     #[arg(skip = stack::Config::default().settle)]
     pub settle: Duration,
-
-    /// Whether the directives of low-latency HLS are taken off requests.
-    #[arg(skip = stack::Config::default().strip_directives)]
-    pub strip_directives: bool,
 
     /// The upstreams, where there are several; [`upstream`](Self::upstream) is then the first one's.
     #[arg(skip)]

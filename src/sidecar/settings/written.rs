@@ -1,6 +1,6 @@
 //! Values as people write them, in flags and in the file alike.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use bytesize::ByteSize;
 
@@ -43,6 +43,13 @@ pub(in crate::sidecar) fn gap(text: &str) -> Result<Duration, String> {
     Some(duration(text)?).filter(|gap| *gap <= MINUTE).ok_or_else(allowed)
 }
 
+/// Where to listen.
+pub(in crate::sidecar) fn address(text: &str) -> Result<SocketAddr, String> {
+    let none =
+        "it is no address to listen at; write it as IP:PORT, like 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080";
+    text.parse().map_err(|_| none.to_owned())
+}
+
 /// A number of bytes.
 pub(in crate::sidecar) fn size(text: &str) -> Result<ByteSize, String> {
     text.trim().parse().map_err(|_| "it is no size; write it like 512KiB, 2MiB or 1GiB".to_owned())
@@ -58,6 +65,10 @@ pub(in crate::sidecar) fn some_bytes(text: &str) -> Result<ByteSize, String> {
 pub(in crate::sidecar) fn share(text: &str) -> Result<f64, String> {
     let allowed = || "it must be a number from 0 to 1; write it like 0.01".to_owned();
     text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(allowed)
+}
+
+pub(in crate::sidecar) fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "it must be a whole number; write it like 1000".to_owned())
 }
 
 pub(in crate::sidecar) fn at_least_one(text: &str) -> Result<usize, String> {

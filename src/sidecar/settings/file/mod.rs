@@ -39,8 +39,6 @@ use crate::sidecar::{Config, Flags, Upstream};
 pub(in crate::sidecar) struct File {
     /// Where it is no URL, which is a flag's.
     pub(in crate::sidecar) upstream: Upstreams,
-    #[serde(deserialize_with = "value::switch")]
-    pub(in crate::sidecar) strip_directives: Option<bool>,
     pub(in crate::sidecar) remap: Remap,
     #[serde(deserialize_with = "value::section")]
     pub(in crate::sidecar) rescue: Rescue,
@@ -90,7 +88,6 @@ impl File {
     pub(in crate::sidecar) fn over(self, other: Self) -> Self {
         Self {
             upstream: if self.upstream.is_none() { other.upstream } else { self.upstream },
-            strip_directives: self.strip_directives.or(other.strip_directives),
             remap: self.remap.over(other.remap),
             rescue: self.rescue.over(other.rescue),
             shield: self.shield.over(other.shield),
@@ -110,7 +107,6 @@ impl File {
         self.shield.apply(&mut config.shield)?;
         self.retry.apply(&mut config.retry)?;
         self.settle.apply(&mut config.settle);
-        set(&mut config.strip_directives, self.strip_directives);
         match self.upstream {
             Upstreams::Several(tables) => site::apply(tables, config),
             // A flag or variable goes first.
@@ -205,7 +201,6 @@ mod tests {
     #[test]
     fn every_key_has_its_effect() {
         let text = r#"
-            strip_directives = true
             remap.profile = "transparent"
             remap.conflict = { status = 503, retry_after = 2 }
             remap.failed.status = 500
@@ -236,8 +231,7 @@ mod tests {
             [settle]
             most = "0s"
         "#;
-        let Config { remap, rescue, shield, retry, settle, strip_directives, .. } =
-            applied(file(text)).expect("a good file");
+        let Config { remap, rescue, shield, retry, settle, .. } = applied(file(text)).expect("a good file");
         let (ms, rescue) = (Duration::from_millis, rescue.expect("it is on"));
         let rule = |verdict| remap.of(verdict).map(|rule| (rule.to_status().as_u16(), rule.to_retry_after()));
         assert_eq!(remap.profile, crate::remap::Profile::Transparent);
@@ -256,7 +250,7 @@ mod tests {
         assert_eq!((retry.within, retry.budget_per_second), (ms(4_000), 1));
         assert_eq!((retry.patient, retry.creations), (false, true));
         assert!(retry.budget_part.abs() < f32::EPSILON);
-        assert_eq!((settle, strip_directives), (Duration::ZERO, true));
+        assert_eq!(settle, Duration::ZERO);
     }
 
     #[test]
@@ -276,9 +270,9 @@ mod tests {
 
     #[test]
     fn what_is_over_goes_first() {
-        let over = file("strip_directives = false\nremap.conflict.status = 500\nrescue.after = \"1s\"");
+        let over = file("remap.conflict.status = 500\nrescue.after = \"1s\"");
         let under = file(
-            "strip_directives = true\nremap.conflict.status = 503\nremap.blocked.status = 404\n\
+            "remap.conflict.status = 503\nremap.blocked.status = 404\n\
              rescue = { after = \"5s\", max_age = \"7s\" }",
         );
         let config = applied(over.over(under)).expect("a good file");
@@ -286,7 +280,6 @@ mod tests {
         assert_eq!((status(Verdict::Conflict), status(Verdict::Blocked)), (Some(500), Some(404)));
         let rescue = config.rescue.expect("it is on");
         assert_eq!((rescue.after, rescue.max_age), (Duration::from_secs(1), Duration::from_secs(7)));
-        assert!(!config.strip_directives);
     }
 
     #[test]
@@ -383,7 +376,6 @@ mod tests {
             ("[rescue]\nbytes = \"lots\"", &["rescue.bytes: ", "write it like"]),
             ("[rescue]\nlargest = \"0MiB\"", &["rescue.largest: ", "more than zero"]),
             ("[rescue]\nenabled = \"no\"", &["rescue.enabled: ", "true or false"]),
-            ("strip_directives = 1", &["strip_directives: ", "true or false"]),
             ("[retry]\ncreations = \"yes\"", &["retry.creations: ", "true or false"]),
             ("rescue = []", &["rescue: ", "a section of keys"]),
             ("rescue = [true, \"1s\"]", &["rescue: ", "a section of keys"]),

@@ -140,6 +140,9 @@ fn why(error: &clap::Error) -> String {
         return source.to_string();
     }
     match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(values)) if values.is_empty() => {
+            "it is empty; leave it out for none".to_owned()
+        }
         Some(ContextValue::Strings(values)) => format!("it is not known; allowed are {}", values.join(", ")),
         _ => "it is not allowed".to_owned(),
     }

@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{
     Deserialize, Deserializer,
     de::{
-        MapAccess, SeqAccess, Visitor,
+        Error as _, MapAccess, SeqAccess, Visitor,
         value::{MapAccessDeserializer, SeqAccessDeserializer},
     },
 };
@@ -26,6 +26,8 @@ struct Of {
     playback_configuration: String,
     #[serde(default, deserialize_with = "region")]
     region: Option<String>,
+    #[serde(default, rename = "url", deserialize_with = "of_several")]
+    _url: (),
 }
 
 struct Reader;
@@ -44,6 +46,12 @@ pub(super) fn name<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<String
 
 pub(super) fn region<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<String>, D::Error> {
     reader.deserialize_str(value::Text { expected: REGION, read: api::region }).map(Some)
+}
+
+fn of_several<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
+    Err(D::Error::custom(
+        "a table with a url is one of several; write [[upstream]], or upstream = \"URL\" for one alone",
+    ))
 }
 
 // === impl Upstreams ===
@@ -76,11 +84,18 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, keys: A) -> Result<Upstreams, A::Error> {
-        let Of { playback_configuration: name, region } = Of::deserialize(MapAccessDeserializer::new(keys))?;
+        let Of { playback_configuration: name, region, .. } =
+            Of::deserialize(MapAccessDeserializer::new(keys))?;
         Ok(Upstreams::Of(Named { name, region }))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, tables: A) -> Result<Upstreams, A::Error> {
-        Deserialize::deserialize(SeqAccessDeserializer::new(tables)).map(Upstreams::Several)
+        let tables = Vec::deserialize(SeqAccessDeserializer::new(tables))?;
+        match tables.is_empty() {
+            true => {
+                Err(A::Error::custom("the list is empty; write upstream = \"URL\", or [[upstream]] tables"))
+            }
+            false => Ok(Upstreams::Several(tables)),
+        }
     }
 }
