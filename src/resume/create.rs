@@ -31,7 +31,7 @@ use crate::{
         collect::{Collected, collect, is_empty},
     },
     session::{Extract, Kind, Route, name},
-    upstream::{Judgement, RetryConfig, Verdict},
+    upstream::{BrokenRequest, Judgement, RetryConfig, Verdict},
 };
 
 /// No creation is sent later than this after the first of one attempt: some of a turn must be left for the playlist.
@@ -184,13 +184,15 @@ where
     Q::Data: Buf,
     Q::Error: Into<BoxError>,
 {
-    match collect(pin!(body), largest).await? {
+    match collect(pin!(body), largest).await.map_err(|error| BrokenRequest(error.into()))? {
         Collected::Whole(whole) => {
             let mut read = Vec::with_capacity(whole.data.iter().map(Bytes::len).sum());
             whole.data.iter().for_each(|piece| read.extend_from_slice(piece));
             let read = Bytes::from(read);
             Ok((read.clone(), Q::from(read)))
         }
-        Collected::TooLarge(_) => Err("the request's body is longer than its Content-Length".into()),
+        Collected::TooLarge(_) => {
+            Err(BrokenRequest("its body is longer than its Content-Length".into()).into())
+        }
     }
 }

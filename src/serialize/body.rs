@@ -115,7 +115,8 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Poll::Ready(match self.project().source.project() {
+        let mut source = self.project().source;
+        Poll::Ready(match source.as_mut().project() {
             SourceProjection::Direct { body } => {
                 ready!(body.poll_frame(cx)).map(|frame| frame.map(in_bytes).map_err(Error::upstream))
             }
@@ -126,12 +127,17 @@ where
             },
             SourceProjection::Streamed { read, parts } => match read.pop_front() {
                 Some(data) => Some(Ok(Frame::data(data))),
-                None => match ready!(parts.poll_recv(cx)) {
-                    Some(Part::Frame(frame, _taken)) => Some(Ok(frame)),
-                    Some(Part::Failed(error)) => Some(Err(error)),
-                    Some(Part::End) => None,
-                    None => Some(Err(Error::new(ErrorKind::HeldTooLong))),
-                },
+                None => {
+                    let last = match ready!(parts.poll_recv(cx)) {
+                        Some(Part::Frame(frame, _taken)) => return Poll::Ready(Some(Ok(frame))),
+                        Some(Part::Failed(error)) => Some(Err(error)),
+                        Some(Part::End) => None,
+                        None => Some(Err(Error::new(ErrorKind::HeldTooLong))),
+                    };
+                    // Nothing comes after it, however often it is polled.
+                    source.set(Source::Whole { whole: Whole::default() });
+                    last
+                }
             },
         })
     }
@@ -193,6 +199,19 @@ mod tests {
         ] {
             let body = body.after(VecDeque::from(["a ".into(), "first ".into()]));
             assert_eq!(body.collect().await.expect("all of it").to_bytes(), "a first rest");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_comes_after_the_end() {
+        for (last, fails) in [(Part::End, false), (Part::Failed(Error::new(ErrorKind::HeldTooLong)), true)] {
+            let (player, parts) = mpsc::unbounded_channel();
+            player.send(last).expect("it is there");
+            drop(player);
+            let mut body = Body::<Full<Bytes>>::streamed(parts);
+            assert!(!body.is_end_stream());
+            assert_eq!(body.frame().await.is_some_and(|frame| frame.is_err()), fails);
+            assert!(body.frame().await.is_none() && body.is_end_stream(), "{fails}");
         }
     }
 }

@@ -24,9 +24,8 @@ use super::{
     turn,
 };
 use crate::{
-    lane::Ticket,
     observe::record::Note,
-    session::{Creation, Extract, Extracted, MediaTailor, SessionKey},
+    session::{Creation, Extract, Extracted, MediaTailor},
     telemetry,
 };
 
@@ -194,8 +193,14 @@ where
     ResBody::Data: Buf + Send,
     ResBody::Error: Into<BoxError>,
 {
-    let Entrance { exchange, watcher, place } =
-        state.repeats.enter(identity, note.as_ref(), || join(state, asked))?;
+    let Entrance { exchange, watcher, place } = state
+        .repeats
+        .enter(identity, note.as_ref(), || state.lanes.join(asked.key.clone()))
+        .map_err(|error| {
+            let error = Error::from(error);
+            telemetry::refused(&asked.key, asked.kind, &error);
+            error
+        })?;
     let (driven, kept) = match place {
         Some(place) => (turn::run(state, inner, exchange, place, asked.clone(), request), None),
         None => {
@@ -206,14 +211,6 @@ where
         }
     };
     Ok(Seat { watcher, driven, kept })
-}
-
-fn join(state: &State, asked: &Asked) -> Result<Ticket<SessionKey>, Error> {
-    state.lanes.join(asked.key.clone()).map_err(|error| {
-        let error = Error::from(error);
-        telemetry::refused(&asked.key, asked.kind, &error);
-        error
-    })
 }
 
 /// Waits for an answer until the player's time is up; `None` when the answer is a stream that another has.

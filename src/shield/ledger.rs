@@ -83,7 +83,8 @@ impl<K: Eq + Hash + Clone, V: Passing> Ledger<K, V> {
             Entry::Occupied(mut occupied) => change(occupied.get_mut(), new),
             Entry::Vacant(_) if self.len() >= self.capacity => return false,
             Entry::Vacant(vacant) => {
-                vacant.insert(new);
+                // Counted while nobody can remove it.
+                let _entry = vacant.insert(new);
                 self.count.came();
             }
         }

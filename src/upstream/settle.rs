@@ -1,15 +1,9 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 use tokio::time::Instant;
 
-use crate::session::SessionKey;
+use crate::{lane::Headcount, session::SessionKey};
 
 /// The gap that the first conflict makes.
 const FIRST: Duration = Duration::from_millis(4);
@@ -43,10 +37,10 @@ pub struct Settle {
     learned: Arc<Learned>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Learned {
     gaps: DashMap<u64, Gap>,
-    known: AtomicUsize,
+    known: Headcount,
 }
 
 #[derive(Debug)]
@@ -64,7 +58,7 @@ struct Gap {
 impl Settle {
     /// With gaps no longer than this; 250 ms is the default, and with zero there are none.
     pub fn new(most: Duration) -> Self {
-        Self { most, learned: Arc::default() }
+        Self { most, learned: Arc::new(Learned { gaps: DashMap::new(), known: Headcount::new() }) }
     }
 
     /// What was learned, with gaps no longer than this from now on.
@@ -89,22 +83,31 @@ impl Settle {
             gap.conflict(session, sent, now, self.most);
             return;
         }
-        if self.learned.gaps.len() >= MOST {
-            self.learned.gaps.retain(|_, gap| now.saturating_duration_since(gap.conflict) < QUIET);
-            self.learned.known.store(self.learned.gaps.len(), Ordering::Relaxed);
+        if self.learned.known.now() >= MOST {
+            self.learned.gaps.retain(|_, gap| {
+                let stays = now.saturating_duration_since(gap.conflict) < QUIET;
+                let _shrink = !stays && self.learned.known.went();
+                stays
+            });
         }
-        if self.learned.gaps.len() < MOST {
-            let only = Some(session.clone());
-            let first = Gap { only, enough: FIRST.min(self.most), grown: now, conflict: now };
-            if self.learned.gaps.insert(scope, first).is_none() {
-                self.learned.known.fetch_add(1, Ordering::Relaxed);
+        if self.learned.known.now() >= MOST {
+            return;
+        }
+        match self.learned.gaps.entry(scope) {
+            Entry::Occupied(mut gap) => gap.get_mut().conflict(session, sent, now, self.most),
+            Entry::Vacant(vacant) => {
+                let only = Some(session.clone());
+                let first = Gap { only, enough: FIRST.min(self.most), grown: now, conflict: now };
+                // Counted while nobody can remove it.
+                let _gap = vacant.insert(first);
+                self.learned.known.came();
             }
         }
     }
 
     /// How long to wait after an answer before the session's next request is sent.
     pub fn gap(&self, session: &SessionKey, now: Instant) -> Duration {
-        if self.learned.known.load(Ordering::Relaxed) == 0 {
+        if self.learned.known.now() == 0 {
             return Duration::ZERO;
         }
         let scope = session.scope_id();
@@ -113,7 +116,7 @@ impl Settle {
         if now.saturating_duration_since(conflict) > REMEMBERED
             && self.learned.gaps.remove_if(&scope, |_, gap| gap.conflict == conflict).is_some()
         {
-            self.learned.known.fetch_sub(1, Ordering::Relaxed);
+            let _shrink = self.learned.known.went();
         }
         gap.min(self.most)
     }
@@ -276,6 +279,6 @@ mod tests {
         for scope in 0..20_000 {
             assert_eq!(settle.gap(&session(scope, 0), Instant::now()), Duration::ZERO);
         }
-        assert_eq!((settle.learned.gaps.len(), settle.learned.known.load(Ordering::Relaxed)), (0, 0));
+        assert_eq!((settle.learned.gaps.len(), settle.learned.known.now()), (0, 0));
     }
 }

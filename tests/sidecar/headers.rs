@@ -111,6 +111,7 @@ async fn the_host_is_the_upstreams_or_the_viewers() {
     let requests = [
         format!("GET {path} HTTP/1.1\r\nHost: tv.example\r\n\r\n"),
         format!("GET http://tv.example{path} HTTP/1.1\r\nHost: other.example\r\n\r\n"),
+        format!("GET http://me:secret@tv.example{path} HTTP/1.1\r\nHost: tv.example\r\n\r\n"),
     ];
     for (mode, host) in [(HostHeader::Rewrite, own.as_str()), (HostHeader::Preserve, "tv.example")] {
         let sidecar = Running::with(&far, |config| config.host = mode).await;

@@ -180,8 +180,14 @@ async fn a_player_that_leaves_is_counted_as_one() {
 
 #[tokio::test]
 async fn a_request_that_breaks_off_is_no_failure_of_the_upstream() {
+    breaks_off(&[]).await;
+    // Creations are read before they are sent then.
+    breaks_off(&["--resume"]).await;
+}
+
+async fn breaks_off(flags: &[&str]) {
     let mut far = Far::listen().await;
-    let serve = Serve::start(&far.url(), &[]).await;
+    let serve = Serve::start(&far.url(), flags).await;
     let mut player = serve.player().await;
     let mut plays = async || {
         player.ask(&media(&session(1), 0)).await;

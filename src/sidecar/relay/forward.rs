@@ -226,7 +226,9 @@ fn path(method: &Method, uri: &Uri) -> Result<PathAndQuery, Unpassable> {
 
 fn viewers_host(headers: &HeaderMap, uri: &Uri) -> Result<HeaderValue, Unpassable> {
     // The target's own authority goes before the header (RFC 9112 section 3.2.2).
-    let host = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    // What names a user in it is no part of Host (RFC 9110 section 7.2).
+    let host = uri.authority().and_then(|authority| authority.as_str().rsplit('@').next());
+    let host = host.and_then(|host| HeaderValue::from_str(host).ok());
     let mut hosts = headers.get_all(header::HOST).iter();
     host.or_else(|| hosts.next().filter(|_| hosts.next().is_none()).cloned()).ok_or(Unpassable(
         "the request has no Host header, or several; --host preserve passes on one",
