@@ -125,7 +125,7 @@ impl<E, R: Clone> Stack<E, R> {
     /// The same lanes and lessons under another configuration, for requests from now on: those in line and in
     /// flight are not disturbed. Services that were made before go on as they were; make new ones in their place.
     ///
-    /// The memory of [`rescue::Config::bytes`](crate::rescue::Config::bytes) is shared out anew at once.
+    /// The memory of [`rescue::Config::bytes`](crate::rescue::Config::bytes) is shared out anew at once. Resuming stays as it was.
     #[must_use]
     pub fn reconfigured(&self, config: Config) -> Self {
         self.with(self.stages.reconfigured(config))

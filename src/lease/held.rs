@@ -25,7 +25,7 @@ pub(super) struct Held {
 
 impl Lease {
     /// No lease, for a turn that needs none.
-    pub fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self::default()
     }
 

@@ -94,7 +94,8 @@ impl Leases {
         Self { inner, _keeper: Arc::new(AbortOnDropHandle::new(keeper)) }
     }
 
-    /// Waits for a session's lease. The wait always comes to an end: with no lease where the engine is of no use.
+    /// Waits for a session's lease. Where the engine is of no use the wait comes to an end, with no
+    /// lease. While others have turns it goes on: who waits for too long drops it.
     ///
     /// Only the head of the session's lane may ask: two callers of one instance are not kept apart.
     ///

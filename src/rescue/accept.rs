@@ -8,7 +8,7 @@ use crate::upstream::coding::Coding;
 ///
 /// It takes one byte: read it while the request's head is at hand.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Accept(u8);
+pub(crate) struct Accept(u8);
 
 /// The bit of a request without the field.
 const SILENT: u8 = 1 << 7;
@@ -29,7 +29,7 @@ impl Accept {
     /// Without the field the RFC lets every coding pass. Here its absence means `identity` alone, as it does
     /// to MediaTailor: ffmpeg and others that do not send it are never given a compressed playlist. A member
     /// that is malformed is passed over; one that is named twice is taken only if no mention refuses it.
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         Self::of_lines(headers.get_all(header::ACCEPT_ENCODING))
     }
 

@@ -8,18 +8,16 @@ use super::{head::Head, kept::Kept};
 
 /// The last good playlist, for a player whose own answer failed or is too slow.
 #[derive(Clone)]
-pub struct Rescue {
+pub(crate) struct Rescue {
     head: Arc<Head>,
     body: Bytes,
     age: Duration,
-    unchanged: Duration,
-    target_duration: Option<Duration>,
 }
 
 /// Why there is no [`Rescue`]. Where there are several reasons, it is the last one in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum NoRescue {
+pub(crate) enum NoRescue {
     /// Nothing is kept of this URL and session, or the session was lost since.
     Unknown,
     /// It is kept only in content codings that the player does not take.
@@ -42,34 +40,17 @@ impl Rescue {
             head: Arc::clone(&kept.head),
             body: kept.body.clone(),
             age: kept.age + now.saturating_duration_since(kept.since),
-            unchanged: now.saturating_duration_since(kept.changed),
-            target_duration: kept.numbers.target_duration,
         }
     }
 
-    /// The body, byte for byte as it was last good, in its content coding.
-    pub fn body(&self) -> &Bytes {
-        &self.body
-    }
-
     /// How long ago the origin confirmed it, as `Age` counts (RFC 9111 section 5.1).
-    pub fn age(&self) -> Duration {
+    pub(crate) fn age(&self) -> Duration {
         self.age
-    }
-
-    /// How long its content has not changed.
-    pub fn unchanged(&self) -> Duration {
-        self.unchanged
-    }
-
-    /// Its target duration, where one was read in it.
-    pub fn target_duration(&self) -> Option<Duration> {
-        self.target_duration
     }
 
     /// The headers as they came, but for those of one connection, `Date` and the upstream's request id;
     /// `Content-Length` and `Age` (in whole seconds) are new.
-    pub fn headers(&self) -> HeaderMap {
+    pub(crate) fn headers(&self) -> HeaderMap {
         let mut headers = self.head.headers();
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(self.body.len()));
         headers.insert(header::AGE, HeaderValue::from(self.age.as_secs()));
@@ -77,7 +58,7 @@ impl Rescue {
     }
 
     /// The whole answer, a 200; the one to a `HEAD` has no body.
-    pub fn into_response(self, method: &Method) -> Response<Bytes> {
+    pub(crate) fn into_response(self, method: &Method) -> Response<Bytes> {
         let headers = self.headers();
         let mut response = Response::new(if method == Method::HEAD { Bytes::new() } else { self.body });
         *response.headers_mut() = headers;
@@ -91,7 +72,6 @@ impl fmt::Debug for Rescue {
         f.debug_struct("Rescue")
             .field("bytes", &self.body.len())
             .field("age", &self.age)
-            .field("unchanged", &self.unchanged)
             .finish_non_exhaustive()
     }
 }
@@ -100,7 +80,7 @@ impl fmt::Debug for Rescue {
 
 impl NoRescue {
     /// The reason in words, as logs and `Display` have it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "no playlist kept",
             Self::NotAccepted => "content coding not accepted",

@@ -69,7 +69,7 @@ impl<'a> Good<'a> {
 
     /// Sets what was read of it, for [`Store::same`](super::Store::same). Default: nothing.
     #[must_use]
-    pub fn summary(mut self, summary: Option<Summary>) -> Self {
+    pub(crate) fn summary(mut self, summary: Option<Summary>) -> Self {
         self.numbers.summary = summary;
         self
     }
@@ -77,7 +77,7 @@ impl<'a> Good<'a> {
     /// Sets since when it is known to be the same, as [`Store::same`](super::Store::same) says: it is then
     /// not compared again with what has been kept since that time. Default: unknown.
     #[must_use]
-    pub fn unchanged(mut self, unchanged: Option<Instant>) -> Self {
+    pub(crate) fn unchanged(mut self, unchanged: Option<Instant>) -> Self {
         self.unchanged = unchanged;
         self
     }

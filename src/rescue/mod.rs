@@ -1,39 +1,40 @@
 //! WHAT does the player get when the upstream fails? The last good playlist of its session, within limits.
 //!
 //! Every player that was tried survived a repeated playlist; few survived an error. The [`Store`] keeps the
-//! last good playlist of every session and URL, byte for byte. The side of the upstream
-//! [learns](Store::learn), the side of the player [rescues](Store::rescue):
+//! last good playlist of every session and URL, byte for byte. [`LearnLayer`](crate::upstream::LearnLayer), on the side
+//! of the upstream, puts in what comes; [`RescueLayer`], on the side of the player, gives it:
 //!
 //! ```
-//! use std::collections::VecDeque;
+//! use std::sync::Arc;
 //!
-//! use bytes::Bytes;
-//! use http::{HeaderMap, Method, Uri};
 //! use onelane::{
-//!     rescue::{Accept, Good, Learned, Store},
-//!     session::{SessionId, SessionKey},
+//!     rescue::{self, RescueLayer},
+//!     shield,
+//!     upstream::{JudgeLayer, LearnLayer, Lessons, Settle},
 //! };
-//! use tokio::time::Instant;
+//! use tower::ServiceBuilder;
+//! # use bytes::Bytes;
+//! # use http::{Request, Response};
+//! # use http_body_util::{Empty, Full};
+//! # async fn client(_: Request<Empty<Bytes>>) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
+//! #     Ok(Response::new(Full::default()))
+//! # }
 //!
-//! let store = Store::default();
-//! let session = SessionKey::new(None, None, SessionId::parse("6f1b7c52")?);
-//! let uri = Uri::from_static("/v1/manifest/acct/Demo/6f1b7c52/0.m3u8");
-//!
-//! let (headers, body) = (HeaderMap::new(), VecDeque::from([Bytes::from("#EXTM3U\n…")]));
-//! let good = Good::new(&headers, &body).media_sequence(Some(41_200));
-//! assert_eq!(store.learn(&session, &uri, &good, Instant::now()), Learned::New);
-//!
-//! let accept = Accept::of(&HeaderMap::new());
-//! let rescue = store.rescue(&session, &uri, accept, Instant::now())?;
-//! assert_eq!(rescue.into_response(&Method::GET).into_body(), "#EXTM3U\n…");
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! let lessons = Lessons::new(rescue::Config::default(), shield::Config::default(), Settle::default());
+//! let lessons = Arc::new(lessons);
+//! let service = ServiceBuilder::new()
+//!     .layer(RescueLayer::new(Arc::clone(&lessons)))
+//!     .layer(LearnLayer::new(lessons))
+//!     .layer(JudgeLayer::default())
+//!     .service_fn(client);
+//! # let _ = service;
 //! ```
 //!
 //! # The rules
 //!
 //! A playlist is given
 //! - if the upstream confirmed it within [`Config::max_age`], by sending the same again or by a 304 that
-//!   [names it](Store::confirm), or if it has ended;
+//!   names it, or if it has ended;
 //! - never with a lower media sequence, nor with an earlier end, than the session was already given of that
 //!   playlist, over all content codings and blocking reloads;
 //! - to a blocking reload only if it satisfies that reload; to a plain request it may be what a reload got
@@ -42,7 +43,7 @@
 //! - not while the upstream denies it;
 //! - not for longer than 4 s where it is a variant that fails by itself and there are others: players choose another after an error,
 //!   and stay with what is repeated;
-//! - never once the session was [forgotten](Store::forget).
+//! - never once the session was lost.
 //!
 //! A lower media sequence than before, or one that ends before what can be given in its place, is [not
 //! taken](Learned::Older) from the upstream either. But where only such answers come of a playlist, none of
@@ -74,8 +75,6 @@ mod validator;
 mod variants;
 
 pub use self::{
-    accept::Accept,
-    answer::{NoRescue, Rescue},
     config::Config,
     good::Good,
     layer::{RESCUE, RescueLayer, RescueService},
@@ -86,6 +85,8 @@ pub use self::{
 #[cfg(feature = "otlp")]
 pub(crate) use self::layer::SLOW;
 pub(crate) use self::{
+    accept::Accept,
+    answer::{NoRescue, Rescue},
     head::Head,
     layer::{LeftAlone, Rescued},
     standing::Standing,

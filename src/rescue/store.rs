@@ -124,10 +124,7 @@ impl Store {
     /// Takes in a 304 with these headers to a request for `uri`: what is kept with its `ETag` or, where it
     /// has none, its `Last-Modified` counts as fresh as if it had come again (RFC 9111 section 4.3.4).
     /// `false` if nothing is kept with that: the player has something else.
-    ///
-    /// As with a playlist that comes unchanged again and again, its age then says nothing of how long it has
-    /// been unchanged: see [`Rescue::unchanged`].
-    pub fn confirm(&self, session: &SessionKey, uri: &Uri, headers: &HeaderMap, now: Instant) -> bool {
+    pub(crate) fn confirm(&self, session: &SessionKey, uri: &Uri, headers: &HeaderMap, now: Instant) -> bool {
         let Some((pool, bounds)) = &self.kept else { return false };
         let Some(Session { shared, .. }) = pool.sessions.get(session) else { return false };
         let mut state = shared.state();
@@ -144,7 +141,7 @@ impl Store {
     /// # Errors
     ///
     /// [`NoRescue`] says which rule forbids it.
-    pub fn rescue(
+    pub(crate) fn rescue(
         &self,
         session: &SessionKey,
         uri: &Uri,
@@ -169,7 +166,7 @@ impl Store {
     }
 
     /// Drops all that is kept of a session, which is lost. What is learned of it later counts as new.
-    pub fn forget(&self, session: &SessionKey) {
+    pub(crate) fn forget(&self, session: &SessionKey) {
         let Some(pool) = self.pool() else { return };
         // Again, if it was evicted and made anew in between.
         while let Some(Session { shared, .. }) = pool.sessions.peek(session) {
@@ -191,12 +188,17 @@ impl Store {
     /// If `good` is the very playlist that is kept of `uri`: what was [read](Good::summary) of it, and since
     /// when it has been the same, for [`Good::unchanged`]. Reading it again would cost twenty times as much
     /// as comparing it.
-    pub fn same(&self, session: &SessionKey, uri: &Uri, good: &Good<'_>) -> Option<(Summary, Instant)> {
+    pub(crate) fn same(
+        &self,
+        session: &SessionKey,
+        uri: &Uri,
+        good: &Good<'_>,
+    ) -> Option<(Summary, Instant)> {
         self.look(session)?.state().shelf.same(&Url::of(uri), good)
     }
 
     /// When the upstream last gave something good of a session.
-    pub fn confirmed(&self, session: &SessionKey) -> Option<Instant> {
+    pub(crate) fn confirmed(&self, session: &SessionKey) -> Option<Instant> {
         self.look(session)?.state().shelf.confirmed()
     }
 
@@ -239,7 +241,7 @@ impl Store {
     }
 
     /// The target duration of what is kept of a session, if it is a media playlist's.
-    pub fn target_duration(&self, session: &SessionKey) -> Option<Duration> {
+    pub(crate) fn target_duration(&self, session: &SessionKey) -> Option<Duration> {
         self.look(session)?.state().shelf.target_duration()
     }
 
@@ -315,7 +317,7 @@ mod tests {
         }
 
         fn rescue(&self, url: &str) -> Result<Bytes, NoRescue> {
-            self.rescue_for(url, "gzip").map(|rescue| rescue.body().clone())
+            self.rescue_for(url, "gzip").map(|rescue| rescue.into_response(&Method::GET).into_body())
         }
 
         fn rescue_for(&self, url: &str, accept: &'static str) -> Result<Rescue, NoRescue> {
@@ -434,8 +436,6 @@ mod tests {
 
         let rescue = scene.rescue_for(URL, "identity").expect("a rescue");
         assert_eq!(rescue.age(), secs(7) + Duration::from_millis(900));
-        assert_eq!(rescue.unchanged(), secs(9) + Duration::from_millis(900));
-        assert_eq!(rescue.target_duration(), Some(secs(6)));
         let get = rescue.clone().into_response(&Method::GET);
         assert_eq!((get.status(), get.body()), (StatusCode::OK, &answer.bytes()));
         assert_eq!(get.headers()[header::CONTENT_TYPE], "application/vnd.apple.mpegurl");
@@ -565,7 +565,9 @@ mod tests {
         scene.learn(URL, &Answer::live(7));
         assert_eq!(scene.learn(URL, &Answer::live(7).gzip()), Learned::New);
         assert_eq!(scene.store.playlists(), 2);
-        let body = |accept| scene.rescue_for(URL, accept).map(|rescue| rescue.body().clone());
+        let body = |accept| {
+            scene.rescue_for(URL, accept).map(|rescue| rescue.into_response(&Method::GET).into_body())
+        };
         assert_eq!(body("gzip;q=0"), Ok(Answer::live(7).bytes()));
         assert_eq!(body("gzip, identity;q=0"), Ok(Answer::live(7).gzip().bytes()));
         assert_eq!(body("br, identity;q=0"), Err(NoRescue::NotAccepted));
@@ -962,7 +964,7 @@ mod tests {
                         if let Ok(rescue) =
                             store.rescue(&session, &uri(URL), Accept::of(&HeaderMap::new()), now)
                         {
-                            assert!(rescue.body().starts_with(b"live at "));
+                            assert!(rescue.into_response(&Method::GET).body().starts_with(b"live at "));
                         }
                     }
                 })

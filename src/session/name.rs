@@ -13,7 +13,8 @@ use super::{Extract, Extracted, Kind, MediaTailor, extract::Creates};
 ///
 /// What it finds goes into the request's extensions, where
 /// [`Extracted::of`](super::Extracted::of) looks first. Without it each layer reads
-/// the URL by itself, as MediaTailor's.
+/// the URL by itself, as MediaTailor's, or as the layer's own `extract_with` has it: an [`Extract`] of one's own belongs here, or all
+/// layers have to be given the same.
 ///
 /// A playlist is asked for whole from here on: `Range` and `If-Range` (RFC 9110 section 14.2) are taken off its requests, since
 /// a part of one can neither be judged nor kept, and so is `Icy-MetaData`.

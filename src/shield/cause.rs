@@ -5,7 +5,7 @@ use http::StatusCode;
 /// What is wrong with a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Cause {
+pub(crate) enum Cause {
     /// The upstream does not know it (any more): 404, or 400 on a media playlist.
     Lost,
     /// The upstream refuses it for good: 410.
@@ -19,7 +19,7 @@ pub enum Cause {
 
 /// What [`Marks::check`](super::Marks::check) says of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Check {
+pub(crate) enum Check {
     /// It is not marked: go on.
     Pass,
     /// It is marked, and this request is the one that finds out whether it still is: go on, and say what came of
@@ -32,7 +32,7 @@ pub enum Check {
 /// What is known of a session that is marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Known {
+pub(crate) struct Known {
     /// What is wrong with it.
     pub cause: Cause,
     /// The upstream's status, where it gave one.
@@ -47,7 +47,7 @@ pub struct Known {
 
 impl Cause {
     /// The cause in a word, as logs have it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Lost => "lost",
             Self::Blocked => "blocked",

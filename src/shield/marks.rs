@@ -22,7 +22,7 @@ use crate::session::SessionKey;
 /// it is blocked). Put it in an [`Arc`](std::sync::Arc) to share it. Nothing here waits.
 ///
 /// In a [stack](crate::stack) one playlist that fails while its siblings do not is marked by itself.
-pub struct Marks {
+pub(crate) struct Marks {
     pub(super) config: Config,
     sessions: Arc<Ledger<SessionKey, Mark>>,
     /// The playlists that fail while others of their session do not.
@@ -34,7 +34,7 @@ pub struct Marks {
 
 impl Marks {
     /// No marks yet.
-    pub fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config) -> Self {
         Self {
             sessions: Arc::new(Ledger::new(config.capacity, config.idle / 2)),
             playlists: Arc::new(Ledger::new(config.capacity, config.idle / 2)),
@@ -45,7 +45,7 @@ impl Marks {
 
     /// The same marks under another configuration; [`Config::capacity`] stays what it was.
     #[must_use]
-    pub fn reconfigured(&self, config: Config) -> Self {
+    pub(crate) fn reconfigured(&self, config: Config) -> Self {
         Self {
             sessions: Arc::clone(&self.sessions),
             playlists: Arc::clone(&self.playlists),
@@ -60,7 +60,7 @@ impl Marks {
     /// does while the last probe is still out, for [`Config::lease`] at the most. Its end is told by
     /// [`mark`](Self::mark), [`clear`](Self::clear) or, where it says nothing of the session,
     /// [`over`](Self::over). A session that nobody asked for during [`Config::idle`] loses its mark.
-    pub fn check(&self, session: &SessionKey, now: Instant) -> Check {
+    pub(crate) fn check(&self, session: &SessionKey, now: Instant) -> Check {
         self.check_by((&self.sessions, session), None, |mark| mark.look(now), now)
     }
 
@@ -74,7 +74,7 @@ impl Marks {
 
     /// What is known of a session, for a request that cannot be its probe because nothing here hears what
     /// comes of that request.
-    pub fn known(&self, session: &SessionKey, now: Instant) -> Option<Known> {
+    pub(crate) fn known(&self, session: &SessionKey, now: Instant) -> Option<Known> {
         self.sessions.look(session, now, |mark| mark.known(now))
     }
 
@@ -91,7 +91,7 @@ impl Marks {
     }
 
     /// A [probe](Check::Probe) is over, or was not sent after all: nobody need wait for word of it any more.
-    pub fn over(&self, session: &SessionKey) {
+    pub(crate) fn over(&self, session: &SessionKey) {
         self.sessions.change(session, Mark::over);
     }
 
@@ -99,7 +99,7 @@ impl Marks {
     ///
     /// A [`Failing`](Cause::Failing) exchange leaves a session that is lost or blocked what it is. `false` if
     /// there are already [as many marks](Config::capacity) as there may be: the session is then not shielded.
-    pub fn mark(
+    pub(crate) fn mark(
         &self,
         session: &SessionKey,
         cause: Cause,
@@ -197,8 +197,9 @@ impl Marks {
         self.sessions.look(session, now, |mark| !mark.concerns(playlist)).unwrap_or_default()
     }
 
-    /// Takes the mark off a session that had a good answer; `true` if it had a mark. As cheap as a check.
-    pub fn clear(&self, session: &SessionKey) -> bool {
+    /// Takes the mark off a session; `true` if it had one.
+    #[cfg(test)]
+    fn clear(&self, session: &SessionKey) -> bool {
         self.sessions.remove(session).is_some()
     }
 
@@ -215,12 +216,12 @@ impl Marks {
     }
 
     /// How many sessions are marked.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.sessions.len()
     }
 
     /// Whether no session is marked.
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.len() == 0
     }
 

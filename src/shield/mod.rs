@@ -2,30 +2,8 @@
 //!
 //! Players ask again and again for a session that is lost, most of them several times a second. Each of these
 //! requests would be a 4xx at the account, and AWS blocks sessions and whole playback configurations over a storm of
-//! them. [`Marks`] remembers which sessions are lost, blocked or just failed, and lets one probe out now and
-//! then; [`Quota`] counts the 4xx that came nevertheless.
-//!
-//! ```
-//! use onelane::{
-//!     session::{SessionId, SessionKey},
-//!     shield::{Cause, Check, Marks},
-//! };
-//! use tokio::time::Instant;
-//!
-//! let marks = Marks::default();
-//! let session = SessionKey::new(None, None, SessionId::parse("6f1b7c52")?);
-//! assert_eq!(marks.check(&session, Instant::now()), Check::Pass);
-//!
-//! // … the upstream says 404 …
-//! marks.mark(&session, Cause::Lost, Some(http::StatusCode::NOT_FOUND), None, Instant::now());
-//! let Check::Answer(known) = marks.check(&session, Instant::now()) else { panic!("it is marked") };
-//! assert_eq!(known.cause, Cause::Lost);
-//!
-//! // … and after a while a probe finds it well.
-//! marks.clear(&session);
-//! assert_eq!(marks.check(&session, Instant::now()), Check::Pass);
-//! # Ok::<(), onelane::session::MalformedId>(())
-//! ```
+//! them. What exchanges teach is kept in [`Lessons`](crate::upstream::Lessons): which sessions are lost, blocked or just failed, of which
+//! [`ShieldLayer`] lets one probe out now and then, and in a [`Quota`] the 4xx that came nevertheless.
 
 mod admit;
 mod alone;
@@ -48,14 +26,14 @@ mod window;
 
 pub(crate) use self::{
     answer::{Answer, AskAgainIn},
+    cause::{Cause, Check, Known},
     lately::Lately,
     mark::Playlist,
+    marks::Marks,
     probe::Probe,
 };
 pub use self::{
-    cause::{Cause, Check, Known},
     config::Config,
     layer::{Shield, ShieldFuture, ShieldLayer},
-    marks::Marks,
     quota::{Allowance, Quota, Scope},
 };

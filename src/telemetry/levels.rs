@@ -39,7 +39,7 @@ pub(crate) struct OwnLevels {
 impl Levels {
     /// As they are now.
     pub(crate) fn of(serialize: &SerializeLayer, lessons: &Lessons) -> Self {
-        let Lessons { store, marks, .. } = lessons;
+        let store = &lessons.store;
         let (lanes, flights) = (serialize.lanes(), Flights::get());
         Self {
             lanes: lanes.len(),
@@ -47,7 +47,7 @@ impl Levels {
             exchanges: serialize.exchanges(),
             in_flight: flights.in_flight(),
             draining: flights.draining(),
-            marked: marks.len(),
+            marked: lessons.marked_sessions(),
             store_bytes: store.bytes(),
             store_playlists: store.playlists(),
             store_sessions: store.sessions(),

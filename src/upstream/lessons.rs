@@ -23,7 +23,7 @@ pub struct Lessons {
     /// The last good playlists.
     pub store: Store,
     /// The sessions that are answered here.
-    pub marks: Marks,
+    pub(crate) marks: Marks,
     /// The 4xx of the last minute.
     pub quota: Quota,
     /// Those of tracking, which has a part of that.
@@ -85,10 +85,14 @@ impl Lessons {
         }
     }
 
-    /// The same lessons under another configuration, by which they are acted on from now on. All that is
-    /// learned later is learned for both.
+    /// How many sessions are answered here, since they are lost, blocked or failing.
+    pub fn marked_sessions(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// The same lessons, acted on by another configuration. All that is learned later is learned for both.
     #[must_use]
-    pub fn reconfigured(
+    pub(crate) fn reconfigured(
         &self,
         rescue: Option<rescue::Config>,
         shield: shield::Config,
@@ -110,23 +114,22 @@ impl Lessons {
         }
     }
 
-    /// The lessons for another upstream beside this one: the store and the marks are the same, since all
-    /// upstreams share their memory. What counts for each upstream by itself, 4xx and gaps, begins anew.
+    /// Those for another upstream beside this one, which shares their memory: 4xx and gaps begin anew.
     #[must_use]
-    pub fn beside(&self, rescue: Option<rescue::Config>, shield: shield::Config, settle: Duration) -> Self {
+    pub(crate) fn beside(
+        &self,
+        rescue: Option<rescue::Config>,
+        shield: shield::Config,
+        settle: Duration,
+    ) -> Self {
+        let (quota, tracking) = (Quota::new(&shield), Quota::new(&shield.of_tracking()));
         Self {
-            store: self.store.reconfigured(rescue),
-            quota: Quota::new(&shield),
-            tracking: Quota::new(&shield.of_tracking()),
-            marks: self.marks.reconfigured(shield),
+            quota,
+            tracking,
             settle: Settle::new(settle),
-            created: self.created.clone(),
-            served: self.served.clone(),
-            tracked: self.tracked.clone(),
-            given: self.given.clone(),
-            offered: self.offered.clone(),
             told: Arc::new(Seldom::new()),
             told_of_tracking: Arc::new(Seldom::new()),
+            ..self.reconfigured(rescue, shield, settle)
         }
     }
 

@@ -63,7 +63,7 @@ impl Settle {
 
     /// What was learned, with gaps no longer than this from now on.
     #[must_use]
-    pub fn reconfigured(&self, most: Duration) -> Self {
+    pub(crate) fn reconfigured(&self, most: Duration) -> Self {
         Self { most, learned: Arc::clone(&self.learned) }
     }
 

@@ -12,6 +12,9 @@ use tower::{
 const MOST_PER_SECOND: u32 = 1_000_000_000;
 
 /// When, and how many times, a request is sent again within its turn.
+///
+/// The tries of one exchange are counted together, whatever each of them is for: with the defaults there are two more after a conflict
+/// that comes after a broken connection, and none after 503 that comes after a conflict.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RetryConfig {
