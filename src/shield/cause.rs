@@ -41,6 +41,8 @@ pub(crate) struct Known {
     pub age: Duration,
     /// The least time until the next probe, for `Retry-After`.
     pub next_probe: Duration,
+    /// Whether a probe is out, of which there is no word yet.
+    pub is_asked: bool,
 }
 
 // === impl Cause ===

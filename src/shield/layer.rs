@@ -5,21 +5,24 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready as done},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
+    Answer, Known,
     hearing::Hearing,
     way::{Way, is_first, refuse},
 };
 use crate::{
+    observe::record::Note,
     serialize::AskedAt,
     session::{Kind, SessionKey},
     telemetry,
@@ -33,7 +36,8 @@ pub struct ShieldLayer {
 }
 
 /// A service that lets one request of a marked session through now and then, and answers the others at once with what
-/// the upstream said last: the verdict is in the answer's extensions.
+/// the upstream said last: the verdict is in the answer's extensions. While that one is out, playlists of a session that is lost go behind it
+/// in their lane, for 0.8 s at most.
 ///
 /// A session that is failing is answered here only where a last good playlist can take the answer's place: a player
 /// that has nothing yet may have its try. Where one of its playlists fails and others do not, the others go
@@ -57,6 +61,9 @@ pub struct Shield<S> {
     inner: S,
     lessons: Arc<Lessons>,
 }
+
+/// How long a request waits for word of its session's probe: apps are to be told of a loss within a second.
+const WORD: Duration = Duration::from_millis(800);
 
 type Later<B> = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> + Send>>;
 
@@ -131,9 +138,32 @@ where
                     )),
                 }
             }
+            Way::Behind(known, key, kind) => {
+                let note = head.extensions.get().cloned();
+                let answer = self.inner.call(Request::from_parts(head, body));
+                State::Waiting { answer: Box::pin(hear_probe(answer, known, (key, kind), note)) }
+            }
             Way::Answered(answer) => State::Answered { answer: ready(answer.into_response()) },
         };
         ShieldFuture { state }
+    }
+}
+
+/// Waits behind a probe, though not for so long that a session that is lost is told late.
+async fn hear_probe<F, B, E>(
+    answer: F,
+    known: Known,
+    (key, kind): (SessionKey, Kind),
+    note: Option<Note>,
+) -> Result<Response<B>, BoxError>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<BoxError>,
+    B: From<Bytes>,
+{
+    match timeout(WORD, answer).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_) => Ok(Answer::of(&known).told(&key, kind, note.as_ref()).into_response()),
     }
 }
 

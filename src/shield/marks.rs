@@ -351,6 +351,7 @@ mod tests {
             status: Some(StatusCode::NOT_FOUND),
             age: secs(2),
             next_probe: secs(1),
+            is_asked: false,
         };
         assert_eq!(marks.check(&session(0), Instant::now()), Check::Answer(known));
     }

@@ -91,19 +91,58 @@ async fn what_waits_in_a_lane_when_its_session_is_lost_is_not_sent() {
         }
         far.quiet().await;
 
-        // The one that probes is sent, whatever is known.
+        // The one that probes is sent, whatever is known, and its siblings hear of it where that is no matter of support.
         advance(secs(30)).await;
+        let begun = Instant::now();
         let burst = [&video, &audio, &subtitles].map(|target| players.getting(target));
         far.asked().await.playlist(8);
         for (player, nth) in burst.into_iter().zip(0..) {
-            match nth {
-                0 => got(player).await.is_playlist(8),
-                _ => got(player).await.is_problem(left, reason),
+            if nth > 0 && status == 410 {
+                got(player).await.is_problem(left, reason);
+                continue;
             }
+            if nth > 0 {
+                far.asked().await.playlist(8);
+            }
+            got(player).await.is_playlist(8);
         }
-        players.learn(&mut far, &audio, 8).await;
+        assert_eq!(Instant::now(), begun, "nobody waits for longer than it takes");
+        players.learn(&mut far, &audio, 9).await;
         players.are_done().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_siblings_of_a_probe_are_told_of_the_loss_that_it_finds() {
+    let (players, mut far) = stack(Config::default());
+    let [video, audio, subtitles] = [0, 1, 2].map(|n| media(1, n));
+    players.learn(&mut far, &video, 7).await;
+    let player = players.getting(&video);
+    far.asked().await.status(404);
+    got(player).await.is_problem(404, "session_lost");
+
+    // The probe says the same: nobody else is sent.
+    advance(secs(3)).await;
+    let burst = [&audio, &subtitles, &video].map(|target| players.getting(target));
+    far.asked().await.status(404);
+    for player in burst {
+        got(player).await.is_problem(404, "session_lost");
+    }
+    far.quiet().await;
+
+    // It says nothing for long: they are told of what is known within a second, and are not sent later.
+    advance(secs(3)).await;
+    let begun = Instant::now();
+    let [probe, sibling] = [&video, &audio].map(|target| players.getting(target));
+    let asked = far.asked().await;
+    let told = got(sibling).await;
+    told.is_problem(404, "session_lost");
+    assert_eq!(told.at - begun, ms(800));
+    asked.playlist(8);
+    got(probe).await.is_playlist(8);
+    far.quiet().await;
+    players.learn(&mut far, &audio, 8).await;
+    players.are_done().await;
 }
 
 #[tokio::test(start_paused = true)]
