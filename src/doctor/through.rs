@@ -27,8 +27,8 @@ impl Examination {
             playlists[0].authority().map(ToString::to_string).unwrap_or_default()
         );
         let upstream = match upstream.parse() {
-            Ok(upstream) if known => upstream,
-            Ok(_) => return,
+            _ if !known => return,
+            Ok(upstream) => upstream,
             Err(error) => return self.tell(Finding::note("onelane", format!("it is not tried: {error}"))),
         };
         let (one, other) = (&playlists[0], playlists.get(1).unwrap_or(&playlists[0]));

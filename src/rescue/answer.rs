@@ -28,7 +28,8 @@ pub(crate) enum NoRescue {
     Behind,
     /// It does not satisfy the blocking reload that was asked for (RFC 8216bis section 6.2.5.2).
     Blocking,
-    /// It is a variant that has failed for 4 s while other playlists of its session come: its player can choose another.
+    /// It is a variant that has failed for 4 s, or two target durations if that is less, while other playlists of its session come and
+    /// no other variant fails: its player can choose another.
     Alone,
 }
 

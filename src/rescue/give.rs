@@ -8,7 +8,7 @@ use super::{
 };
 use crate::upstream::coding::Coding;
 
-/// For how long a variant that fails by itself is bridged. After that its player is better off with another, and has to be there before
+/// For how long a variant that fails by itself is bridged, or for two of its target durations if that is less. After that its player is better off with another, and has to be there before
 /// what it has buffered is played and before what it last saw has left the other's window, of segments of two seconds as well: Shaka
 /// found its place no more after eight. A failure of all variants that lasts for a few seconds more is outlived by the players' own
 /// retries, though the session's audio may come.
@@ -36,17 +36,18 @@ impl Shelf {
             return false;
         };
         let path = url.path();
-        let failing = self.places.iter().filter(|place| place.is_of(url)).filter_map(|place| place.failing);
-        let Some(since) = failing.map(|(since, _)| since).min() else { return false };
+        let Some(since) = self.fails_since(url, now) else { return false };
         // Others that came for long after it began to fail, and still do, did not fail with it.
-        let still = ALONE.max(target_duration * 2);
+        let (enough, still) = (ALONE.min(target_duration * 2), ALONE.max(target_duration * 2));
         let goes_on = |place: &Place| {
-            let is_good =
-                place.confirmed > since + ALONE / 2 && now.saturating_duration_since(place.confirmed) < still;
-            is_good && place.highest.is_some() && place.path() != path
+            let is_good = place.confirmed > since + enough / 2
+                && now.saturating_duration_since(place.confirmed) < still;
+            is_good && place.failing.is_none() && place.highest.is_some() && place.path() != path
         };
-        now.saturating_duration_since(since) >= ALONE
+        now.saturating_duration_since(since) >= enough
             && self.variants.offer_another_than(path)
+            // Where another fails as well, its player would not be better off there.
+            && !self.variants.another_fails(path, now)
             && self.places.iter().any(goes_on)
     }
 

@@ -183,7 +183,7 @@ impl Asked {
             Err(error) => Some(Verdict::of_error(&**error)).filter(|verdict| verdict.survivable()),
         };
         let Some(verdict) = verdict else { return answer };
-        self.lessons.store.fail(&self.key, &self.uri, Instant::now());
+        self.lessons.store.still_fails(&self.key, &self.uri, Instant::now());
         match self.last_good(verdict.as_str()) {
             Ok(rescue) => Ok(rescue),
             Err(NoRescue::Alone) => Ok(leave_alone(answer, verdict)),

@@ -30,7 +30,7 @@ pub(super) struct Place {
     pub(super) confirmed: Instant,
     /// Whether the upstream did not give it when it was last asked.
     pub(super) denied: bool,
-    /// When it failed first and last since then.
+    /// When it failed first since then, and when it was last asked for.
     pub(super) failing: Option<(Instant, Instant)>,
     /// What it has given since, if that was lower.
     behind: Option<Box<Behind>>,
@@ -113,7 +113,6 @@ impl Place {
     /// Notes where the upstream is, and drops the forms that are of another media sequence.
     pub(super) fn pass(&mut self, numbers: &Numbers, now: Instant) {
         self.confirmed = now;
-        self.failing = None;
         self.behind = None;
         if numbers.media_sequence.is_some() {
             (self.highest, self.last) = (numbers.media_sequence, numbers.last_sequence);
@@ -135,7 +134,6 @@ impl Place {
         named.into_iter().for_each(|kept| kept.confirm(headers, now));
         // All forms are of the highest media sequence: the upstream is at it.
         self.confirmed = now;
-        self.failing = None;
         self.behind = None;
         true
     }

@@ -13,9 +13,9 @@ use crate::upstream::{coding::Coding, playlist::Summary};
 /// variants as the stream has.
 const URLS: usize = 32;
 
-/// A playlist that was not asked for again so long after it failed has not failed all the time: players ask again within a target
-/// duration, of which 10 s is a long one.
-const FORGOTTEN: Duration = Duration::from_secs(15);
+/// A playlist that was not asked for again so long after it failed, and after two target durations more, has not failed all the time:
+/// players ask again within one, and where it takes long, the shield lets them do so every second time.
+const FORGOTTEN: Duration = Duration::from_secs(10);
 
 /// All that is kept of one session: so many playlists at most that a walk is the fastest look-up.
 #[derive(Debug, Default)]
@@ -134,17 +134,39 @@ impl Shelf {
         };
         // Blocking reloads move the plain URL on as well: they are the same playlist.
         self.places_of(url).for_each(|place| place.pass(&good.numbers, now));
+        self.is_well(url);
         self.drop_behind(url, &good.numbers);
         self.allow(url);
         if self.make_room(url, bounds.room) { learned } else { Learned::NotKept }
     }
 
-    /// Notes that a playlist has failed. What failed long ago, and was not asked for since, begins to fail now.
-    pub(super) fn fail(&mut self, url: &Url<'_>, now: Instant) {
-        self.all_of(url).for_each(|place| {
-            let known = place.failing.filter(|(_, last)| now.saturating_duration_since(*last) < FORGOTTEN);
-            place.failing = Some((known.map_or(now, |(first, _)| first), now));
-        });
+    /// Notes that a playlist has failed that was sent for at `sent`. What failed long ago, and was not asked for since, begins to
+    /// fail now.
+    pub(super) fn fail(&mut self, url: &Url<'_>, sent: Instant, now: Instant) {
+        let since = self.fails_since(url, now).unwrap_or(sent);
+        self.all_of(url).for_each(|place| place.failing = Some((since, now)));
+        self.variants.fail(url.path(), now);
+    }
+
+    /// Notes that a playlist that fails was asked for and is not there yet.
+    pub(super) fn still_fails(&mut self, url: &Url<'_>, now: Instant) {
+        if let Some(since) = self.fails_since(url, now) {
+            self.all_of(url).for_each(|place| place.failing = Some((since, now)));
+        }
+    }
+
+    /// Since when a playlist fails, if it does.
+    pub(super) fn fails_since(&self, url: &Url<'_>, now: Instant) -> Option<Instant> {
+        let forgotten = FORGOTTEN + self.target_duration().unwrap_or_default() * 2;
+        let failing = self.places.iter().filter(|place| place.is_of(url)).filter_map(|place| place.failing);
+        let known = failing.filter(|(_, last)| now.saturating_duration_since(*last) < forgotten);
+        known.map(|(since, _)| since).min()
+    }
+
+    /// A playlist is there, whatever the directives: it does not fail.
+    fn is_well(&mut self, url: &Url<'_>) {
+        self.all_of(url).for_each(|place| place.failing = None);
+        self.variants.is_well(url.path());
     }
 
     /// Drops what earlier blocking reloads got: each has a URL of its own, which is asked for once, and nothing behind is ever given.
@@ -164,6 +186,7 @@ impl Shelf {
         let confirmed =
             place.zip(validator).is_some_and(|(place, validator)| place.confirm(validator, headers, now));
         if confirmed {
+            self.is_well(url);
             self.allow(url);
         }
         confirmed

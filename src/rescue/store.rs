@@ -158,10 +158,17 @@ impl Store {
         matches!(self.rescue(session, uri, accept, now), Ok(_) | Err(NoRescue::Alone))
     }
 
-    /// Notes that a playlist has failed, as far as something of it is kept.
-    pub(crate) fn fail(&self, session: &SessionKey, uri: &Uri, now: Instant) {
+    /// Notes that a playlist has failed that was sent for at `sent`, if something is kept of its session.
+    pub(crate) fn fail(&self, session: &SessionKey, uri: &Uri, sent: Instant, now: Instant) {
         if let Some(session) = self.look(session) {
-            session.state().shelf.fail(&Url::of(uri), now);
+            session.state().shelf.fail(&Url::of(uri), sent, now);
+        }
+    }
+
+    /// Notes that one that fails was asked for once more, and is not there yet.
+    pub(crate) fn still_fails(&self, session: &SessionKey, uri: &Uri, now: Instant) {
+        if let Some(session) = self.look(session) {
+            session.state().shelf.still_fails(&Url::of(uri), now);
         }
     }
 

@@ -205,7 +205,9 @@ impl Pupil {
         let response = match answer {
             Ok(response) => response,
             Err(error) => {
-                let status = match Verdict::of_error(&**error) {
+                let verdict = Verdict::of_error(&**error);
+                self.note_failure(sent, verdict);
+                let status = match verdict {
                     Verdict::TimedOut => Some(StatusCode::GATEWAY_TIMEOUT),
                     // It says nothing of the session.
                     Verdict::Incomplete => return,
@@ -215,6 +217,7 @@ impl Pupil {
             }
         };
         let Some(judgement) = response.extensions().get::<Judgement>() else { return };
+        self.note_failure(sent, judgement.verdict);
         let exchange =
             Exchange { kind: self.kind, method: &self.method, uri: &self.uri, sent, silent: self.silent };
         let head = (response.status(), response.headers());
@@ -233,10 +236,20 @@ impl Pupil {
     }
 }
 
+impl Pupil {
+    /// That a playlist fails is noted here, since its player may have had a rescue long before.
+    fn note_failure(&self, sent: Instant, verdict: Verdict) {
+        if verdict.may_be_one_playlists() {
+            self.lessons.store.fail(&self.key, &self.uri, sent, Instant::now());
+        }
+    }
+}
+
 impl Drop for Pupil {
     fn drop(&mut self) {
         // It was given up since its time was over, or has panicked.
         if let Some(sent) = self.sent {
+            self.note_failure(sent, Verdict::TimedOut);
             match std::thread::panicking() {
                 true => self.lessons.fail(&self.key, &self.uri, sent, None),
                 false => self.lessons.hang(&self.key, &self.uri, sent),

@@ -122,6 +122,12 @@ impl Verdict {
         Self::Unreachable
     }
 
+    /// Whether it may be the fault of the playlist that was asked for: a conflict, a quota and a full lane are all its session's.
+    pub(crate) fn may_be_one_playlists(self) -> bool {
+        use Verdict::{Failed, NotPlaylist, OriginBroken, Overloaded, TimedOut, Unreachable};
+        matches!(self, Overloaded | OriginBroken | TimedOut | Unreachable | NotPlaylist | Failed)
+    }
+
     /// The verdict's name; a stable part of the interface.
     pub fn as_str(self) -> &'static str {
         match self {

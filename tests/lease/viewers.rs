@@ -82,8 +82,10 @@ pub(crate) struct Seen {
 }
 
 pub(crate) fn onelane(arguments: &[&str]) -> Command {
-    let built = std::env::var_os("ONELANE_BIN").filter(|_| is_full());
-    let mut command = Command::new(built.unwrap_or_else(|| env!("CARGO_BIN_EXE_onelane").into()));
+    let mut command = match is_full() {
+        true => Command::new(std::env::var_os("ONELANE_BIN").expect("ONELANE_BIN names a release build")),
+        false => Command::new(env!("CARGO_BIN_EXE_onelane")),
+    };
     command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
     command
 }

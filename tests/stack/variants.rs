@@ -1,7 +1,7 @@
 //! A variant that fails while the session's other playlists come: its player has others to choose.
 
 use onelane::{stack::Config, upstream::RetryConfig};
-use tokio::time::{Instant, advance};
+use tokio::time::{Instant, advance, sleep};
 
 use crate::support::{Asked, Far, Players, got, media, ms, secs, session, stack};
 
@@ -142,4 +142,110 @@ async fn one_that_was_not_asked_for_has_not_failed_meanwhile() {
     }
     let player = players.getting(&media(1, 0));
     far.failing(player, Asked::bad_gateway).await.0.is_rescue(7, "origin_broken", 20);
+}
+
+/// A playlist of each, all good.
+async fn all_well(players: &Players, far: &mut Far, numbers: &[u32], sequence: u64) {
+    for number in numbers {
+        players.learn(far, &media(1, *number), sequence).await;
+    }
+}
+
+/// As MediaTailor says it of an origin that takes too long.
+fn fails_late(asked: Asked) {
+    tokio::spawn(async move {
+        sleep(ms(2_100)).await;
+        asked.status(504);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_fails_late_is_left_as_soon() {
+    let (players, mut far) = start(Told::Created, 2).await;
+    all_well(&players, &mut far, &[0, 2], 7).await;
+    let mut seen = Vec::new();
+    for sequence in 8..12 {
+        let player = players.getting(&media(1, 0));
+        let (answer, _) = far.failing(player, fails_late).await;
+        seen.push((answer.status, answer.header("x-onelane-rescue").map(str::to_owned)));
+        // The player of the audio asks while the second try is out.
+        let sibling = players.getting(&media(1, 2));
+        let until = Instant::now() + secs(4);
+        while let Some(asked) = far.asked_within(until - Instant::now()).await {
+            match asked.target == media(1, 0) {
+                true => fails_late(asked),
+                false => asked.playlist(sequence),
+            }
+        }
+        assert_eq!(got(sibling).await.status, 200);
+        advance(secs(3)).await;
+        players.learn(&mut far, &media(1, 2), sequence).await;
+    }
+    let left = (500, None);
+    assert_eq!(seen, [(200, Some("slow".to_owned())), left.clone(), left.clone(), left]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_of_all_is_no_reason_to_leave_one_whoever_fails_first() {
+    let (players, mut far) = start(Told::Created, 2).await;
+    all_well(&players, &mut far, &[0, 2], 7).await;
+    advance(secs(3)).await;
+    let fails = async |far: &mut Far, number: u32, time: u64| {
+        let player = players.getting(&media(1, number));
+        far.failing(player, Asked::bad_gateway).await.0.is_rescue(
+            7 + u64::from(number == 2 && time < 9),
+            "origin_broken",
+            time,
+        );
+    };
+    fails(&mut far, 0, 3).await;
+    // The audio is good for once more.
+    advance(secs(3)).await;
+    players.learn(&mut far, &media(1, 2), 8).await;
+    advance(secs(2)).await;
+    let player = players.getting(&media(1, 2));
+    far.failing(player, Asked::bad_gateway).await.0.is_rescue(8, "origin_broken", 2);
+    advance(secs(1)).await;
+    let player = players.getting(&media(1, 0));
+    far.failing(player, Asked::bad_gateway).await.0.is_rescue(7, "origin_broken", 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_the_others_no_better_is_bridged() {
+    let (players, mut far) = start(Told::Created, 2).await;
+    plays((&players, &mut far), (0, 2), Asked::bad_gateway, true).await;
+    // Its player has gone to another, and that fails as well.
+    let player = players.getting(&media(1, 1));
+    assert_eq!(far.failing(player, Asked::bad_gateway).await.0.status, 502);
+    let player = players.getting(&media(1, 0));
+    far.failing(player, Asked::bad_gateway).await.0.is_rescue(7, "origin_broken", 30);
+    // Once the other is well there is where to go.
+    players.learn(&mut far, &media(1, 1), 37).await;
+    players.learn(&mut far, &media(1, 2), 37).await;
+    let player = players.getting(&media(1, 0));
+    far.failing(player, Asked::bad_gateway).await.0.is_problem(500, "origin_broken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn conflicts_are_no_fault_of_a_variant() {
+    let (players, mut far) = start(Told::Created, 2).await;
+    for (time, status, rescue) in plays((&players, &mut far), (0, 2), |asked| asked.status(409), true).await {
+        assert_eq!((status, rescue.as_deref()), (200, Some("conflict")), "after {time} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_failed_long_ago_is_only_slow_now() {
+    let (players, mut far) = start(Told::Created, 2).await;
+    all_well(&players, &mut far, &[0, 1, 2], 7).await;
+    let player = players.getting(&media(1, 0));
+    far.failing(player, Asked::bad_gateway).await.0.is_rescue(7, "origin_broken", 0);
+    for sequence in 8..18 {
+        advance(secs(4)).await;
+        all_well(&players, &mut far, &[1, 2], sequence).await;
+    }
+    let player = players.getting(&media(1, 0));
+    let asked = far.asked().await;
+    got(player).await.is_rescue(7, "slow", 42);
+    asked.playlist(18);
 }
