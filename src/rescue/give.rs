@@ -8,10 +8,10 @@ use super::{
 };
 use crate::upstream::coding::Coding;
 
-/// For how long a variant that fails by itself is bridged, or for two of its target durations if that is less. After that its player is better off with another, and has to be there before
-/// what it has buffered is played and before what it last saw has left the other's window, of segments of two seconds as well: Shaka
-/// found its place no more after eight. A failure of all variants that lasts for a few seconds more is outlived by the players' own
-/// retries, though the session's audio may come.
+/// For how long a variant that fails by itself is bridged, or for two of its target durations if that is less. After that its
+/// player is better off with another, and has to be there before what it has buffered is played and before what it last saw has
+/// left the other's window, of segments of two seconds as well: Shaka found its place no more after eight. A failure of all
+/// variants that lasts for a few seconds more is outlived by the players' own retries, though the session's audio may come.
 const ALONE: Duration = Duration::from_secs(4);
 
 /// What may be given of what is kept.

@@ -41,8 +41,8 @@
 //!   last, if that asked for the whole playlist;
 //! - only in a content coding that the player takes, or was given before without a word of its own;
 //! - not while the upstream denies it;
-//! - not for longer than 4 s, or two target durations, where it is a variant that fails by itself and there are others: players choose another after an error,
-//!   and stay with what is repeated;
+//! - not for longer than 4 s, or two target durations, where it is a variant that fails by itself and there are others:
+//!   players choose another after an error, and stay with what is repeated;
 //! - never once the session was lost.
 //!
 //! A lower media sequence than before, or one that ends before what can be given in its place, is [not

@@ -2,7 +2,7 @@ use std::{
     fmt,
     future::{Future, Ready, ready},
     mem,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready as done},
     time::Duration,
@@ -17,7 +17,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Answer, Known,
+    Answer, Cause,
     hearing::Hearing,
     way::{Way, is_first, refuse},
 };
@@ -36,8 +36,8 @@ pub struct ShieldLayer {
 }
 
 /// A service that lets one request of a marked session through now and then, and answers the others at once with what
-/// the upstream said last: the verdict is in the answer's extensions. While that one is out, playlists of a session that is lost go behind it
-/// in their lane, for 0.8 s at most.
+/// the upstream said last: the verdict is in the answer's extensions. While that one is out, playlists of a session that is
+/// lost wait behind it in their lane, for 0.8 s at most.
 ///
 /// A session that is failing is answered here only where a last good playlist can take the answer's place: a player
 /// that has nothing yet may have its try. Where one of its playlists fails and others do not, the others go
@@ -138,10 +138,10 @@ where
                     )),
                 }
             }
-            Way::Behind(known, key, kind) => {
-                let note = head.extensions.get().cloned();
+            Way::Behind(key, kind) => {
+                let (lessons, note) = (Arc::clone(&self.lessons), head.extensions.get().cloned());
                 let answer = self.inner.call(Request::from_parts(head, body));
-                State::Waiting { answer: Box::pin(hear_probe(answer, known, (key, kind), note)) }
+                State::Waiting { answer: Box::pin(hear_probe(answer, lessons, (key, kind), note)) }
             }
             Way::Answered(answer) => State::Answered { answer: ready(answer.into_response()) },
         };
@@ -152,7 +152,7 @@ where
 /// Waits behind a probe, though not for so long that a session that is lost is told late.
 async fn hear_probe<F, B, E>(
     answer: F,
-    known: Known,
+    lessons: Arc<Lessons>,
     (key, kind): (SessionKey, Kind),
     note: Option<Note>,
 ) -> Result<Response<B>, BoxError>
@@ -161,9 +161,14 @@ where
     E: Into<BoxError>,
     B: From<Bytes>,
 {
-    match timeout(WORD, answer).await {
-        Ok(answer) => answer.map_err(Into::into),
-        Err(_) => Ok(Answer::of(&known).told(&key, kind, note.as_ref()).into_response()),
+    let mut answer = pin!(answer);
+    if let Ok(answer) = timeout(WORD, answer.as_mut()).await {
+        return answer.map_err(Into::into);
+    }
+    match lessons.marks.known(&key, Instant::now()).filter(|known| known.cause == Cause::Lost) {
+        Some(known) => Ok(Answer::of(&known).told(&key, kind, note.as_ref()).into_response()),
+        // It went well: all that this waits for is its own turn.
+        None => answer.await.map_err(Into::into),
     }
 }
 

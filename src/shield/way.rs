@@ -3,7 +3,7 @@ use std::sync::Arc;
 use http::{Method, request::Parts};
 use tokio::time::Instant;
 
-use super::{Allowance, Answer, Cause, Check, Known, Probe, Quota, Scope, admit::Place, hearing::Hearing};
+use super::{Allowance, Answer, Cause, Check, Probe, Quota, Scope, admit::Place, hearing::Hearing};
 use crate::{
     rescue::Standing,
     session::{Creates, Extracted, Kind, MediaTailor, SessionKey},
@@ -16,8 +16,8 @@ pub(super) enum Way {
     Pass(Option<Hearing>),
     /// Those in flight are heard first.
     Wait(SessionKey, Kind),
-    /// It goes behind a probe that is out; and what is known, if that takes too long.
-    Behind(Known, SessionKey, Kind),
+    /// It goes behind a probe that is out.
+    Behind(SessionKey, Kind),
     Answered(Answer),
 }
 
@@ -43,7 +43,7 @@ impl Way {
                     head.extensions.insert(probe);
                     None
                 }
-                Ask::Behind(known) => return Self::Behind(known, key, kind),
+                Ask::Behind => return Self::Behind(key, kind),
                 Ask::Answer(known) => Some(known),
             },
             // Nothing is learned from others: as a probe one would keep the playlists waiting for word of it.

@@ -18,7 +18,7 @@ pub(crate) enum Ask {
     /// It is sent, and carries this to whoever hears what comes of it.
     Probe(Probe),
     /// It goes into the lane behind a probe, and is answered by what is known if that brings no better news.
-    Behind(Known),
+    Behind,
     /// It is answered by what is known.
     Answer(Known),
 }
@@ -92,7 +92,7 @@ impl Lessons {
         }
         match known.map(|_| self.marks.check_for(key, playlist, now)) {
             // Of a burst one alone is the probe: its siblings must not be told of a loss that it is about to disprove.
-            Some(Check::Answer(known)) if known.cause == Cause::Lost && known.is_asked => Ask::Behind(known),
+            Some(Check::Answer(known)) if known.cause == Cause::Lost && known.is_asked => Ask::Behind,
             Some(Check::Answer(known)) => Ask::Answer(known),
             Some(Check::Probe) => Ask::Probe(Probe::of_session(self, key)),
             None | Some(Check::Pass) => match self.marks.check_alone(key, playlist, now) {

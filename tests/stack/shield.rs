@@ -142,6 +142,21 @@ async fn the_siblings_of_a_probe_are_told_of_the_loss_that_it_finds() {
     got(probe).await.is_playlist(8);
     far.quiet().await;
     players.learn(&mut far, &audio, 8).await;
+
+    // It goes well: who waits for a turn of its own has all the time that it takes.
+    let player = players.getting(&video);
+    far.asked().await.status(404);
+    got(player).await.is_problem(404, "session_lost");
+    advance(secs(3)).await;
+    let [probe, sibling] = [&audio, &video].map(|target| players.getting(target));
+    let asked = far.asked().await;
+    advance(ms(500)).await;
+    asked.playlist(9);
+    got(probe).await.is_playlist(9);
+    let asked = far.asked().await;
+    advance(ms(500)).await;
+    asked.playlist(9);
+    got(sibling).await.is_playlist(9);
     players.are_done().await;
 }
 
