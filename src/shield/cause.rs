@@ -2,6 +2,8 @@ use std::{fmt, time::Duration};
 
 use http::StatusCode;
 
+use super::Playlist;
+
 /// What is wrong with a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -41,8 +43,8 @@ pub(crate) struct Known {
     pub age: Duration,
     /// The least time until the next probe, for `Retry-After`.
     pub next_probe: Duration,
-    /// Whether a probe is out, of which there is no word yet.
-    pub is_asked: bool,
+    /// The playlist for which a probe is out, of which there is no word yet.
+    pub probed: Option<Playlist>,
 }
 
 // === impl Cause ===

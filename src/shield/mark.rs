@@ -188,7 +188,7 @@ impl Mark {
             status: self.status,
             age: now.saturating_duration_since(self.said),
             next_probe: self.probe_at.saturating_duration_since(now),
-            is_asked: self.lease.is_some_and(|lease| now < lease),
+            probed: self.lease.filter(|lease| now < *lease).and(self.asks_for),
         }
     }
 

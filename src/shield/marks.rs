@@ -351,7 +351,7 @@ mod tests {
             status: Some(StatusCode::NOT_FOUND),
             age: secs(2),
             next_probe: secs(1),
-            is_asked: false,
+            probed: None,
         };
         assert_eq!(marks.check(&session(0), Instant::now()), Check::Answer(known));
     }

@@ -92,7 +92,11 @@ impl Lessons {
         }
         match known.map(|_| self.marks.check_for(key, playlist, now)) {
             // Of a burst one alone is the probe: its siblings must not be told of a loss that it is about to disprove.
-            Some(Check::Answer(known)) if known.cause == Cause::Lost && known.is_asked => Ask::Behind,
+            Some(Check::Answer(known))
+                if known.cause == Cause::Lost && known.probed.is_some_and(|probed| probed != playlist) =>
+            {
+                Ask::Behind
+            }
             Some(Check::Answer(known)) => Ask::Answer(known),
             Some(Check::Probe) => Ask::Probe(Probe::of_session(self, key)),
             None | Some(Check::Pass) => match self.marks.check_alone(key, playlist, now) {

@@ -201,6 +201,13 @@ impl Pupil {
         Some(Answer::of(&known).told(&self.key, self.kind, self.note.as_ref()))
     }
 
+    /// That a playlist fails is noted here, since its player may have had a rescue long before.
+    fn note_failure(&self, sent: Instant, verdict: Verdict) {
+        if verdict.may_be_one_playlists() {
+            self.lessons.store.fail(&self.key, &self.uri, sent, Instant::now());
+        }
+    }
+
     fn learn<B>(&self, sent: Instant, answer: &mut Result<Response<Body<B>>, BoxError>) {
         let response = match answer {
             Ok(response) => response,
@@ -233,15 +240,6 @@ impl Pupil {
             response.extensions_mut().insert(other);
         }
         keep_turn(&self.lessons, &self.key, response);
-    }
-}
-
-impl Pupil {
-    /// That a playlist fails is noted here, since its player may have had a rescue long before.
-    fn note_failure(&self, sent: Instant, verdict: Verdict) {
-        if verdict.may_be_one_playlists() {
-            self.lessons.store.fail(&self.key, &self.uri, sent, Instant::now());
-        }
     }
 }
 
