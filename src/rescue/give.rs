@@ -23,11 +23,16 @@ impl Shelf {
         &self,
         url: &Url<'_>,
         accept: Accept,
+        may_leave: bool,
         now: Instant,
         bounds: &Bounds,
     ) -> Result<Rescue, NoRescue> {
         let kept = self.best(url, |kept| kept.suits(accept), now, bounds)?;
-        if self.is_alone(url, kept, now) { Err(NoRescue::Alone) } else { Ok(Rescue::of(kept, now)) }
+        if may_leave && self.is_alone(url, kept, now) {
+            Err(NoRescue::Alone)
+        } else {
+            Ok(Rescue::of(kept, now))
+        }
     }
 
     /// Whether a variant has failed for long while the session's other playlists come, and its player has another to choose.

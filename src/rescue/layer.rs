@@ -163,7 +163,7 @@ impl Asked {
                 _ => break,
             }
         }
-        let answered = match self.last_good(SLOW) {
+        let answered = match self.last_good(SLOW, true) {
             Err(NoRescue::Alone) => leave_alone(Err(SLOW.into()), Verdict::TimedOut),
             Err(_) => return self.bridge(answer.await),
             Ok(rescue) => rescue,
@@ -183,17 +183,25 @@ impl Asked {
             Err(error) => Some(Verdict::of_error(&**error)).filter(|verdict| verdict.survivable()),
         };
         let Some(verdict) = verdict else { return answer };
-        self.lessons.store.still_fails(&self.key, &self.uri, Instant::now());
-        match self.last_good(verdict.as_str()) {
+        // What is all the session's is no reason to leave a variant, whatever was before.
+        let may_leave = verdict.may_be_one_playlists();
+        if may_leave {
+            self.lessons.store.still_fails(&self.key, &self.uri, Instant::now());
+        }
+        match self.last_good(verdict.as_str(), may_leave) {
             Ok(rescue) => Ok(rescue),
             Err(NoRescue::Alone) => Ok(leave_alone(answer, verdict)),
             Err(_) => answer,
         }
     }
 
-    fn last_good<B: From<Bytes>>(&self, reason: &'static str) -> Result<Response<B>, NoRescue> {
-        let accept = Accept::of_lines(&self.accept);
-        let rescue = self.lessons.store.rescue(&self.key, &self.uri, accept, Instant::now())?;
+    fn last_good<B: From<Bytes>>(
+        &self,
+        reason: &'static str,
+        may_leave: bool,
+    ) -> Result<Response<B>, NoRescue> {
+        let (store, accept) = (&self.lessons.store, Accept::of_lines(&self.accept));
+        let rescue = store.rescue(&self.key, &self.uri, accept, may_leave, Instant::now())?;
         telemetry::rescued(&self.key, self.kind, reason, rescue.age(), self.trace);
         let mut response = rescue.into_response(&self.method).map(B::from);
         let headers = response.headers_mut();

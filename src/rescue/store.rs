@@ -136,7 +136,7 @@ impl Store {
     /// Gives the last good playlist of `uri` to a player that takes what `accept` says.
     ///
     /// That is the playlist of this very URL, or of one that differs in delivery directives alone, if the
-    /// playlist satisfies those of `uri`.
+    /// playlist satisfies those of `uri`. Where its player `may_leave`, a variant that fails by itself is none.
     ///
     /// # Errors
     ///
@@ -146,16 +146,17 @@ impl Store {
         session: &SessionKey,
         uri: &Uri,
         accept: Accept,
+        may_leave: bool,
         now: Instant,
     ) -> Result<Rescue, NoRescue> {
         let (pool, bounds) = self.kept.as_ref().ok_or(NoRescue::Unknown)?;
         let session = pool.sessions.get(session).ok_or(NoRescue::Unknown)?;
-        session.shared.state().shelf.rescue(&Url::of(uri), accept, now, bounds)
+        session.shared.state().shelf.rescue(&Url::of(uri), accept, may_leave, now, bounds)
     }
 
     /// Whether a failure is no reason to make its player wait: it gets the last good playlist, or is to choose another variant.
     pub(crate) fn bridges(&self, session: &SessionKey, uri: &Uri, accept: Accept, now: Instant) -> bool {
-        matches!(self.rescue(session, uri, accept, now), Ok(_) | Err(NoRescue::Alone))
+        self.rescue(session, uri, accept, false, now).is_ok()
     }
 
     /// Notes that a playlist has failed that was sent for at `sent`, if something is kept of its session.
@@ -330,7 +331,7 @@ mod tests {
         fn rescue_for(&self, url: &str, accept: &'static str) -> Result<Rescue, NoRescue> {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accept));
-            self.store.rescue(&self.session, &uri(url), Accept::of(&headers), Instant::now())
+            self.store.rescue(&self.session, &uri(url), Accept::of(&headers), true, Instant::now())
         }
     }
 
@@ -969,7 +970,7 @@ mod tests {
                         }
                         store.learn(&session, &uri(URL), &answer.good(), now);
                         if let Ok(rescue) =
-                            store.rescue(&session, &uri(URL), Accept::of(&HeaderMap::new()), now)
+                            store.rescue(&session, &uri(URL), Accept::of(&HeaderMap::new()), true, now)
                         {
                             assert!(rescue.into_response(&Method::GET).body().starts_with(b"live at "));
                         }

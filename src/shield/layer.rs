@@ -162,13 +162,18 @@ where
     B: From<Bytes>,
 {
     let mut answer = pin!(answer);
-    if let Ok(answer) = timeout(WORD, answer.as_mut()).await {
-        return answer.map_err(Into::into);
-    }
-    match lessons.marks.known(&key, Instant::now()).filter(|known| known.cause == Cause::Lost) {
-        Some(known) => Ok(Answer::of(&known).told(&key, kind, note.as_ref()).into_response()),
+    let failed = match timeout(WORD, answer.as_mut()).await {
+        Ok(Ok(answer)) => return Ok(answer),
+        // As where the lane is full.
+        Ok(Err(error)) => Some(error.into()),
+        Err(_) => None,
+    };
+    let lost = lessons.marks.known(&key, Instant::now()).filter(|known| known.cause == Cause::Lost);
+    match (lost, failed) {
+        (Some(known), _) => Ok(Answer::of(&known).told(&key, kind, note.as_ref()).into_response()),
+        (None, Some(error)) => Err(error),
         // It went well: all that this waits for is its own turn.
-        None => answer.await.map_err(Into::into),
+        (None, None) => answer.await.map_err(Into::into),
     }
 }
 

@@ -177,8 +177,16 @@ impl Mark {
     /// What is known, for a request of this playlist that was there before the mark, unless it is time for a probe. One that
     /// asks for the same has attached to it, or comes after it.
     pub(super) fn look_in_lane(&self, playlist: Playlist, now: Instant) -> Option<Known> {
-        let is_the_probe = self.lease.is_some() && self.asks_for == Some(playlist);
-        if is_the_probe { None } else { self.look(now) }
+        if self.is_probed_by(playlist) { None } else { self.look(now) }
+    }
+
+    /// What is known of a session that is lost, unless a later probe has attached to this request.
+    pub(super) fn look_behind(&self, playlist: Playlist, now: Instant) -> Option<Known> {
+        (self.cause == Cause::Lost && !self.is_probed_by(playlist)).then(|| self.known(now))
+    }
+
+    fn is_probed_by(&self, playlist: Playlist) -> bool {
+        self.lease.is_some() && self.asks_for == Some(playlist)
     }
 
     /// What is known, be it time for a probe or not.

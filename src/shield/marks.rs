@@ -90,6 +90,16 @@ impl Marks {
         self.sessions.look(session, now, known).flatten()
     }
 
+    /// The same for a request that went behind a probe: as long as its session is lost, be it time for another or not.
+    pub(crate) fn waits_behind(
+        &self,
+        session: &SessionKey,
+        playlist: Playlist,
+        now: Instant,
+    ) -> Option<Known> {
+        self.sessions.look(session, now, |mark| mark.look_behind(playlist, now)).flatten()
+    }
+
     /// A [probe](Check::Probe) is over, or was not sent after all: nobody need wait for word of it any more.
     pub(crate) fn over(&self, session: &SessionKey) {
         self.sessions.change(session, Mark::over);

@@ -30,7 +30,7 @@ pub(crate) use self::{
     lately::Lately,
     mark::Playlist,
     marks::Marks,
-    probe::Probe,
+    probe::{Behind, Probe},
 };
 pub use self::{
     config::Config,

@@ -11,6 +11,10 @@ use crate::{session::SessionKey, upstream::Lessons};
 #[derive(Debug, Clone)]
 pub(crate) struct Probe(#[expect(dead_code, reason = "held for its drop")] Arc<Out>);
 
+/// In the extensions of a request that goes behind a probe: it is sent only if that finds its session.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Behind;
+
 /// A probe is out.
 #[derive(Debug)]
 struct Out {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use http::{Method, request::Parts};
 use tokio::time::Instant;
 
-use super::{Allowance, Answer, Cause, Check, Probe, Quota, Scope, admit::Place, hearing::Hearing};
+use super::{Allowance, Answer, Behind, Cause, Check, Probe, Quota, Scope, admit::Place, hearing::Hearing};
 use crate::{
     rescue::Standing,
     session::{Creates, Extracted, Kind, MediaTailor, SessionKey},
@@ -43,7 +43,10 @@ impl Way {
                     head.extensions.insert(probe);
                     None
                 }
-                Ask::Behind => return Self::Behind(key, kind),
+                Ask::Behind => {
+                    head.extensions.insert(Behind);
+                    return Self::Behind(key, kind);
+                }
                 Ask::Answer(known) => Some(known),
             },
             // Nothing is learned from others: as a probe one would keep the playlists waiting for word of it.

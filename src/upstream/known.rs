@@ -7,7 +7,7 @@ use super::{Judgement, Lessons, Verdict};
 use crate::{
     rescue::{Accept, Standing, Variants},
     session::{Kind, SessionKey},
-    shield::{Cause, Check, Known, Playlist, Probe, Quota},
+    shield::{Behind, Cause, Check, Known, Playlist, Probe, Quota},
 };
 
 /// How a request of a playlist goes on by what is known of its session.
@@ -44,7 +44,9 @@ impl Lessons {
             return None;
         }
         let playlist = self.marks.playlist(&head.uri);
-        let known = self.marks.waits_for(key, playlist, now);
+        let is_behind = head.extensions.get::<Behind>().is_some();
+        let lost = || self.marks.waits_behind(key, playlist, now).filter(|_| is_behind);
+        let known = lost().or_else(|| self.marks.waits_for(key, playlist, now));
         let known = known.filter(|known| self.is_enough(known, key, head, now));
         known.or_else(|| self.waits_alone(key, head, playlist, now))
     }

@@ -14,7 +14,7 @@ use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Judgement, Lessons, Verdict, lessons::Exchange};
+use super::{Flaw, Judgement, Lessons, Verdict, lessons::Exchange};
 use crate::{
     observe::record::Note,
     resume::hear,
@@ -202,8 +202,9 @@ impl Pupil {
     }
 
     /// That a playlist fails is noted here, since its player may have had a rescue long before.
-    fn note_failure(&self, sent: Instant, verdict: Verdict) {
-        if verdict.may_be_one_playlists() {
+    fn note_failure(&self, sent: Instant, judgement: &Judgement) {
+        let fails = judgement.verdict.may_be_one_playlists() || judgement.flaw == Some(Flaw::Elsewhere);
+        if fails && self.method == Method::GET {
             self.lessons.store.fail(&self.key, &self.uri, sent, Instant::now());
         }
     }
@@ -213,7 +214,7 @@ impl Pupil {
             Ok(response) => response,
             Err(error) => {
                 let verdict = Verdict::of_error(&**error);
-                self.note_failure(sent, verdict);
+                self.note_failure(sent, &verdict.into());
                 let status = match verdict {
                     Verdict::TimedOut => Some(StatusCode::GATEWAY_TIMEOUT),
                     // It says nothing of the session.
@@ -224,11 +225,12 @@ impl Pupil {
             }
         };
         let Some(judgement) = response.extensions().get::<Judgement>() else { return };
-        self.note_failure(sent, judgement.verdict);
         let exchange =
             Exchange { kind: self.kind, method: &self.method, uri: &self.uri, sent, silent: self.silent };
         let head = (response.status(), response.headers());
-        if let Some(other) = self.lessons.take(&self.key, exchange, judgement, head, response.body()) {
+        let other = self.lessons.take(&self.key, exchange, judgement, head, response.body());
+        self.note_failure(sent, other.as_ref().unwrap_or(judgement));
+        if let Some(other) = other {
             // All that is no playlist by itself was told when it was judged.
             if judgement.verdict.is_playlist() {
                 let trace = self.note.as_ref().and_then(Note::trace_id);
@@ -247,7 +249,7 @@ impl Drop for Pupil {
     fn drop(&mut self) {
         // It was given up since its time was over, or has panicked.
         if let Some(sent) = self.sent {
-            self.note_failure(sent, Verdict::TimedOut);
+            self.note_failure(sent, &Verdict::TimedOut.into());
             match std::thread::panicking() {
                 true => self.lessons.fail(&self.key, &self.uri, sent, None),
                 false => self.lessons.hang(&self.key, &self.uri, sent),

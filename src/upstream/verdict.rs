@@ -124,8 +124,8 @@ impl Verdict {
 
     /// Whether it may be the fault of the playlist that was asked for: a conflict, a quota and a full lane are all its session's.
     pub(crate) fn may_be_one_playlists(self) -> bool {
-        use Verdict::{Failed, NotPlaylist, OriginBroken, Overloaded, TimedOut, Unreachable};
-        matches!(self, Overloaded | OriginBroken | TimedOut | Unreachable | NotPlaylist | Failed)
+        use Verdict::{NotPlaylist, OriginBroken, Overloaded, TimedOut, Unreachable};
+        matches!(self, Overloaded | OriginBroken | TimedOut | Unreachable | NotPlaylist)
     }
 
     /// The verdict's name; a stable part of the interface.

@@ -161,6 +161,28 @@ async fn the_siblings_of_a_probe_are_told_of_the_loss_that_it_finds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_behind_a_probe_that_says_nothing_is_no_second_one() {
+    let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
+    let [video, audio] = [0, 1].map(|n| media(1, n));
+    players.learn(&mut far, &video, 7).await;
+    players.learn(&mut far, &audio, 7).await;
+    let player = players.getting(&video);
+    far.asked().await.status(404);
+    got(player).await.is_problem(404, "session_lost");
+    advance(secs(3)).await;
+    let probe = players.getting(&audio);
+    let asked = far.asked().await;
+    advance(ms(3_500)).await;
+    let sibling = players.getting(&video);
+    advance(ms(1)).await;
+    asked.bad_gateway();
+    got(probe).await.is_problem(502, "origin_broken");
+    got(sibling).await.is_problem(404, "session_lost");
+    far.quiet().await;
+    players.are_done().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_in_a_lane_when_its_session_fails_gets_its_last_good_playlist() {
     let (players, mut far) = stack(Config::default());
     let [video, audio, subtitles] = [0, 1, 2].map(|n| media(1, n));

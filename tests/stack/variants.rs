@@ -235,6 +235,30 @@ async fn conflicts_are_no_fault_of_a_variant() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nor_are_they_after_a_failure_of_its_own() {
+    let (players, mut far) = start(Told::Created, 2).await;
+    all_well(&players, &mut far, &[0, 2], 7).await;
+    let player = players.getting(&media(1, 0));
+    far.failing(player, Asked::bad_gateway).await.0.is_rescue(7, "origin_broken", 0);
+    advance(secs(3)).await;
+    players.learn(&mut far, &media(1, 2), 8).await;
+    advance(secs(2)).await;
+    let player = players.getting(&media(1, 0));
+    far.failing(player, |asked| asked.status(409)).await.0.is_rescue(7, "conflict", 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_stands_still_is_left() {
+    let (players, mut far) = start(Told::Created, 2).await;
+    // A cache on the way that has an older one.
+    let older = |asked: Asked| asked.playlist(6);
+    for (time, status, rescue) in plays((&players, &mut far), (0, 2), older, true).await {
+        let expected = if time < 9 { (200, Some("not_playlist")) } else { (500, None) };
+        assert_eq!((status, rescue.as_deref()), expected, "after {time} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_failed_long_ago_is_only_slow_now() {
     let (players, mut far) = start(Told::Created, 2).await;
     all_well(&players, &mut far, &[0, 1, 2], 7).await;
