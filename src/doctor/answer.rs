@@ -81,9 +81,7 @@ impl Answer {
         let mut links = Vec::new();
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let link = match line.strip_prefix("#EXT-X-MEDIA:") {
-                Some(attributes) => {
-                    attributes.split_once("URI=\"").and_then(|(_, rest)| rest.split('"').next())
-                }
+                Some(attributes) => link::in_tag(attributes),
                 None => Some(line).filter(|line| !line.starts_with('#')),
             };
             links.extend(link.and_then(|link| link::resolve(&self.url, link)));

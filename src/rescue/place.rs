@@ -30,7 +30,7 @@ pub(super) struct Place {
     pub(super) confirmed: Instant,
     /// Whether the upstream did not give it when it was last asked.
     pub(super) denied: bool,
-    /// When it failed first since then, and when it was last asked for.
+    /// Since when it fails, and when that was last seen.
     pub(super) failing: Option<(Instant, Instant)>,
     /// What it has given since, if that was lower.
     behind: Option<Box<Behind>>,

@@ -165,7 +165,8 @@ impl Shelf {
 
     /// A playlist is there, whatever the directives: it does not fail.
     fn is_well(&mut self, url: &Url<'_>) {
-        self.all_of(url).for_each(|place| place.failing = None);
+        let fails = |place: &&mut Place| place.failing.is_some() && place.is_of(url);
+        self.places.iter_mut().filter(fails).for_each(|place| place.failing = None);
         self.variants.is_well(url.path());
     }
 

@@ -35,8 +35,7 @@ impl Variants {
                 is_next = true;
             } else if line.starts_with(b"#EXT-X-MEDIA:") {
                 let line = std::str::from_utf8(line).unwrap_or_default();
-                let link = line.split_once("URI=\"").and_then(|(_, rest)| rest.split('"').next());
-                renditions.extend(link.and_then(path));
+                renditions.extend(link::in_tag(line).and_then(path));
             } else if !line.is_empty() && !line.starts_with(b"#") && std::mem::take(&mut is_next) {
                 all.extend(std::str::from_utf8(line).ok().and_then(path));
             }

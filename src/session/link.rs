@@ -24,6 +24,11 @@ pub(crate) fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
     at(base, &format!("{folder}/{path}"), query)
 }
 
+/// The reference in the `URI` attribute of a tag (RFC 8216 section 4.2).
+pub(crate) fn in_tag(tag: &str) -> Option<&str> {
+    tag.split_once("URI=\"").and_then(|(_, rest)| rest.split('"').next())
+}
+
 /// Whether both lead to the same host and port, which a scheme has of its own where none is given.
 pub(crate) fn same_host(one: &Uri, other: &Uri) -> bool {
     let port = |uri: &Uri| uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });

@@ -58,7 +58,7 @@ impl Marks {
     ///
     /// Of all requests that ask, only one gets [`Check::Probe`] before the gap has passed again, and none
     /// does while the last probe is still out, for [`Config::lease`] at the most. Its end is told by
-    /// [`mark`](Self::mark), [`clear`](Self::clear) or, where it says nothing of the session,
+    /// [`mark`](Self::mark), [`good`](Self::good) or, where it says nothing of the session,
     /// [`over`](Self::over). A session that nobody asked for during [`Config::idle`] loses its mark.
     pub(crate) fn check(&self, session: &SessionKey, now: Instant) -> Check {
         self.check_by((&self.sessions, session), None, |mark| mark.look(now), now)

@@ -44,9 +44,9 @@ impl Lessons {
             return None;
         }
         let playlist = self.marks.playlist(&head.uri);
-        let is_behind = head.extensions.get::<Behind>().is_some();
-        let lost = || self.marks.waits_behind(key, playlist, now).filter(|_| is_behind);
-        let known = lost().or_else(|| self.marks.waits_for(key, playlist, now));
+        let behind = head.extensions.get::<Behind>();
+        let lost = behind.and_then(|_| self.marks.waits_behind(key, playlist, now));
+        let known = lost.or_else(|| self.marks.waits_for(key, playlist, now));
         let known = known.filter(|known| self.is_enough(known, key, head, now));
         known.or_else(|| self.waits_alone(key, head, playlist, now))
     }
