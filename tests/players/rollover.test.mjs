@@ -60,13 +60,16 @@ async function play(entry, emulator, begin, replace) {
 
   assert.deepEqual(Object.keys(statuses), ['200'], JSON.stringify(statuses));
   assert.ok(statuses[200] > VIEWERS * 3 * 5, JSON.stringify(statuses));
-  return (await fetch(`http://${emulator}/__emulator/stats`)).json();
+  return count(emulator);
 }
+
+const count = async (emulator) => (await fetch(`http://${emulator}/__emulator/stats`)).json();
 
 const addresses = async (number) => (await Promise.all(Array.from({ length: number }, freePort))).map((port) => `127.0.0.1:${port}`);
 
-// While the old one finishes, a tenth of a second or a refresh more, a session may have a request in both: what conflict comes of that is met
-// by a retry. Of twelve runs ten had none, and the others up to five.
+// A burst that comes as the old one is told to end may be read by it in part, and the rest goes to the new one: such a session conflicts until
+// the old one has finished, each retry of it as well. How many bursts that is depends on how far behind the machine is: up to 6 conflicts were
+// seen, 14 on a slow one. Once the old one is gone there must be no more.
 it('rolls over under load, both on the port for a moment', { timeout: 60_000 }, async () => {
   const [emulator, entry, oldAdmin, newAdmin] = await addresses(4);
   const start = async (admin) => {
@@ -75,12 +78,15 @@ it('rolls over under load, both on the port for a moment', { timeout: 60_000 }, 
     servers.push(process);
     return process;
   };
+  let whenGone;
   const replace = async (old) => {
     await start(newAdmin);
     assert.deepEqual(await old.stop(), { code: 0, signal: null });
+    whenGone = await count(emulator);
   };
   const stats = await play(entry, emulator, () => start(oldAdmin), replace);
-  assert.ok(stats.conflicts <= VIEWERS / 10, `${stats.conflicts} conflicts of ${stats.playlists} playlists`);
+  assert.equal(stats.conflicts, whenGone.conflicts, 'conflicts when the old one is gone');
+  assert.ok(stats.conflicts <= VIEWERS / 2, `${stats.conflicts} conflicts of ${stats.playlists} playlists`);
 });
 
 // The new one begins when the old one has finished; what comes meanwhile waits in the socket, which both have.
