@@ -61,5 +61,5 @@ pub use self::{
 };
 pub(crate) use self::{
     story::contained,
-    turn::{AskedAt, MadeHere},
+    turn::{AskedAt, GRACE, MadeHere},
 };

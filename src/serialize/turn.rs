@@ -55,7 +55,7 @@ pub(crate) struct AskedAt(pub(crate) Instant);
 
 /// After an exchange broke off, how long the upstream may still be at work on it. Until then the turn is kept: its
 /// players have their answer, and neither a repeat nor a sibling goes out.
-const GRACE: Duration = Duration::from_millis(250);
+pub(crate) const GRACE: Duration = Duration::from_millis(250);
 
 /// Starts an exchange, which its players cannot take down: in a task of its own, or given back for its player to drive.
 pub(super) fn run<S, ReqBody, ResBody>(

@@ -36,8 +36,8 @@ impl Hearing {
             _ => Some(Outcome::Good),
         };
         match (self.outcome, self.kind) {
-            (Some(Outcome::Good), Kind::Tracking) => self.lessons.tracked(&self.key, Instant::now()),
-            (Some(Outcome::Good), _) => self.lessons.served(&self.key, Instant::now()),
+            (Some(Outcome::Good), Kind::Tracking) => self.lessons.seen.tracked(&self.key, Instant::now()),
+            (Some(Outcome::Good), _) => self.lessons.seen.served(&self.key, Instant::now()),
             _ => {}
         }
     }

@@ -8,6 +8,7 @@
 mod admit;
 mod alone;
 mod answer;
+mod ask;
 mod cause;
 mod config;
 mod counts;
@@ -26,6 +27,7 @@ mod window;
 
 pub(crate) use self::{
     answer::{Answer, AskAgainIn},
+    ask::Ask,
     cause::{Cause, Check, Known},
     lately::Lately,
     mark::Playlist,

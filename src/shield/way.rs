@@ -3,11 +3,13 @@ use std::sync::Arc;
 use http::{Method, request::Parts};
 use tokio::time::Instant;
 
-use super::{Allowance, Answer, Behind, Cause, Check, Probe, Quota, Scope, admit::Place, hearing::Hearing};
+use super::{
+    Allowance, Answer, Ask, Behind, Cause, Check, Probe, Quota, Scope, admit::Place, hearing::Hearing,
+};
 use crate::{
     rescue::Standing,
     session::{Creates, Extracted, Kind, MediaTailor, SessionKey},
-    upstream::{Ask, Lessons},
+    upstream::Lessons,
 };
 
 /// How a request goes on.
@@ -124,7 +126,7 @@ impl Way {
     fn track(lessons: &Arc<Lessons>, head: &Parts, key: SessionKey) -> Self {
         let (now, kind) = (Instant::now(), Kind::Tracking);
         let is_spent = |quota: &Quota| matches!(quota.allows(&key, now), Allowance::Spent(_));
-        if lessons.was_tracked(&key, now) && !lessons.tracking.has_spent(&key, now) {
+        if lessons.seen.was_tracked(&key, now) && !lessons.tracking.has_spent(&key, now) {
             return Self::Pass(Some(Hearing::new(lessons, key, kind, false)));
         }
         if is_spent(&lessons.tracking) || is_spent(&lessons.quota) {
@@ -139,7 +141,7 @@ impl Way {
     fn create(lessons: &Arc<Lessons>, head: &mut Parts, stream: SessionKey, kind: Kind) -> Self {
         let now = Instant::now();
         let is_spent = matches!(lessons.quota.allows(&stream, now), Allowance::Spent(_));
-        if lessons.was_served(&stream, now) || is_spent && is_first(head, lessons, &stream) {
+        if lessons.seen.was_served(&stream, now) || is_spent && is_first(head, lessons, &stream) {
             return Self::Pass(Some(Hearing::new(lessons, stream, kind, false)));
         }
         if !is_spent {

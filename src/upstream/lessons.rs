@@ -7,12 +7,13 @@ use tokio::time::Instant;
 use super::{
     Flaw, Judgement, Settle, Verdict, decode,
     playlist::{Kind, Summary},
+    seen::Seen,
 };
 use crate::{
     rescue::{self, Good, Learned, Standing, Store, Variants},
     serialize::Body,
     session::{self, SessionKey},
-    shield::{self, Cause, Lately, Marks, Playlist, Quota},
+    shield::{self, Cause, Marks, Playlist, Quota},
     telemetry::{self, Seldom},
 };
 
@@ -30,16 +31,8 @@ pub struct Lessons {
     pub(crate) tracking: Quota,
     /// The gaps between turns.
     pub settle: Settle,
-    /// Those that were made through here: until its first playlist, nothing else is known of one.
-    pub(super) created: Lately,
-    /// Those that had a good answer although nothing is kept of them.
-    pub(super) served: Lately,
-    /// Those whose tracking had a good answer.
-    pub(super) tracked: Lately,
-    /// Those that had a media playlist of which nothing is kept.
-    pub(super) given: Lately,
-    /// What variants there are to sessions of which no media playlist is kept yet.
-    pub(super) offered: Lately<Variants>,
+    /// The sessions of the last minute.
+    pub(crate) seen: Seen,
     /// Bounds how often the operator is told of a quota.
     pub(super) told: Arc<Seldom>,
     pub(super) told_of_tracking: Arc<Seldom>,
@@ -66,20 +59,14 @@ impl Lessons {
     pub fn new(rescue: impl Into<Option<rescue::Config>>, shield: shield::Config, settle: Settle) -> Self {
         let quota = Quota::new(&shield);
         let tracking = Quota::new(&shield.of_tracking());
-        let lately = || Lately::new(shield.capacity);
-        let (created, served, tracked, given) = (lately(), lately(), lately(), lately());
-        let offered = Lately::new(shield.capacity);
+        let seen = Seen::new(shield.capacity);
         Self {
             store: rescue.into().map_or_else(Store::off, Store::new),
             marks: Marks::new(shield),
             quota,
             tracking,
             settle,
-            created,
-            served,
-            tracked,
-            given,
-            offered,
+            seen,
             told: Arc::new(Seldom::new()),
             told_of_tracking: Arc::new(Seldom::new()),
         }
@@ -104,11 +91,7 @@ impl Lessons {
             tracking: self.tracking.reconfigured(&shield.of_tracking()),
             marks: self.marks.reconfigured(shield),
             settle: self.settle.reconfigured(settle),
-            created: self.created.clone(),
-            served: self.served.clone(),
-            tracked: self.tracked.clone(),
-            given: self.given.clone(),
-            offered: self.offered.clone(),
+            seen: self.seen.clone(),
             told: Arc::clone(&self.told),
             told_of_tracking: Arc::clone(&self.told_of_tracking),
         }
@@ -130,6 +113,15 @@ impl Lessons {
             told: Arc::new(Seldom::new()),
             told_of_tracking: Arc::new(Seldom::new()),
             ..self.reconfigured(rescue, shield, settle)
+        }
+    }
+
+    /// The upstream has made a session for a player, with these variants.
+    pub(crate) fn made(&self, key: &SessionKey, variants: Variants) {
+        let now = Instant::now();
+        self.seen.made(key, now);
+        if variants.is_choice() && !self.store.is_off() {
+            self.seen.offered(key, variants, now);
         }
     }
 
@@ -163,10 +155,10 @@ impl Lessons {
                         self.store.offer(key, variants(uri, headers, pieces));
                     }
                     Some(Learned::New) => {
-                        let offered = self.offered.take(key);
+                        let offered = self.seen.take_offered(key);
                         offered.into_iter().for_each(|variants| self.store.offer(key, variants));
                     }
-                    Some(Learned::NotKept) if is_given => self.given.remember(key, now),
+                    Some(Learned::NotKept) if is_given => self.seen.given(key, now),
                     // Its player has something newer than what is kept.
                     None if method == Method::GET => self.store.outdate(key, uri),
                     _ => {}
@@ -184,7 +176,7 @@ impl Lessons {
                     _ => !status.is_success(),
                 };
                 if is_given && (status.is_success() || status == StatusCode::NOT_MODIFIED) {
-                    self.given.remember(key, now);
+                    self.seen.given(key, now);
                 }
                 if !is_kept && method == Method::GET {
                     self.store.outdate(key, uri);
@@ -235,7 +227,9 @@ impl Lessons {
 
     /// Whether that one of its playlists is missing says nothing of a session: it had a media playlist, or that is known.
     pub(super) fn is_alone(&self, key: &SessionKey, playlist: Playlist, now: Instant) -> bool {
-        self.store.gives_media(key) || self.given.has(key, now) || self.marks.is_alone(key, playlist, now)
+        self.store.gives_media(key)
+            || self.seen.was_given(key, now)
+            || self.marks.is_alone(key, playlist, now)
     }
 
     fn good(&self, key: &SessionKey, uri: &Uri, now: Instant) {
@@ -251,9 +245,7 @@ impl Lessons {
             _ => drop(self.marks.mark(key, cause, status, target_duration, now)),
         }
         self.store.forget(key);
-        self.created.forget(key);
-        self.served.forget(key);
-        self.given.forget(key);
+        self.seen.forget(key);
     }
 }
 

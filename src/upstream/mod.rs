@@ -39,11 +39,13 @@ mod message;
 mod moved;
 pub mod playlist;
 mod retry;
+mod seen;
 mod settle;
 mod spend;
 mod strip;
 mod verdict;
 
+pub(crate) use self::judge::InPlaceOf;
 pub use self::{
     exception::Exception,
     flaw::Flaw,
@@ -57,4 +59,3 @@ pub use self::{
     strip::{StripDirectives, StripDirectivesLayer},
     verdict::{BrokenRequest, UnknownVerdict, Verdict},
 };
-pub(crate) use self::{judge::InPlaceOf, known::Ask};

@@ -2,24 +2,29 @@ mod afresh;
 mod config;
 mod course;
 mod not_sent;
+mod outcome;
+mod why;
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, Uri};
 use http_body::Body as HttpBody;
 use tokio::time::{Instant, Sleep};
 use tower::{
     BoxError,
     retry::{
         Policy,
-        backoff::Backoff as _,
         budget::{Budget as _, TpsBudget},
     },
 };
 
-use self::course::{Course, Tried};
 pub use self::{afresh::Afresh, config::RetryConfig, not_sent::NotSent};
-use super::{Judgement, Lessons, Verdict, directives, judge::InPlaceOf};
+use self::{
+    course::{Course, Tried},
+    outcome::Outcome,
+    why::Why,
+};
+use super::{Lessons, Verdict, directives, judge::InPlaceOf};
 use crate::{
     lane::Lanes,
     observe::record::Note,
@@ -51,9 +56,6 @@ pub struct Again {
     /// How this request goes; made with its first attempt.
     course: Option<Course>,
 }
-
-/// The pause after a connection broke: the upstream may have got the request and may still be at work on it.
-const GRACE: Duration = Duration::from_millis(250);
 
 /// How long others may be kept waiting that this instance does not see: less than `rescue.after`, so that they have their own answer.
 const UNSEEN: Duration = Duration::from_secs(1);
@@ -99,30 +101,12 @@ impl Again {
         }
     }
 
-    /// How many times a request may be sent again after this answer.
-    fn times<B>(&self, kind: Kind, result: &Result<Response<B>, BoxError>) -> u32 {
-        let Ok(response) = result else { return self.config.broken };
-        // What is passed on is asked for again by its player.
-        if matches!(kind, Kind::Segment | Kind::Other) {
-            return 0;
-        }
-        let Some(judgement) = response.extensions().get::<Judgement>() else { return 0 };
-        match judgement.verdict {
-            Verdict::Conflict => self.config.conflict,
-            Verdict::Throttled | Verdict::Overloaded => self.config.overloaded,
-            Verdict::TimedOut | Verdict::Unreachable | Verdict::NotPlaylist => self.config.broken,
-            // Nobody is asked again for a playlist who speaks another protocol from there on.
-            Verdict::OriginBroken if response.status().is_informational() => 0,
-            // What has gone round once goes round again, and every hop does it once more.
-            Verdict::OriginBroken if response.status() == StatusCode::LOOP_DETECTED => 0,
-            Verdict::OriginBroken if judgement.blames_what_stays() => 0,
-            Verdict::OriginBroken => self.config.broken,
-            _ => 0,
-        }
-    }
-
     /// Whether there is nothing to give a player but another failure, and the next answer may be better.
-    fn is_patient<Q>(&self, request: &Request<Q>, course: &Course, verdict: Verdict) -> bool {
+    fn is_patient<Q>(&self, request: &Request<Q>, course: &Course, came: &Outcome<'_>) -> bool {
+        let verdict = came.verdict;
+        if !came.may_get_better(&self.config) {
+            return false;
+        }
         if course.creates {
             return self.config.patient && verdict != Verdict::Throttled;
         }
@@ -165,6 +149,35 @@ impl Again {
         self.beginnings.deposit();
     }
 
+    /// Why the request is sent again after this, if it is.
+    fn why<Q>(&self, request: &Request<Q>, course: &Course, came: &Outcome<'_>) -> Option<Why> {
+        let is_answered = || self.config.creations && came.status.is_some();
+        if course.creates && !came.is_unsent && !is_answered() {
+            return None;
+        }
+        if let Some(undirected) = Why::undirected(request.uri(), course, came) {
+            return Some(undirected);
+        }
+        // What creates a session is sent again for patience alone.
+        if !course.creates && course.again < came.times {
+            return Some(Why::Times);
+        }
+        self.is_patient(request, course, came).then_some(Why::Patience)
+    }
+
+    /// Whether it is paid for.
+    fn is_paid(&self, course: &Course, why: &Why, is_patient: impl FnOnce() -> bool) -> bool {
+        match why {
+            // By the one without directives that never does any good: left at the refusal, however late that came, a session that is
+            // well would be taken for lost.
+            Why::Undirected(_) => true,
+            Why::Patience if course.creates => self.beginnings.withdraw(),
+            Why::Patience => self.patience.withdraw(),
+            // Others may have used it up for what could be bridged.
+            Why::Times => self.budget.withdraw() || is_patient() && self.patience.withdraw(),
+        }
+    }
+
     /// The pause until the request is sent again, if it is.
     fn pause<Q, B>(
         &mut self,
@@ -172,78 +185,36 @@ impl Again {
         result: &Result<Response<Body<B>>, BoxError>,
     ) -> Option<Duration> {
         let mut course = self.course.take()?;
-        let times = self.times(course.named.1, result);
-        let (judgement, status) = match result {
-            Ok(response) => (response.extensions().get::<Judgement>(), Some(response.status())),
-            Err(_) => (None, None),
-        };
-        let is_unsent = || result.as_ref().is_err_and(|error| NotSent::is_in(&**error));
-        let is_answered = || self.config.creations && result.is_ok();
-        if course.creates && !is_unsent() && !is_answered() {
-            if times == 0 {
+        let came = Outcome::of(result, course.named.1, &self.config);
+        let Some(why) = self.why(request, &course, &came) else {
+            if came.pays() {
                 self.deposit();
             }
             return None;
-        }
-        let verdict = judgement.map_or(Verdict::Unreachable, |judgement| judgement.verdict);
-        let undirected = match verdict {
-            _ if matches!(course.named.1, Kind::Segment | Kind::Other) => None,
-            Verdict::SessionLost | Verdict::BadRequest if status == Some(StatusCode::BAD_REQUEST) => {
-                (!course.directives_gone).then(|| directives::without(request.uri())).flatten()
-            }
-            _ => None,
         };
-        // What creates a session is sent again for patience alone.
-        let is_late = undirected.is_none() && (course.again >= times || course.creates);
-        let may_get_better =
-            times > 0 || self.config.broken > 0 && judgement.is_some_and(Judgement::blames_what_stays);
-        let is_patient = |course: &Course| may_get_better && self.is_patient(request, course, verdict);
-        if is_late && !is_patient(&course) {
-            if times == 0 && status.is_some() {
-                self.deposit();
-            }
-            return None;
-        }
-        let pause = match verdict {
-            _ if undirected.is_some() => Duration::ZERO,
-            Verdict::Unreachable if !is_late => GRACE,
-            _ => {
-                let pauses = course.pauses.get_or_insert_with(|| self.config.pauses());
-                let pause = pauses.next_backoff().deadline().saturating_duration_since(Instant::now());
-                let is_long = is_late || matches!(verdict, Verdict::Throttled | Verdict::Overloaded);
-                let least = if verdict == Verdict::Unreachable { GRACE } else { Duration::ZERO };
-                if is_long { (pause * 4).max(least) } else { pause }
-            }
-        };
-        // What a request without directives costs is paid for by the one that never does any good: left at
-        // the refusal, however late that came, a session that is well would be taken for lost.
-        let is_paid = || match is_late {
-            true if course.creates => self.beginnings.withdraw(),
-            true => self.patience.withdraw(),
-            // Others may have used it up for what could be bridged.
-            false => self.budget.withdraw() || is_patient(&course) && self.patience.withdraw(),
-        };
-        let is_in_time = course.first.elapsed() + pause <= self.config.within;
+        let pause = why.pause(&mut course, came.verdict, &self.config);
+        let is_in_time =
+            matches!(why, Why::Undirected(_)) || course.first.elapsed() + pause <= self.config.within;
+        let is_patient = || self.is_patient(request, &course, &came);
         // What is too late to be sent again takes nothing from what is not.
-        let may = undirected.is_some() || is_in_time && is_paid();
-        if !may {
-            telemetry::not_again(course.named.0.as_ref(), course.named.1, verdict.as_str());
+        if !is_in_time || !self.is_paid(&course, &why, is_patient) {
+            telemetry::not_again(course.named.0.as_ref(), course.named.1, came.verdict.as_str());
             return None;
         }
         request.extensions_mut().insert(Tried);
-        if result.is_err() && !is_unsent() {
+        if result.is_err() && !came.is_unsent {
             request.extensions_mut().insert(Afresh);
         }
-        match undirected {
-            Some(uri) => {
+        match why {
+            Why::Undirected(uri) => {
                 *request.uri_mut() = uri;
                 course.directives_gone = true;
             }
-            None => course.again += 1,
+            Why::Times | Why::Patience => course.again += 1,
         }
         let trace = Note::trace_of(request.extensions());
         let (key, kind) = (course.named.0.as_ref(), course.named.1);
-        telemetry::again(key, kind, verdict.as_str(), (course.again, pause), trace);
+        telemetry::again(key, kind, came.verdict.as_str(), (course.again, pause), trace);
         self.course = Some(course);
         Some(pause)
     }
