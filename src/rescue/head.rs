@@ -2,9 +2,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::telemetry::REQUEST_ID;
 
-/// What belongs to one connection, or to one answer at one time: RFC 9110 section 7.6.1, and what is made anew.
-const LEFT_OUT: [HeaderName; 15] = [
+/// What belongs to one connection or host, or to one answer at one time: RFC 9110 section 7.6.1, and what is made anew.
+const LEFT_OUT: [HeaderName; 16] = [
     header::AGE,
+    header::ALT_SVC,
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::DATE,

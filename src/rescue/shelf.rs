@@ -17,6 +17,9 @@ const URLS: usize = 32;
 /// players ask again within one, and where it takes long, the shield lets them do so every second time.
 const FORGOTTEN: Duration = Duration::from_secs(10);
 
+/// For how many target durations a live playlist is kept whose path is asked for with another query meanwhile.
+const OUTWORN: u32 = 4;
+
 /// All that is kept of one session: so many playlists at most that a walk is the fastest look-up.
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
@@ -136,6 +139,7 @@ impl Shelf {
         self.places_of(url).for_each(|place| place.pass(&good.numbers, now));
         self.is_well(url);
         self.drop_behind(url, &good.numbers);
+        self.drop_outworn(url, &good.numbers, now);
         self.allow(url);
         if self.make_room(url, bounds.room) { learned } else { Learned::NotKept }
     }
@@ -178,6 +182,15 @@ impl Shelf {
             let is_another = place.is_directed() && *place.url != *url.whole;
             !(is_another && place.is_of(url) && is_behind(place))
         });
+    }
+
+    /// Drops what other queries got of a live playlist and nobody has asked for in a while: where each request has a query of its own,
+    /// no two are of the same URL, and nothing of before is ever given.
+    fn drop_outworn(&mut self, url: &Url<'_>, numbers: &Numbers, now: Instant) {
+        let Some(target_duration) = numbers.target_duration.filter(|_| !numbers.ended) else { return };
+        let is_old =
+            |place: &Place| now.saturating_duration_since(place.confirmed) > target_duration * OUTWORN;
+        self.places.retain(|place| !is_old(place) || place.is_of(url) || place.path() != url.path());
     }
 
     /// Takes in that what a validator names is still current; `false` if it names nothing that is kept.

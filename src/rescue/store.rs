@@ -412,6 +412,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_query_that_changes_with_every_request_does_not_fill_the_store() {
+        let scene = Scene::new(Config::default());
+        let other = "/v1/manifest/acct/Demo/s/1.m3u8";
+        for nth in 0..20 {
+            scene.learn(&format!("{URL}?_={nth}"), &Answer::live(7 + nth));
+            // One that is had by two players with a token each.
+            scene.learn(&format!("{other}?token={}", nth % 2), &Answer::live(7 + nth));
+            advance(secs(6)).await;
+        }
+        assert_eq!(scene.store.playlists(), 5 + 2);
+        assert!(scene.rescue(&format!("{other}?token=0")).is_ok());
+        for nth in 0..20 {
+            scene.learn(&format!("{URL}?vod={nth}"), &Answer::live(0).ended());
+        }
+        advance(secs(60)).await;
+        scene.learn(&format!("{URL}?vod=0"), &Answer::live(0).ended());
+        assert_eq!(scene.store.playlists(), 5 + 2 + 20, "what has ended is asked for once");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_playlist_stands_with_its_session_whatever_its_query() {
         let scene = Scene::new(Config::default());
         let standing = |url: &str| scene.store.standing(&scene.session, &uri(url));

@@ -8,8 +8,9 @@ use crate::rescue::{ALLOCATION, Head};
 /// The headers that MediaTailor makes a session by: what the ad server gets to know of the viewer, the host, and
 /// how the answer is to be ("Session variables" and the pages on CDNs in its user guide). Cookies and
 /// credentials are not among them.
-const KEPT: [HeaderName; 6] = [
+const KEPT: [HeaderName; 7] = [
     header::ACCEPT_ENCODING,
+    header::CONTENT_ENCODING,
     header::CONTENT_TYPE,
     header::HOST,
     header::REFERER,
@@ -62,7 +63,9 @@ impl Creation {
         let mut request = Request::new(Q::default());
         *request.uri_mut() = uri;
         *request.headers_mut() = self.head.headers();
-        request.headers_mut().remove(header::CONTENT_TYPE);
+        for of_a_body in [header::CONTENT_ENCODING, header::CONTENT_TYPE] {
+            request.headers_mut().remove(of_a_body);
+        }
         request
     }
 
@@ -95,6 +98,7 @@ mod tests {
             .header("user-agent", "player")
             .header("x-forwarded-for", "192.0.2.7, 198.51.100.1")
             .header("content-type", "application/json")
+            .header("content-encoding", "gzip")
             .header("content-length", "2")
             .header("cookie", "secret")
             .header("authorization", "secret");
@@ -104,7 +108,7 @@ mod tests {
         assert_eq!(again.uri().query(), Some("x=%20"));
         let mut names: Vec<_> = again.headers().keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["content-type", "user-agent", "x-forwarded-for"]);
+        assert_eq!(names, ["content-encoding", "content-type", "user-agent", "x-forwarded-for"]);
         assert_eq!(again.into_body().collect().await.expect("bytes").to_bytes(), "{}");
 
         let playlist = creation.get::<Full<Bytes>>(Uri::from_static("http://a.example/v1/master/a/b/i.m3u8"));

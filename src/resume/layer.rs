@@ -294,7 +294,7 @@ mod tests {
 
     impl Scene {
         fn new(config: Config) -> Self {
-            let far = Far { first: [100; 3], audio: 1, target: 2, ..Far::default() };
+            let far = Far { first: [100; 3], audio: 1, target: 20, ..Far::default() };
             let far = Arc::new(Mutex::new(far));
             let upstream = Arc::clone(&far);
             let upstream = service_fn(move |request: Request<Full<Bytes>>| {

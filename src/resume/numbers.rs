@@ -53,6 +53,12 @@ impl Numbers {
         3 * self.target_duration
     }
 
+    /// How long its segments take at the most: after that the stream has left all of them behind.
+    pub(super) fn span(&self) -> Duration {
+        let segments = self.next.saturating_sub(self.first).try_into().unwrap_or(u32::MAX);
+        self.target_duration.saturating_mul(segments)
+    }
+
     /// For how long the window is sure to overlap with what follows: a live playlist holds at least three target
     /// durations (RFC 8216 section 6.2.2).
     pub(super) fn overlap(&self) -> Duration {

@@ -9,6 +9,10 @@ pub(super) enum NoResume {
     CutOff,
     /// What the session offered, or how this playlist was numbered, is not known; so it is with VOD.
     Unproven,
+    /// The stream has left behind what the player had.
+    MovedOn,
+    /// Other playlists of the session came since the last attempt: it is not lost.
+    Alone,
     /// No new session could be made.
     NotCreated,
     /// The new one offers other variants or renditions, or their number is not known.
@@ -27,6 +31,8 @@ impl NoResume {
             Self::TooSoon => "tried a moment ago",
             Self::CutOff => "the turn was over first",
             Self::Unproven => "no numbers to compare with",
+            Self::MovedOn => "the stream has moved on",
+            Self::Alone => "the session's other playlists come",
             Self::NotCreated => "no new session",
             Self::OtherOffer => "other variants or renditions",
             Self::NotLoaded => "no playlist of the new session",

@@ -146,11 +146,17 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// [`NoResume::Unproven`] costs nothing; [`NoResume::TooSoon`] within `every` of the last leave.
+    /// [`NoResume::TooSoon`] within `every` of the last leave. None of them takes anything from later attempts.
     pub(super) fn attempt(&self, name: &str, every: Duration, now: Instant) -> Result<Attempt, NoResume> {
         let mut state = self.state();
         let seen = state.playlists.iter().find(|seen| *seen.name == *name);
         let (Some(offer), Some(seen)) = (state.offer, seen) else { return Err(NoResume::Unproven) };
+        if now.saturating_duration_since(seen.at) > seen.numbers.span() {
+            return Err(NoResume::MovedOn);
+        }
+        if state.attempted.is_some_and(|last| state.goes_on_without(seen, last)) {
+            return Err(NoResume::Alone);
+        }
         let attempt = Attempt { offer, numbers: seen.numbers };
         if state.attempted.is_some_and(|last| now.saturating_duration_since(last) < every) {
             return Err(NoResume::TooSoon);
@@ -194,6 +200,11 @@ impl Record {
 // === impl State ===
 
 impl State {
+    /// Whether the session has had other playlists since then, and not this one.
+    fn goes_on_without(&self, gone: &Seen, since: Instant) -> bool {
+        gone.at <= since && self.playlists.iter().any(|seen| seen.at > since)
+    }
+
     fn see(&mut self, seen: Seen) {
         if self.playlists.len() < MOST {
             return self.playlists.push(seen);
@@ -247,9 +258,30 @@ mod tests {
         assert_eq!(record.attempt("1.m3u8", EVERY, Instant::now()).err(), Some(NoResume::Unproven));
         assert_eq!(attempt(), Ok(numbers(7).expect("live")), "asking in vain costs no attempt");
         advance(EVERY - Duration::from_millis(1)).await;
+        record.learn("0.m3u8", numbers(37), None, Instant::now());
         assert_eq!(attempt(), Err(NoResume::TooSoon));
         advance(Duration::from_millis(1)).await;
         assert!(attempt().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn there_is_no_attempt_that_cannot_prove_anything() {
+        let record = record();
+        record.offers(offer(), None);
+        let attempt = |name| record.attempt(name, EVERY, Instant::now()).err();
+        record.learn("0.m3u8", numbers(7), None, Instant::now());
+        record.learn("1.m3u8", numbers(7), None, Instant::now());
+        advance(Duration::from_secs(12) + Duration::from_millis(1)).await;
+        assert_eq!(attempt("0.m3u8"), Some(NoResume::MovedOn), "its six segments are over");
+        record.learn("0.m3u8", numbers(14), None, Instant::now());
+        record.learn("1.m3u8", numbers(14), None, Instant::now());
+        let every = Duration::from_secs(5);
+        assert!(record.attempt("0.m3u8", every, Instant::now()).is_ok());
+        advance(every).await;
+        record.learn("1.m3u8", numbers(16), None, Instant::now());
+        let again = record.attempt("0.m3u8", every, Instant::now()).err();
+        assert_eq!(again, Some(NoResume::Alone), "the other plays");
+        assert!(record.attempt("1.m3u8", every, Instant::now()).is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -36,6 +36,19 @@ impl Marks {
         self.playlists.look(&(session.clone(), playlist), now, look).flatten()
     }
 
+    /// What is known of such a playlist, be it time for its probe or not.
+    pub(crate) fn known_alone(
+        &self,
+        session: &SessionKey,
+        playlist: Playlist,
+        now: Instant,
+    ) -> Option<Known> {
+        if self.playlists.is_empty() {
+            return None;
+        }
+        self.playlists.look(&(session.clone(), playlist), now, |mark| mark.known(now))
+    }
+
     /// A [probe](Check::Probe) of one of them is over, or was not sent after all.
     pub(crate) fn over_alone(&self, session: &SessionKey, playlist: Playlist) {
         self.playlists.change(&(session.clone(), playlist), Mark::over);

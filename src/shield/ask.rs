@@ -92,20 +92,32 @@ impl Lessons {
         if let Some(known) = self.waits_alone(key, head, playlist, now).filter(|_| is_failing) {
             return Ask::Answer(known);
         }
-        match known.map(|_| self.marks.check_for(key, playlist, now)) {
+        match known.map(|known| (known, self.marks.check_for(key, playlist, now))) {
             // Of a burst one alone is the probe: its siblings must not be told of a loss that it is about to disprove.
-            Some(Check::Answer(known))
+            Some((_, Check::Answer(known)))
                 if known.cause == Cause::Lost && known.probed.is_some_and(|probed| probed != playlist) =>
             {
                 Ask::Behind
             }
-            Some(Check::Answer(known)) => Ask::Answer(known),
-            Some(Check::Probe) => Ask::Probe(Probe::of_session(self, key)),
-            None | Some(Check::Pass) => match self.marks.check_alone(key, playlist, now) {
-                Check::Probe => Ask::Probe(Probe::of_playlist(self, key, playlist)),
-                // Where it is marked, there is nothing to give, and no harm in a try.
-                Check::Pass | Check::Answer(_) => Ask::Send,
-            },
+            Some((_, Check::Answer(known))) => Ask::Answer(known),
+            Some((known, Check::Probe)) => self.afford(Probe::of_session(self, key), key, Some(known), now),
+            None | Some((_, Check::Pass)) => {
+                let alone = self.marks.known_alone(key, playlist, now);
+                match self.marks.check_alone(key, playlist, now) {
+                    Check::Probe => self.afford(Probe::of_playlist(self, key, playlist), key, alone, now),
+                    // Where it is marked, there is nothing to give, and no harm in a try.
+                    Check::Pass | Check::Answer(_) => Ask::Send,
+                }
+            }
+        }
+    }
+
+    /// A probe of what is gone is sent only if its configuration may have one more 4xx for that; the next may be a gap later.
+    fn afford(&self, probe: Probe, key: &SessionKey, known: Option<Known>, now: Instant) -> Ask {
+        let gone = known.filter(|known| known.cause != Cause::Failing);
+        match gone.filter(|gone| self.quota.is_kept_from(key, gone.is_confirmed, now)) {
+            Some(gone) => Ask::Answer(gone),
+            None => Ask::Probe(probe),
         }
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Known {
     pub age: Duration,
     /// The least time until the next probe, for `Retry-After`.
     pub next_probe: Duration,
+    /// Whether it is gone, and the upstream has said so more than once.
+    pub is_confirmed: bool,
     /// The playlist for which a probe is out, of which there is no word yet.
     pub probed: Option<Playlist>,
 }

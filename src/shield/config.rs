@@ -23,7 +23,7 @@ pub struct Config {
     /// met once in a [`gap`](Self::gap). Default: 60.
     pub session_4xx_per_minute: u32,
     /// The most 4xx of one playback configuration in a minute, over all its sessions, for what is not given any more or was not yet; 0
-    /// counts as 1. Sessions that are new may have a quarter of it all the same when those that have played are lost and have spent it. Default: 600.
+    /// counts as 1. What stays gone, and sessions that had many, may have half of it. Sessions that are new may have a quarter of it all the same when those that have played are lost and have spent it. Default: 600.
     pub configuration_4xx_per_minute: u32,
     /// The part of either quota, between 0 and 1, from which on that quota counts as nearly spent. Default: 0.8.
     pub warn_at: f64,

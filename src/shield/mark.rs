@@ -25,10 +25,12 @@ pub(super) struct Mark {
     has_hung: bool,
     /// Whether others are asked for as well.
     has_siblings: AtomicBool,
-    /// When the upstream last said so.
+    /// When the upstream first said so, and when it last did.
+    since: Instant,
     said: Instant,
-    /// The time between two probes.
+    /// The time between two probes, and what it is at first.
     gap: Duration,
+    first_gap: Duration,
     /// Before this no probe goes out.
     probe_at: Instant,
     /// Nor before this, unless the probe that is out was heard of; and the playlist that it asks for.
@@ -56,8 +58,10 @@ impl Mark {
             took: Duration::ZERO,
             has_hung: false,
             has_siblings: AtomicBool::new(false),
+            since: now,
             said: now,
             gap: Duration::ZERO,
+            first_gap: Duration::ZERO,
             probe_at: now,
             lease: None,
             asks_for: None,
@@ -99,7 +103,8 @@ impl Mark {
         } else {
             let siblings =
                 *self.has_siblings.get_mut() || self.failed.is_some() && self.failed != later.failed;
-            *self = later;
+            let since = if self.is_said_again_by(&later) { self.since } else { later.since };
+            *self = Self { since, ..later };
             self.has_siblings =
                 AtomicBool::new(siblings && matches!(self.cause, Cause::Failing | Cause::Lost));
         }
@@ -108,6 +113,15 @@ impl Mark {
         self.wait(now, config);
         if self.has_hung && !says_less {
             self.probe_at = now;
+        }
+    }
+
+    /// Whether this is gone, and a later answer says that it still is.
+    fn is_said_again_by(&self, later: &Self) -> bool {
+        match self.cause {
+            Cause::Lost => later.cause == Cause::Lost,
+            Cause::Missing => later.cause == Cause::Missing && self.failed == later.failed,
+            Cause::Blocked | Cause::Failing => false,
         }
     }
 
@@ -166,8 +180,11 @@ impl Mark {
         if self.failed != Some(playlist) {
             self.has_siblings.store(true, Ordering::Relaxed);
         } else {
-            let after = if self.has_siblings.load(Ordering::Relaxed) { self.probe_at } else { self.said };
-            if now < later(after, self.gap) {
+            let may_probe_at = match self.has_siblings.load(Ordering::Relaxed) {
+                true => later(self.probe_at, self.first_gap),
+                false => later(self.said, self.gap),
+            };
+            if now < may_probe_at {
                 return Some(self.known(now));
             }
         }
@@ -196,6 +213,7 @@ impl Mark {
             status: self.status,
             age: now.saturating_duration_since(self.said),
             next_probe: self.probe_at.saturating_duration_since(now),
+            is_confirmed: self.said > self.since,
             probed: self.lease.filter(|lease| now < *lease).and(self.asks_for),
         }
     }
@@ -225,14 +243,16 @@ impl Mark {
         }
     }
 
-    /// The time between two probes, by what is known.
+    /// The time between two probes, by what is known. What is gone mostly stays so: it grows with the time that it is.
     fn measure(&mut self, config: &Config) {
         let gap = match (self.cause, self.target_duration) {
             (Cause::Blocked, _) => config.blocked_gap,
             (_, Some(target)) => target / 2,
             (_, None) => config.gap,
         };
-        self.gap = gap.min(config.blocked_gap).max(config.least_gap);
+        let bounded = |gap: Duration| gap.min(config.blocked_gap).max(config.least_gap);
+        self.first_gap = bounded(gap);
+        self.gap = bounded(gap.max(self.said.saturating_duration_since(self.since) / 4));
     }
 
     /// No probe for as long as the gap from now on.

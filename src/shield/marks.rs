@@ -19,7 +19,7 @@ use crate::session::SessionKey;
 ///
 /// A session without a mark costs one atomic load while there are no marks, and a look-up under a shared lock while
 /// there are. One with a mark is answered at once, but for one probe in half a target duration (in 30 s where
-/// it is blocked). Put it in an [`Arc`](std::sync::Arc) to share it. Nothing here waits.
+/// it is blocked); what stays gone is asked for less and less. Put it in an [`Arc`](std::sync::Arc) to share it. Nothing here waits.
 ///
 /// In a [stack](crate::stack) one playlist that fails while its siblings do not is marked by itself.
 pub(crate) struct Marks {
@@ -361,6 +361,7 @@ mod tests {
             status: Some(StatusCode::NOT_FOUND),
             age: secs(2),
             next_probe: secs(1),
+            is_confirmed: false,
             probed: None,
         };
         assert_eq!(marks.check(&session(0), Instant::now()), Check::Answer(known));

@@ -59,6 +59,9 @@ pub enum Scope {
     Configuration,
 }
 
+/// So many 4xx of one session in a minute come of a player that asks for the same in vain again and again.
+const MANY: u32 = 6;
+
 // === impl Quota ===
 
 impl Quota {
@@ -151,9 +154,18 @@ impl Quota {
     /// aside. Where both are at the same level, the configuration is named. It costs three atomic loads
     /// while there are no 4xx.
     ///
-    /// It takes nothing: those in flight at the same time may spend more than there is.
+    /// A session that had many in the last minute may have none of the second half of its configuration's: others would have
+    /// nothing left. It takes nothing: those in flight at the same time may spend more than there is.
     pub fn allows(&self, session: &SessionKey, now: Instant) -> Allowance {
-        self.allowance(session, self.spent(session.scope_id(), now), now)
+        let spent = self.spent(session.scope_id(), now);
+        let has_many = spent > 0 && self.sessions.count(session, now) >= MANY;
+        self.allowance(session, if has_many { spent.saturating_mul(2) } else { spent }, now)
+    }
+
+    /// Whether what is gone may have no more of its configuration's: if that was confirmed, half of it is for others.
+    pub(super) fn is_kept_from(&self, gone: &SessionKey, is_confirmed: bool, now: Instant) -> bool {
+        let limit = self.configurations.limit;
+        self.spent(gone.scope_id(), now) >= if is_confirmed { limit.div_ceil(2) } else { limit }
     }
 
     /// The same with the conflicts of other sessions, as AWS counts.

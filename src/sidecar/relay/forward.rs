@@ -45,11 +45,13 @@ pub(in crate::sidecar) struct Unpassable(
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Hop-by-hop by name, whether `Connection` lists them or not.
+/// Hop-by-hop by name, whether `Connection` lists them or not. `Alt-Svc` speaks for the host that the connection was made to (RFC 7838
+/// section 3), and players have made theirs to another.
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
-        "connection"
+        "alt-svc"
+            | "connection"
             | "keep-alive"
             | "proxy-connection"
             | "proxy-authenticate"
@@ -266,6 +268,7 @@ mod tests {
             ("connection", "close, X-Private"),
             ("connection", "x-other"),
             ("keep-alive", "timeout=5"),
+            ("alt-svc", "h3=\":443\""),
             ("te", "trailers"),
             ("transfer-encoding", "chunked"),
             ("upgrade", "h2c"),
