@@ -465,6 +465,42 @@ async fn many_redirects_are_no_loop() {
 }
 
 #[tokio::test]
+async fn what_is_for_others_is_not_told_as_good() {
+    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let at = port.local_addr().expect("an address");
+    let answer = async |uri: http::Uri| {
+        use std::io::Write as _;
+        let text = match uri.path().contains("/master/") {
+            true => {
+                "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n../../../manifest/acct/Demo/6f1b7c52-30aa-4c1e-9d0f-000000000001/0.m3u8\n"
+            }
+            false => "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6.0,\n0.ts\n#EXT-X-ENDLIST\n",
+        };
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(text.as_bytes()).expect("memory");
+        let headers = [
+            (http::header::CONTENT_ENCODING, "gzip"),
+            (http::header::ACCESS_CONTROL_ALLOW_ORIGIN, "https://player.example"),
+            (http::header::CACHE_CONTROL, "no-store"),
+        ];
+        (headers, packed.finish().expect("memory"))
+    };
+    tokio::spawn(axum::serve(port, axum::Router::new().fallback(answer)).into_future());
+    let (code, told, _) = doctor(&[&format!("http://{at}/v1/master/acct/Demo/index.m3u8"), "--json"]).await;
+    let report: Value = serde_json::from_str(&told).expect("JSON");
+    let findings = report["findings"].as_array().expect("findings");
+    let severity = |check: &str, says: &str| {
+        let found = findings.iter().find(|finding| {
+            finding["check"] == check && finding["saw"].as_str().is_some_and(|saw| saw.contains(says))
+        });
+        found.and_then(|finding| finding["severity"].as_str())
+    };
+    assert_eq!(severity("gzip", "did not ask"), Some("warning"), "{report:#}");
+    assert_eq!(severity("cors", "https://player.example"), Some("note"), "{report:#}");
+    assert_eq!(code, Some(1), "{report:#}");
+}
+
+#[tokio::test]
 async fn playlists_that_are_redirected_are_examined_where_they_are() {
     const SESSION: &str = "6f1b7c52-30aa-4c1e-9d0f-000000000001";
     let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -66,9 +66,14 @@ impl Answer {
         self.header(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html"))
     }
 
-    /// Whether a script on a page may read it.
-    pub(super) fn is_for_pages(&self) -> bool {
-        self.head.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN)
+    /// The pages whose scripts may read it: all of them, or those of one origin.
+    pub(super) fn readers(&self) -> Option<&str> {
+        self.header(header::ACCESS_CONTROL_ALLOW_ORIGIN)
+    }
+
+    /// Whether it is compressed.
+    pub(super) fn is_packed(&self) -> bool {
+        self.header(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
     }
 
     /// The media playlists that a multivariant playlist names: its variants and renditions.

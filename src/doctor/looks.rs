@@ -6,7 +6,7 @@ use super::{
     answer::Answer,
     examine::{Examination, Over},
     finding::Finding,
-    visits::NoAnswer,
+    visits::{NoAnswer, ORIGIN},
 };
 use crate::{rescue::RESCUE, session::ShownPath, upstream::Verdict};
 
@@ -130,8 +130,13 @@ impl Examination {
 
     /// Whether a script on a page can read it.
     pub(super) fn is_for_pages(&mut self, answer: &Answer, of: &str) {
-        if answer.is_for_pages() {
-            return self.tell(Finding::ok("cors", "pages may read it"));
+        match answer.readers() {
+            Some("*" | ORIGIN) => return self.tell(Finding::ok("cors", "pages may read it")),
+            Some(origin) => {
+                let saw = format!("pages of {origin} alone may read it: see whether your players are there");
+                return self.tell(Finding::note("cors", saw));
+            }
+            None => {}
         }
         let saw = format!("no Access-Control-Allow-Origin on {} ({of})", answer.status().as_u16());
         let finding = match of {

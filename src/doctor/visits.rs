@@ -49,7 +49,7 @@ const WITHIN: Duration = Duration::from_secs(12);
 const LARGEST: usize = 8 * 1024 * 1024;
 
 /// What a page's player sends along.
-const ORIGIN: HeaderValue = HeaderValue::from_static("https://doctor.onelane.example");
+pub(super) const ORIGIN: &str = "https://doctor.onelane.example";
 
 // === impl Visits ===
 

@@ -50,7 +50,8 @@ impl Case {
     {
         let (mut head, mut body) = response.into_parts();
         let kind = self.named.kind;
-        let is_error = head.status.is_client_error() || head.status.is_server_error();
+        // What is no status of HTTP is no success either.
+        let is_error = head.status.as_u16() >= 400;
         let is_playlist = matches!(kind, Kind::Media | Kind::Multivariant);
         if matches!(kind, Kind::Segment | Kind::Other) && is_error && may_name(&head.headers) {
             return self.hear_passing(head, body).await;

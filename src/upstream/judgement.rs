@@ -76,8 +76,6 @@ impl Judgement {
         match kind {
             Kind::Segment | Kind::Other => Verdict::Passed.into(),
             _ if status.is_success() || status.is_redirection() => Verdict::Passed.into(),
-            // No final answer of HTTP: a player makes nothing of it, or worse.
-            _ if !status.is_client_error() && !status.is_server_error() => Verdict::OriginBroken.into(),
             _ => Self::of_error(names_session(kind, has_session), status, headers, b""),
         }
     }
@@ -198,8 +196,9 @@ fn of_status(status: StatusCode) -> Verdict {
         StatusCode::PROXY_AUTHENTICATION_REQUIRED
         | StatusCode::MISDIRECTED_REQUEST
         | StatusCode::TOO_EARLY => Verdict::Unreachable,
-        _ if status.is_server_error() => Verdict::OriginBroken,
-        _ => Verdict::Failed,
+        _ if status.is_client_error() => Verdict::Failed,
+        // Or no final answer of HTTP, of which a player makes nothing, or worse.
+        _ => Verdict::OriginBroken,
     }
 }
 

@@ -48,7 +48,7 @@ struct Gap {
     /// The only session that met a conflict.
     only: Option<SessionKey>,
     enough: Duration,
-    /// When it grew last.
+    /// When it grew last, or was back at what was enough.
     grown: Instant,
     conflict: Instant,
 }
@@ -158,12 +158,17 @@ impl Gap {
     fn conflict(&mut self, session: &SessionKey, sent: Instant, now: Instant, most: Duration) {
         let in_force = self.at(now);
         self.conflict = now;
+        let was_less = in_force < self.enough;
+        if was_less {
+            // It is what it was before; what others sent while it was less says nothing of that.
+            self.grown = now;
+        }
         if !self.is_for(session) {
             // The other one may have been somebody else's doing, and is long over: this one is the only one now.
             self.only = in_force.is_zero().then(|| session.clone());
             return;
         }
-        if in_force < self.enough || sent.saturating_duration_since(self.grown) <= in_force / 2 {
+        if was_less || sent.saturating_duration_since(self.grown) <= in_force / 2 {
             return;
         }
         self.enough = (self.enough * 2).min(most);
@@ -237,6 +242,22 @@ mod tests {
         advance(Duration::from_secs(60)).await;
         assert_eq!(conflicts(&settle, ms(40), 30).await, 1);
         assert_eq!(settle.gap(&session(7, 0), Instant::now()), ms(64));
+    }
+
+    /// Whoever finds out at the same time that less is not enough does not say that what was enough is not.
+    #[tokio::test(start_paused = true)]
+    async fn it_does_not_grow_for_what_was_sent_while_it_was_less() {
+        let settle = Settle::default();
+        conflicts(&settle, ms(5), 3).await;
+        for _ in 0..5 {
+            advance(Duration::from_secs(41)).await;
+            let sent = Instant::now();
+            for n in [1, 0, 2, 1, 3] {
+                advance(ms(1)).await;
+                settle.conflict(&session(7, n), sent, Instant::now());
+            }
+            assert_eq!(settle.gap(&session(7, 0), Instant::now()), ms(8));
+        }
     }
 
     /// A second tab, or a client that goes past here, makes conflicts for its session alone.

@@ -318,12 +318,20 @@ async fn what_is_no_playlist_of_a_session_passes_whatever_it_is() {
             (503, Some("Named"), 502, "overloaded"),
             (403, Some("AccessDeniedException"), 403, "denied"),
             (410, Some("Gone"), 410, "failed"),
+            (999, None, 502, "origin_broken"),
         ] {
             let answer = failing(&players, &mut far, &target, says(status, name)).await;
             answer.is_problem(left, reason);
             tells_nothing(&answer);
             far.quiet_for(ms(500)).await;
         }
+    }
+    for target in
+        ["/v1/session/acct/Demo/i.m3u8", &format!("/v1/tracking/acct/Demo/{one}"), "/v1/dash/acct/Demo/i.mpd"]
+    {
+        let answer = failing(&players, &mut far, target, says(600, Some("Named"))).await;
+        answer.is_problem(502, "origin_broken");
+        tells_nothing(&answer);
     }
     for target in [media(1, 0), media(1, 0).replace(&one, "a%00")] {
         let request = Request::builder().method(Method::OPTIONS).uri(&target);

@@ -170,7 +170,7 @@ impl Refusal {
             status: answer.status().as_u16(),
             exception: judgement.named_exception(),
             retry_after: answer.header(header::RETRY_AFTER).map(str::to_owned),
-            cors: answer.is_for_pages(),
+            cors: answer.readers().is_some(),
             verdict: judgement.verdict.as_str(),
         }
     }
