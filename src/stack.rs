@@ -16,6 +16,7 @@
 //! ```
 
 mod config;
+mod stages;
 
 use std::sync::Arc;
 
@@ -27,20 +28,19 @@ use tower::{
 };
 
 pub use self::config::Config;
+use self::stages::Stages;
 use crate::{
     lane::Lanes,
     lease::Leases,
-    observe::{Observe, ObserveLayer, record::Recorder},
-    remap::{Remap, RemapLayer},
-    rescue::{RescueLayer, RescueService},
+    observe::{Observe, record::Recorder},
+    remap::Remap,
+    rescue::RescueService,
     resume::{self, ResumeLayer},
     serialize::{Serialize, SerializeLayer},
     session::{Extract, MediaTailor, Name, NameLayer, SessionKey},
-    shield::{Shield, ShieldLayer},
+    shield::Shield,
     telemetry::{Levels, OwnLevels},
-    upstream::{
-        Again, Judge, JudgeLayer, Learn, LearnLayer, Lessons, Settle, StripDirectives, StripDirectivesLayer,
-    },
+    upstream::{Again, Judge, Learn, Lessons, StripDirectives},
 };
 
 /// A layer of all stages; see the [module](self). A clone, and every service that is made by one layer, shares lanes
@@ -52,21 +52,6 @@ pub struct Stack<E = MediaTailor, R = Identity> {
     name: NameLayer<E>,
     resume: R,
     stages: Stages,
-}
-
-/// Those that are the same however sessions are told apart and whether they are resumed.
-#[derive(Debug, Clone)]
-struct Stages {
-    strip: StripDirectivesLayer,
-    observe: ObserveLayer,
-    remap: RemapLayer,
-    rescue: RescueLayer,
-    shield: ShieldLayer,
-    serialize: SerializeLayer,
-    learn: LearnLayer,
-    again: Again,
-    judge: JudgeLayer,
-    lessons: Arc<Lessons>,
 }
 
 /// What a [`Stack`] makes of a service.
@@ -147,6 +132,12 @@ impl<E, R> Stack<E, R> {
     /// What was learned, for inspection.
     pub fn lessons(&self) -> &Lessons {
         &self.stages.lessons
+    }
+
+    /// For shutdown, together with [`drained`](SerializeLayer::drained): from now on nothing is sent for the sake of later requests
+    /// alone. A request whose player has its rescue leaves its lane unless it is in flight. `false` takes it back.
+    pub fn finishing(&self, is_finishing: bool) {
+        self.stages.lessons.ending.set(is_finishing);
     }
 
     /// The lanes, for inspection.
@@ -246,55 +237,5 @@ where
             .retry(self.stages.again.clone().giving_way_in(self.lanes().clone()))
             .layer(&self.stages.judge)
             .service(upstream)
-    }
-}
-
-// === impl Stages ===
-
-impl Stages {
-    fn new(config: Config) -> Self {
-        let (retry, judge) = (config.attempts(), config.judge());
-        let Config { remap, rescue, shield, serialize, settle, strip_directives, .. } = config;
-        let lessons = Arc::new(Lessons::new(rescue, shield, Settle::new(settle)));
-        Self {
-            strip: StripDirectivesLayer::new(strip_directives),
-            observe: ObserveLayer::new(),
-            remap: RemapLayer::new(remap),
-            rescue: RescueLayer::new(Arc::clone(&lessons)),
-            shield: ShieldLayer::new(Arc::clone(&lessons)),
-            serialize: SerializeLayer::with(serialize),
-            learn: LearnLayer::new(Arc::clone(&lessons)),
-            again: Again::new(retry).learning_from(Arc::clone(&lessons)),
-            judge: judge.teaching(Arc::clone(&lessons)),
-            lessons,
-        }
-    }
-
-    fn beside(&self, config: Config) -> Self {
-        let lessons = self.lessons.beside(config.rescue.clone(), config.shield.clone(), config.settle);
-        let (again, beside) = (Again::new(config.attempts()), self.learning(config, lessons));
-        Self { again: again.learning_from(Arc::clone(&beside.lessons)), ..beside }
-    }
-
-    fn reconfigured(&self, config: Config) -> Self {
-        let lessons = self.lessons.reconfigured(config.rescue.clone(), config.shield.clone(), config.settle);
-        self.learning(config, lessons)
-    }
-
-    fn learning(&self, config: Config, lessons: Lessons) -> Self {
-        let (retry, judge, lessons) = (config.attempts(), config.judge(), Arc::new(lessons));
-        let Config { remap, serialize, strip_directives, .. } = config;
-        Self {
-            strip: StripDirectivesLayer::new(strip_directives),
-            observe: self.observe.clone(),
-            remap: self.remap.reconfigured(remap),
-            rescue: RescueLayer::new(Arc::clone(&lessons)),
-            shield: ShieldLayer::new(Arc::clone(&lessons)),
-            serialize: self.serialize.reconfigured(serialize),
-            learn: self.learn.teaching(Arc::clone(&lessons)),
-            again: self.again.reconfigured(retry).learning_from(Arc::clone(&lessons)),
-            judge: judge.teaching(Arc::clone(&lessons)),
-            lessons,
-        }
     }
 }

@@ -168,8 +168,14 @@ impl Asked {
             Err(_) => return self.bridge(answer.await),
             Ok(rescue) => rescue,
         };
-        // The exchange's players bound its wait, and this one stays: it is to refresh the store.
-        tokio::spawn(telemetry::bridged(async move { drop(answer.await) }));
+        // The exchange's players bound its wait, and this one stays: it is to refresh the store, as long as that is of use.
+        let ending = self.lessons.ending.clone();
+        tokio::spawn(telemetry::bridged(async move {
+            tokio::select! {
+                answer = answer => drop(answer),
+                () = ending.begun() => {}
+            }
+        }));
         Ok(answered)
     }
 

@@ -57,6 +57,7 @@ mod answer;
 mod behind;
 mod bounds;
 mod config;
+mod ending;
 mod give;
 mod good;
 mod head;
@@ -87,6 +88,7 @@ pub(crate) use self::layer::SLOW;
 pub(crate) use self::{
     accept::Accept,
     answer::{NoRescue, Rescue},
+    ending::Ending,
     head::Head,
     layer::{LeftAlone, Rescued},
     standing::Standing,

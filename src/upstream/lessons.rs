@@ -10,7 +10,7 @@ use super::{
     seen::Seen,
 };
 use crate::{
-    rescue::{self, Good, Learned, Standing, Store, Variants},
+    rescue::{self, Ending, Good, Learned, Standing, Store, Variants},
     serialize::Body,
     session::{self, SessionKey},
     shield::{self, Cause, Marks, Playlist, Quota},
@@ -33,6 +33,8 @@ pub struct Lessons {
     pub settle: Settle,
     /// The sessions of the last minute.
     pub(crate) seen: Seen,
+    /// Whether anybody has use for more of them.
+    pub(crate) ending: Ending,
     /// Bounds how often the operator is told of a quota.
     pub(super) told: Arc<Seldom>,
     pub(super) told_of_tracking: Arc<Seldom>,
@@ -67,6 +69,7 @@ impl Lessons {
             tracking,
             settle,
             seen,
+            ending: Ending::default(),
             told: Arc::new(Seldom::new()),
             told_of_tracking: Arc::new(Seldom::new()),
         }
@@ -92,6 +95,7 @@ impl Lessons {
             marks: self.marks.reconfigured(shield),
             settle: self.settle.reconfigured(settle),
             seen: self.seen.clone(),
+            ending: self.ending.clone(),
             told: Arc::clone(&self.told),
             told_of_tracking: Arc::clone(&self.told_of_tracking),
         }

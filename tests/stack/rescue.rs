@@ -770,3 +770,35 @@ async fn whatever_is_collected_can_be_a_rescue() {
     let answer = got(player).await;
     assert_eq!((answer.status, answer.body.len()), (200, long.len()));
 }
+
+/// A process that is about to end has no use for what is only for later requests, and whoever takes over may not wait for it.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_nobody_is_not_sent_when_the_process_is_about_to_end() {
+    for takes_it_back in [false, true] {
+        let (players, mut far) = stack(Config::default());
+        for n in 0..4 {
+            players.learn(&mut far, &media(1, n), 7).await;
+        }
+        let asking: Vec<_> = (0..3).map(|n| players.getting(&media(1, n))).collect();
+        let flying = far.asked().await;
+        for player in asking {
+            got(player).await.is_rescue(7, "slow", 2);
+        }
+        assert_eq!(players.stack.lanes().waiting(), 2);
+        players.stack.finishing(true);
+        let late = players.getting(&media(1, 3));
+        far.quiet_for(ms(10)).await;
+        assert_eq!(players.stack.lanes().waiting(), 1, "whose player still waits");
+        if takes_it_back {
+            players.stack.finishing(false);
+        }
+        got(late).await.is_rescue(7, "slow", 4);
+        // What is in flight is not abandoned, and what is in line behind it goes on if it is of use after all.
+        flying.playlist(8);
+        if takes_it_back {
+            far.asked().await.playlist(8);
+        }
+        far.quiet().await;
+        players.are_done().await;
+    }
+}

@@ -81,6 +81,7 @@ pub(in crate::sidecar) async fn attend(
             answers.abort();
         }
         door.close();
+        proxy.shared().finishing(true);
         if stopped && let Some(hand_over) = &mut hand_over {
             hand_over.leave();
         }
@@ -92,6 +93,7 @@ pub(in crate::sidecar) async fn attend(
         };
         warn!(target: SIDECAR, "the process that took over is gone: serving again");
         door = door.reopened();
+        proxy.shared().finishing(false);
         readiness.ready();
         if let Err(error) = serve(ports.listen, &door) {
             error!(target: SIDECAR, %error, "it cannot be served again");
