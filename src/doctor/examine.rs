@@ -202,12 +202,7 @@ impl Examination {
             slowest = slowest.max(answer.took);
             found.push(answer.url.clone());
             self.is_for_pages(&answer, "success");
-            if answer.is_packed() {
-                self.tell(
-                    Finding::warning("gzip", "compressed for who did not ask for that and may not be able to read it")
-                        .remedy("pass Accept-Encoding on to MediaTailor, and have caches keep an answer for each (Vary)"),
-                );
-            }
+            self.is_plain(&answer);
             if !self.is_bridged(&answer) {
                 self.is_personal(&answer);
             }

@@ -148,6 +148,16 @@ impl Examination {
         self.tell(finding);
     }
 
+    /// Whether it is as it was asked for: not compressed.
+    pub(super) fn is_plain(&mut self, answer: &Answer) {
+        if answer.is_packed() {
+            let saw = "compressed for who did not ask for that and may not be able to read it";
+            self.tell(Finding::warning("gzip", saw).remedy(
+                "pass Accept-Encoding on to MediaTailor, and have caches keep an answer for each (Vary)",
+            ));
+        }
+    }
+
     /// Whether a shared cache may give it to another viewer.
     pub(super) fn is_personal(&mut self, answer: &Answer) {
         let control = answer.header(header::CACHE_CONTROL).unwrap_or_default();

@@ -17,7 +17,7 @@ use super::{Accept, NoRescue};
 use crate::{
     observe::record::Note,
     session::{Extracted, Kind, MediaTailor, SessionKey},
-    shield::AskAgainIn,
+    shield::{AskAgainIn, InDoubt},
     telemetry::{self, TraceId},
     upstream::{Judgement, Lessons, Verdict},
 };
@@ -182,9 +182,9 @@ impl Asked {
     fn bridge<B: From<Bytes>>(&self, answer: Result<Response<B>, BoxError>) -> Result<Response<B>, BoxError> {
         let verdict = match &answer {
             Ok(response) => {
-                let judgement =
-                    response.extensions().get().filter(|judgement: &&Judgement| judgement.survivable());
-                judgement.map(|judgement| judgement.verdict)
+                let in_doubt = response.extensions().get::<InDoubt>().is_some();
+                let survivable = |judgement: &&Judgement| in_doubt || judgement.survivable();
+                response.extensions().get().filter(survivable).map(|judgement| judgement.verdict)
             }
             Err(error) => Some(Verdict::of_error(&**error)).filter(|verdict| verdict.survivable()),
         };

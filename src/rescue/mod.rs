@@ -64,6 +64,7 @@ mod head;
 mod kept;
 mod layer;
 mod learned;
+mod look;
 mod place;
 mod pool;
 mod session;

@@ -64,6 +64,13 @@ impl Shelf {
         self.places.iter().any(|place| place.highest.is_some())
     }
 
+    /// Whether media playlists of other paths came within the last two target durations.
+    pub(super) fn came_without(&self, path: &str, now: Instant) -> bool {
+        let lately = self.target_duration().unwrap_or_default() * 2;
+        let came = |place: &Place| !place.denied && now.saturating_duration_since(place.confirmed) <= lately;
+        self.places.iter().any(|place| place.highest.is_some() && came(place) && place.path() != path)
+    }
+
     /// The longest target duration of all that is kept.
     pub(super) fn target_duration(&self) -> Option<Duration> {
         let forms = self.places.iter().flat_map(|place| &place.forms);

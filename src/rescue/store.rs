@@ -1,7 +1,6 @@
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 
 use http::{HeaderMap, Uri};
@@ -9,7 +8,7 @@ use quick_cache::sync::GuardResult;
 use tokio::time::Instant;
 
 use super::{
-    Accept, Config, Good, Learned, NoRescue, Rescue, Standing,
+    Accept, Config, Good, Learned, NoRescue, Rescue,
     bounds::Bounds,
     pool::{Home, Pool},
     session::{OVERHEAD, Session, Shared},
@@ -205,11 +204,6 @@ impl Store {
         self.look(session)?.state().shelf.same(&Url::of(uri), good)
     }
 
-    /// When the upstream last gave something good of a session.
-    pub(crate) fn confirmed(&self, session: &SessionKey) -> Option<Instant> {
-        self.look(session)?.state().shelf.confirmed()
-    }
-
     /// Drops what is kept of a playlist: its player was given something else, which is not.
     pub(crate) fn outdate(&self, session: &SessionKey, uri: &Uri) {
         if let Some(session) = self.look(session) {
@@ -238,21 +232,6 @@ impl Store {
         }
     }
 
-    /// How a playlist stands with its session; `None` if nothing is kept of that.
-    pub(crate) fn standing(&self, session: &SessionKey, uri: &Uri) -> Option<Standing> {
-        self.look(session).map(|session| session.state().shelf.standing(uri.path()))
-    }
-
-    /// Whether the upstream gave one of a session's media playlists.
-    pub(crate) fn gives_media(&self, session: &SessionKey) -> bool {
-        self.look(session).is_some_and(|session| session.state().shelf.has_media())
-    }
-
-    /// The target duration of what is kept of a session, if it is a media playlist's.
-    pub(crate) fn target_duration(&self, session: &SessionKey) -> Option<Duration> {
-        self.look(session)?.state().shelf.target_duration()
-    }
-
     /// How many sessions have something kept.
     pub fn sessions(&self) -> usize {
         self.pool().map_or(0, |pool| pool.sessions.len())
@@ -268,7 +247,7 @@ impl Store {
         self.pool().map_or(0, |pool| pool.sessions.weight())
     }
 
-    fn look(&self, session: &SessionKey) -> Option<Arc<Shared>> {
+    pub(super) fn look(&self, session: &SessionKey) -> Option<Arc<Shared>> {
         let (pool, _) = self.kept.as_ref()?;
         pool.sessions.peek(session).map(|session| session.shared)
     }
@@ -298,14 +277,14 @@ impl fmt::Debug for Store {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::VecDeque, thread};
+    use std::{collections::VecDeque, thread, time::Duration};
 
     use bytes::Bytes;
     use http::{HeaderValue, Method, StatusCode, header};
     use tokio::time::advance;
 
     use super::*;
-    use crate::session::SessionId;
+    use crate::{rescue::Standing, session::SessionId};
 
     const URL: &str = "/v1/manifest/acct/Demo/s/0.m3u8";
 

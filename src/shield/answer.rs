@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
-use super::{Cause, Known};
+use super::{Cause, Known, Playlist};
 use crate::{
     observe::record::Note,
     serialize::MadeHere,
@@ -18,11 +18,17 @@ pub(crate) struct Answer {
     verdict: Verdict,
     status: Option<StatusCode>,
     again: Duration,
+    in_doubt: bool,
 }
 
 /// When to ask again; in the extensions of an answer of the shield.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AskAgainIn(pub(crate) Duration);
+
+/// In the extensions of an answer that a session is lost, which others of its playlists have yet to say: the last good playlist may
+/// bridge that.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InDoubt;
 
 /// Once a quota is spent, when to ask again.
 const LATER: Duration = Duration::from_secs(10);
@@ -42,11 +48,16 @@ impl Answer {
             (Cause::Failing, Some(_)) => Verdict::OriginBroken,
             (Cause::Failing, None) => Verdict::Unreachable,
         };
-        Self { verdict, status: known.status, again: known.next_probe }
+        Self { verdict, status: known.status, again: known.next_probe, in_doubt: false }
+    }
+
+    /// The same to who asks for this playlist.
+    pub(crate) fn to(playlist: Playlist, known: &Known) -> Self {
+        Self { in_doubt: known.is_in_doubt_for(playlist), ..Self::of(known) }
     }
 
     pub(super) fn held_back() -> Self {
-        Self { verdict: Verdict::HeldBack, status: None, again: LATER }
+        Self { verdict: Verdict::HeldBack, status: None, again: LATER, in_doubt: false }
     }
 
     /// Tells the log, the metrics and, where one is kept, the request's record that it is given.
@@ -65,6 +76,9 @@ impl Answer {
         response.extensions_mut().insert(Judgement::from(self.verdict));
         response.extensions_mut().insert(AskAgainIn(self.again));
         response.extensions_mut().insert(MadeHere);
+        if self.in_doubt {
+            response.extensions_mut().insert(InDoubt);
+        }
         response
     }
 }

@@ -45,8 +45,19 @@ pub(crate) struct Known {
     pub next_probe: Duration,
     /// Whether it is gone, and the upstream has said so more than once.
     pub is_confirmed: bool,
+    /// The one playlist that says that the session is lost, while others of it came just before.
+    pub said_by: Option<Playlist>,
     /// The playlist for which a probe is out, of which there is no word yet.
     pub probed: Option<Playlist>,
+}
+
+// === impl Known ===
+
+impl Known {
+    /// Whether it is said to be lost, but by another playlist than this alone.
+    pub(super) fn is_in_doubt_for(&self, playlist: Playlist) -> bool {
+        self.cause == Cause::Lost && self.said_by.is_some_and(|said_by| said_by != playlist)
+    }
 }
 
 // === impl Cause ===

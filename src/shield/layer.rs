@@ -17,7 +17,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Answer, Cause,
+    Answer, Cause, Playlist,
     hearing::Hearing,
     way::{Way, is_first, refuse},
 };
@@ -140,8 +140,9 @@ where
             }
             Way::Behind(key, kind) => {
                 let (lessons, note) = (Arc::clone(&self.lessons), head.extensions.get().cloned());
+                let playlist = lessons.marks.playlist(&head.uri);
                 let answer = self.inner.call(Request::from_parts(head, body));
-                State::Waiting { answer: Box::pin(hear_probe(answer, lessons, (key, kind), note)) }
+                State::Waiting { answer: Box::pin(hear_probe(answer, lessons, (key, kind, playlist), note)) }
             }
             Way::Answered(answer) => State::Answered { answer: ready(answer.into_response()) },
         };
@@ -153,7 +154,7 @@ where
 async fn hear_probe<F, B, E>(
     answer: F,
     lessons: Arc<Lessons>,
-    (key, kind): (SessionKey, Kind),
+    (key, kind, playlist): (SessionKey, Kind, Playlist),
     note: Option<Note>,
 ) -> Result<Response<B>, BoxError>
 where
@@ -170,7 +171,7 @@ where
     };
     let lost = lessons.marks.known(&key, Instant::now()).filter(|known| known.cause == Cause::Lost);
     match (lost, failed) {
-        (Some(known), _) => Ok(Answer::of(&known).told(&key, kind, note.as_ref()).into_response()),
+        (Some(known), _) => Ok(Answer::to(playlist, &known).told(&key, kind, note.as_ref()).into_response()),
         (None, Some(error)) => Err(error),
         // It went well: all that this waits for is its own turn.
         (None, None) => answer.await.map_err(Into::into),

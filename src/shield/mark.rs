@@ -25,6 +25,8 @@ pub(super) struct Mark {
     has_hung: bool,
     /// Whether others are asked for as well.
     has_siblings: AtomicBool,
+    /// Whether others of a session that is said to be lost came just before.
+    is_in_doubt: bool,
     /// When the upstream first said so, and when it last did.
     since: Instant,
     said: Instant,
@@ -58,6 +60,7 @@ impl Mark {
             took: Duration::ZERO,
             has_hung: false,
             has_siblings: AtomicBool::new(false),
+            is_in_doubt: false,
             since: now,
             said: now,
             gap: Duration::ZERO,
@@ -75,6 +78,11 @@ impl Mark {
     /// The mark for what happened to this playlist, which took this long.
     pub(super) fn of(self, failed: Playlist, took: Duration) -> Self {
         Self { failed: Some(failed), took, ..self }
+    }
+
+    /// One playlist says that its session is lost, whose others came just before.
+    pub(super) fn in_doubt(self, is_in_doubt: bool) -> Self {
+        Self { is_in_doubt, ..self }
     }
 
     /// Nothing came in all that time. It was the last request for as long: if that is the gap, the next may go at once.
@@ -103,8 +111,14 @@ impl Mark {
         } else {
             let siblings =
                 *self.has_siblings.get_mut() || self.failed.is_some() && self.failed != later.failed;
-            let since = if self.is_said_again_by(&later) { self.since } else { later.since };
-            *self = Self { since, ..later };
+            let is_again = self.is_said_again_by(&later);
+            let since = if is_again { self.since } else { later.since };
+            // A second playlist says the same, or there is no other that anybody asks for.
+            let is_in_doubt = match is_again && later.cause == Cause::Lost {
+                true => self.is_in_doubt && siblings && self.failed == later.failed,
+                false => later.is_in_doubt,
+            };
+            *self = Self { since, is_in_doubt, ..later };
             self.has_siblings =
                 AtomicBool::new(siblings && matches!(self.cause, Cause::Failing | Cause::Lost));
         }
@@ -180,7 +194,9 @@ impl Mark {
         if self.failed != Some(playlist) {
             self.has_siblings.store(true, Ordering::Relaxed);
         } else {
-            let may_probe_at = match self.has_siblings.load(Ordering::Relaxed) {
+            // Having failed once, it may as well be there again.
+            let is_first = self.is_in_doubt && self.said == self.since;
+            let may_probe_at = match !is_first && self.has_siblings.load(Ordering::Relaxed) {
                 true => later(self.probe_at, self.first_gap),
                 false => later(self.said, self.gap),
             };
@@ -214,6 +230,7 @@ impl Mark {
             age: now.saturating_duration_since(self.said),
             next_probe: self.probe_at.saturating_duration_since(now),
             is_confirmed: self.said > self.since,
+            said_by: self.failed.filter(|_| self.is_in_doubt),
             probed: self.lease.filter(|lease| now < *lease).and(self.asks_for),
         }
     }

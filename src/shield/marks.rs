@@ -120,17 +120,19 @@ impl Marks {
         self.put(session, Mark::new(cause, status, target_duration, now, &self.config), now)
     }
 
-    /// Marks a session as lost by what was said of one of its playlists.
+    /// Marks a session as lost by what was said of one of its playlists. `others_came` if others of it came just before: that it is
+    /// lost is in doubt then, until another of them says so. Whether it still is, is given.
     pub(crate) fn lose(
         &self,
         session: &SessionKey,
-        playlist: Playlist,
+        (playlist, others_came): (Playlist, bool),
         status: Option<StatusCode>,
         target_duration: Option<Duration>,
         now: Instant,
-    ) {
+    ) -> bool {
         let mark = Mark::new(Cause::Lost, status, target_duration, now, &self.config);
-        self.put(session, mark.of(playlist, Duration::ZERO), now);
+        self.put(session, mark.of(playlist, Duration::ZERO).in_doubt(others_came), now);
+        self.known(session, now).is_some_and(|known| known.said_by.is_some())
     }
 
     /// Marks a session after one of its playlists has failed, which took this long. A playlist that is known
@@ -362,6 +364,7 @@ mod tests {
             age: secs(2),
             next_probe: secs(1),
             is_confirmed: false,
+            said_by: None,
             probed: None,
         };
         assert_eq!(marks.check(&session(0), Instant::now()), Check::Answer(known));
@@ -452,7 +455,7 @@ mod tests {
         assert!(matches!(check(hung), Check::Answer(_)));
         advance(secs(3)).await;
         assert_eq!(check(hung), Check::Probe);
-        marks.lose(&session(0), hung, None, Some(secs(6)), Instant::now());
+        marks.lose(&session(0), (hung, false), None, Some(secs(6)), Instant::now());
         hangs(10);
         assert!(matches!(check(hung), Check::Answer(_)));
     }

@@ -26,7 +26,7 @@ mod way;
 mod window;
 
 pub(crate) use self::{
-    answer::{Answer, AskAgainIn},
+    answer::{Answer, AskAgainIn, InDoubt},
     ask::Ask,
     cause::{Cause, Check, Known},
     lately::Lately,

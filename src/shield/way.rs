@@ -55,7 +55,8 @@ impl Way {
             _ => lessons.known(&key, head, now),
         };
         if let Some(known) = known {
-            return Self::Answered(Answer::of(&known).told(&key, kind, head.extensions.get()));
+            let answer = Answer::to(lessons.marks.playlist(&head.uri), &known);
+            return Self::Answered(answer.told(&key, kind, head.extensions.get()));
         }
         if kind == Kind::Tracking {
             return Self::track(lessons, head, key);

@@ -198,7 +198,8 @@ impl Pupil {
             return None;
         }
         let known = self.lessons.waits_for(&self.key, head, Instant::now())?;
-        Some(Answer::of(&known).told(&self.key, self.kind, self.note.as_ref()))
+        let answer = Answer::to(self.lessons.marks.playlist(&self.uri), &known);
+        Some(answer.told(&self.key, self.kind, self.note.as_ref()))
     }
 
     /// That a playlist fails is noted here, since its player may have had a rescue long before.

@@ -10,10 +10,10 @@ use super::{
     seen::Seen,
 };
 use crate::{
-    rescue::{self, Ending, Good, Learned, Standing, Store, Variants},
+    rescue::{self, Ending, Good, Learned, Store, Variants},
     serialize::Body,
     session::{self, SessionKey},
-    shield::{self, Cause, Marks, Playlist, Quota},
+    shield::{self, Cause, Marks, Quota},
     telemetry::{self, Seldom},
 };
 
@@ -188,7 +188,7 @@ impl Lessons {
                 self.good(key, uri, now);
             }
             Verdict::SessionLost => match self.among_others(key, (method, uri), judgement) {
-                None => self.end(key, uri, Cause::Lost, status, now),
+                None => self.lose(key, uri, status, now),
                 Some(other) => {
                     if method == Method::GET {
                         self.miss(key, uri, status, now);
@@ -196,60 +196,15 @@ impl Lessons {
                     return Some(other);
                 }
             },
-            Verdict::Blocked => self.end(key, uri, Cause::Blocked, status, now),
+            Verdict::Blocked => {
+                self.marks.mark(key, Cause::Blocked, Some(status), self.store.target_duration(key), now);
+                self.forget(key);
+            }
             verdict if is_the_sessions(verdict) => self.fail(key, uri, sent, Some(status)),
             _ if method == Method::GET && is_denial(status) => self.store.deny(key, uri),
             _ => {}
         }
         None
-    }
-
-    /// An exchange failed in a way that says more of the session, or of all, than of one playlist.
-    pub(super) fn fail(&self, key: &SessionKey, uri: &Uri, sent: Instant, status: Option<StatusCode>) {
-        // Unless it is of a rendition that was never there: those that play are asked for as before.
-        if !matches!(self.store.standing(key, uri), Some(Standing::Denied | Standing::NeverHad)) {
-            let now = Instant::now();
-            let failed = (self.marks.playlist(uri), now.saturating_duration_since(sent));
-            self.marks.fail(key, failed, status, self.store.target_duration(key), now);
-        }
-    }
-
-    /// An exchange had no answer for as long as it might hold its turn: whatever it was of, its siblings waited for that.
-    pub(super) fn hang(&self, key: &SessionKey, uri: &Uri, sent: Instant) {
-        let now = Instant::now();
-        let hung = (self.marks.playlist(uri), now.saturating_duration_since(sent));
-        let is_new = matches!(self.store.standing(key, uri), Some(Standing::Denied | Standing::NeverHad));
-        self.marks.hang(key, hung, is_new, self.store.target_duration(key), now);
-    }
-
-    /// A playlist that was never given is missing.
-    fn miss(&self, key: &SessionKey, uri: &Uri, status: StatusCode, now: Instant) {
-        let (playlist, target_duration) = (self.marks.playlist(uri), self.store.target_duration(key));
-        let is_alone = self.is_alone(key, playlist, now);
-        self.marks.miss(key, (playlist, is_alone), Some(status), target_duration, now);
-    }
-
-    /// Whether that one of its playlists is missing says nothing of a session: it had a media playlist, or that is known.
-    pub(super) fn is_alone(&self, key: &SessionKey, playlist: Playlist, now: Instant) -> bool {
-        self.store.gives_media(key)
-            || self.seen.was_given(key, now)
-            || self.marks.is_alone(key, playlist, now)
-    }
-
-    fn good(&self, key: &SessionKey, uri: &Uri, now: Instant) {
-        if !self.marks.has_none() {
-            self.marks.good(key, self.marks.playlist(uri), now);
-        }
-    }
-
-    fn end(&self, key: &SessionKey, uri: &Uri, cause: Cause, status: StatusCode, now: Instant) {
-        let (status, target_duration) = (Some(status), self.store.target_duration(key));
-        match cause {
-            Cause::Lost => self.marks.lose(key, self.marks.playlist(uri), status, target_duration, now),
-            _ => drop(self.marks.mark(key, cause, status, target_duration, now)),
-        }
-        self.store.forget(key);
-        self.seen.forget(key);
     }
 }
 

@@ -35,6 +35,7 @@ mod judgement;
 mod known;
 mod learn;
 mod lessons;
+mod marking;
 mod message;
 mod moved;
 pub mod playlist;

@@ -89,8 +89,12 @@ async fn what_waits_in_a_lane_when_its_session_is_lost_is_not_sent() {
         let first = far.asked().await;
         assert_eq!(first.target, video);
         first.status(status);
-        for player in burst {
-            got(player).await.is_problem(left, reason);
+        for (player, nth) in burst.into_iter().zip(0..) {
+            match nth > 0 && status != 410 {
+                // Which came just before: that all are lost is for another of them to say.
+                true => got(player).await.is_rescue(7, "session_lost", 0),
+                false => got(player).await.is_problem(left, reason),
+            }
         }
         far.quiet().await;
 
@@ -164,8 +168,91 @@ async fn the_siblings_of_a_probe_are_told_of_the_loss_that_it_finds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_playlist_that_is_missing_once_takes_no_sibling_with_it_that_came_just_before() {
+    let (players, mut far) = stack(Config::default());
+    let all = [0, 1, 2].map(|n| media(1, n));
+    for target in &all {
+        players.learn(&mut far, target, 7).await;
+    }
+    for back_first in [1, 0] {
+        let burst = all.each_ref().map(|target| players.getting(target));
+        far.asked().await.playlist(7);
+        far.asked().await.status(404);
+        for (player, nth) in burst.into_iter().zip(0..) {
+            match nth {
+                0 => got(player).await.is_playlist(7),
+                1 => got(player).await.is_problem(404, "session_lost"),
+                _ => got(player).await.is_rescue(7, "session_lost", 0),
+            }
+        }
+        players.get(&all[1]).await.is_problem(404, "session_lost");
+        far.quiet().await;
+        // Whoever comes first after half a target duration finds out, be it the one that was missing.
+        advance(secs(3)).await;
+        for n in [back_first, 0, 1, 2] {
+            players.learn(&mut far, &all[n], 7).await;
+        }
+    }
+    players.are_done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_playlist_that_stays_missing_does_not_speak_for_its_siblings() {
+    let (players, mut far) = stack(Config::default());
+    let [video, audio] = [0, 1].map(|n| media(1, n));
+    players.learn(&mut far, &video, 7).await;
+    players.learn(&mut far, &audio, 7).await;
+    for _ in 0..2 {
+        let player = players.getting(&audio);
+        far.asked().await.status(404);
+        got(player).await.is_problem(404, "session_lost");
+        assert_eq!(players.get(&video).await.header("x-onelane-rescue"), Some("session_lost"));
+        far.quiet_for(ms(1)).await;
+        advance(secs(3) - ms(1)).await;
+    }
+    // It has said so twice: now it lets the other go first.
+    players.get(&audio).await.is_problem(404, "session_lost");
+    players.learn(&mut far, &video, 8).await;
+    let player = players.getting(&audio);
+    far.asked().await.status(404);
+    got(player).await.is_problem(404, "not_found");
+    players.learn(&mut far, &video, 9).await;
+    players.are_done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_lost_when_two_of_its_playlists_say_so_with_one_request_in_half_a_target_duration() {
+    let (players, mut far) = stack(Config::default());
+    let all = [0, 1, 2].map(|n| media(1, n));
+    for target in &all {
+        players.learn(&mut far, target, 7).await;
+    }
+    let (begun, mut sent, mut rescued_until) = (Instant::now(), Vec::new(), ms(0));
+    while begun.elapsed() < secs(12) {
+        for target in &all {
+            let player = players.getting(target);
+            if let Some(asked) = far.asked_within(ms(1)).await {
+                sent.push(begun.elapsed().as_secs());
+                asked.status(404);
+            }
+            let answer = got(player).await;
+            match answer.header("x-onelane-rescue") {
+                Some(_) => rescued_until = begun.elapsed(),
+                None => answer.is_problem(404, "session_lost"),
+            }
+        }
+        advance(ms(500)).await;
+    }
+    assert_eq!(sent, [0, 3, 6, 9]);
+    assert!(rescued_until < secs(6), "{rescued_until:?}");
+    // Nothing of before is kept.
+    assert_eq!(players.stack.lessons().store.playlists(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_behind_a_probe_that_says_nothing_is_no_second_one() {
-    let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
+    let (players, mut far) =
+        stack(Config::default().rescue(None).retry(RetryConfig::default().patient(false)));
     let [video, audio] = [0, 1].map(|n| media(1, n));
     players.learn(&mut far, &video, 7).await;
     players.learn(&mut far, &audio, 7).await;
@@ -1460,15 +1547,17 @@ async fn a_rendition_that_is_missing_takes_no_sibling_of_a_new_session_with_it()
     advance(secs(3)).await;
     players.learn(&mut far, &media(1, 0), 7).await;
     players.learn(&mut far, &media(1, 0), 8).await;
-    // One that was good says it of all of them.
+    // One that was good says it of all of them, and another confirms it.
     let player = players.getting(&media(1, 1));
     far.asked().await.status(404);
     got(player).await.is_problem(404, "session_lost");
-    players.get(&media(1, 0)).await.is_problem(404, "session_lost");
+    players.get(&media(1, 0)).await.is_rescue(8, "session_lost", 0);
     advance(secs(3)).await;
-    let player = players.getting(&media(1, 2));
+    let player = players.getting(&media(1, 0));
     far.asked().await.status(404);
     got(player).await.is_problem(404, "session_lost");
+    players.get(&media(1, 1)).await.is_problem(404, "session_lost");
+    players.get(&media(1, 2)).await.is_problem(404, "session_lost");
     // A minute later a 404 says again what it says.
     let player = players.getting(MASTER);
     far.asked().await.answer(200, &[], of_its_own(2));
