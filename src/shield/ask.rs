@@ -1,9 +1,9 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{Method, request::Parts};
 use tokio::time::Instant;
 
-use super::{Behind, Cause, Check, Known, Playlist, Probe};
+use super::{Behind, Cause, Check, Known, Playlist, Probe, Waited};
 use crate::{
     rescue::{Accept, Standing},
     session::SessionKey,
@@ -19,9 +19,17 @@ pub(crate) enum Ask {
     Probe(Probe),
     /// It goes into the lane behind a probe, and is answered by what is known if that brings no better news.
     Behind,
+    /// It waits until somebody may find out more.
+    Wait(Instant),
     /// It is answered by what is known.
     Answer(Known),
 }
+
+/// How long the playlist that said so waits for another to find out whether it still is.
+const BURST: Duration = Duration::from_millis(250);
+
+/// The longest that a request waits until somebody may find out: half of a target duration of two seconds. Apps are to be told of a loss within a second.
+const WAITS: Duration = Duration::from_secs(1);
 
 /// What the marks say of a request's session or playlist, and whether that is enough to answer it.
 impl Lessons {
@@ -99,7 +107,10 @@ impl Lessons {
             {
                 Ask::Behind
             }
-            Some((_, Check::Answer(known))) => Ask::Answer(known),
+            Some((_, Check::Answer(known))) => match self.waits(known, playlist, (key, head), now) {
+                Some(wait) => Ask::Wait(now + wait),
+                None => Ask::Answer(known),
+            },
             Some((known, Check::Probe)) => self.afford(Probe::of_session(self, key), key, Some(known), now),
             None | Some((_, Check::Pass)) => {
                 let alone = self.marks.known_alone(key, playlist, now);
@@ -110,6 +121,26 @@ impl Lessons {
                 }
             }
         }
+    }
+
+    /// For how long a request of a session that is said to be lost waits for more to be known.
+    fn waits(
+        &self,
+        known: Known,
+        playlist: Playlist,
+        (key, head): (&SessionKey, &Parts),
+        now: Instant,
+    ) -> Option<Duration> {
+        if known.cause != Cause::Lost || head.extensions.get::<Waited>().is_some() {
+            return None;
+        }
+        // It lets its siblings go first, which are about to come in the same burst.
+        if known.next_probe.is_zero() {
+            return Some(BURST);
+        }
+        // A player that turns to a playlist that it never had takes a 404 for the end of that as well.
+        let turns = known.is_in_doubt_for(playlist) && !self.bridges(key, head, now);
+        (turns && known.next_probe <= WAITS).then_some(known.next_probe)
     }
 
     /// A probe of what is gone is sent only if its configuration may have one more 4xx for that; the next may be a gap later.

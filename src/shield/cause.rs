@@ -45,7 +45,7 @@ pub(crate) struct Known {
     pub next_probe: Duration,
     /// Whether it is gone, and the upstream has said so more than once.
     pub is_confirmed: bool,
-    /// The one playlist that says that the session is lost, while others of it came just before.
+    /// The one playlist that has just said that the session is lost, where others of it came shortly before.
     pub said_by: Option<Playlist>,
     /// The playlist for which a probe is out, of which there is no word yet.
     pub probed: Option<Playlist>,

@@ -11,13 +11,13 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Answer, Cause, Playlist,
+    Answer, Cause, Playlist, Waited,
     hearing::Hearing,
     way::{Way, is_first, refuse},
 };
@@ -109,7 +109,7 @@ where
     S::Future: Send,
     S::Error: Into<BoxError>,
     Q: Send + 'static,
-    B: From<Bytes> + 'static,
+    B: From<Bytes> + Send + 'static,
 {
     type Response = Response<B>;
     type Error = BoxError;
@@ -125,9 +125,19 @@ where
             Way::Pass(hearing) => {
                 State::Passed { answer: self.inner.call(Request::from_parts(head, body)), hearing }
             }
+            Way::WaitUntil(until) => {
+                head.extensions.insert(AskedAt(Instant::now()));
+                head.extensions.insert(Waited);
+                let (mut again, request) = (self.take_ready(), Request::from_parts(head, body));
+                State::Waiting {
+                    answer: Box::pin(async move {
+                        sleep_until(until).await;
+                        again.call(request).await
+                    }),
+                }
+            }
             Way::Wait(key, kind) => {
-                let ready = self.inner.clone();
-                let inner = mem::replace(&mut self.inner, ready);
+                let Self { inner, .. } = self.take_ready();
                 let lessons = Arc::clone(&self.lessons);
                 State::Waiting {
                     answer: Box::pin(send_later(
@@ -147,6 +157,14 @@ where
             Way::Answered(answer) => State::Answered { answer: ready(answer.into_response()) },
         };
         ShieldFuture { state }
+    }
+}
+
+impl<S: Clone> Shield<S> {
+    /// The one that is ready, which a clone takes the place of.
+    fn take_ready(&mut self) -> Self {
+        let next = Self { inner: self.inner.clone(), lessons: Arc::clone(&self.lessons) };
+        mem::replace(self, next)
     }
 }
 

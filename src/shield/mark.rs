@@ -42,6 +42,9 @@ pub(super) struct Mark {
     idle_at: Instant,
 }
 
+/// For how long one playlist does not speak for its siblings: a burst takes no longer, and apps are to be told of a loss within a second.
+const DOUBT: Duration = Duration::from_millis(500);
+
 // === impl Mark ===
 
 impl Mark {
@@ -83,6 +86,10 @@ impl Mark {
     /// One playlist says that its session is lost, whose others came just before.
     pub(super) fn in_doubt(self, is_in_doubt: bool) -> Self {
         Self { is_in_doubt, ..self }
+    }
+
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
     }
 
     /// Nothing came in all that time. It was the last request for as long: if that is the gap, the next may go at once.
@@ -194,9 +201,7 @@ impl Mark {
         if self.failed != Some(playlist) {
             self.has_siblings.store(true, Ordering::Relaxed);
         } else {
-            // Having failed once, it may as well be there again.
-            let is_first = self.is_in_doubt && self.said == self.since;
-            let may_probe_at = match !is_first && self.has_siblings.load(Ordering::Relaxed) {
+            let may_probe_at = match self.has_siblings.load(Ordering::Relaxed) {
                 true => later(self.probe_at, self.first_gap),
                 false => later(self.said, self.gap),
             };
@@ -230,7 +235,9 @@ impl Mark {
             age: now.saturating_duration_since(self.said),
             next_probe: self.probe_at.saturating_duration_since(now),
             is_confirmed: self.said > self.since,
-            said_by: self.failed.filter(|_| self.is_in_doubt),
+            said_by: self
+                .failed
+                .filter(|_| self.is_in_doubt && now.saturating_duration_since(self.since) < DOUBT),
             probed: self.lease.filter(|lease| now < *lease).and(self.asks_for),
         }
     }

@@ -132,7 +132,7 @@ impl Marks {
     ) -> bool {
         let mark = Mark::new(Cause::Lost, status, target_duration, now, &self.config);
         self.put(session, mark.of(playlist, Duration::ZERO).in_doubt(others_came), now);
-        self.known(session, now).is_some_and(|known| known.said_by.is_some())
+        self.sessions.look(session, now, Mark::is_in_doubt).unwrap_or_default()
     }
 
     /// Marks a session after one of its playlists has failed, which took this long. A playlist that is known

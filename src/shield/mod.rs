@@ -32,7 +32,7 @@ pub(crate) use self::{
     lately::Lately,
     mark::Playlist,
     marks::Marks,
-    probe::{Behind, Probe},
+    probe::{Behind, Probe, Waited},
 };
 pub use self::{
     config::Config,

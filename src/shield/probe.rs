@@ -15,6 +15,10 @@ pub(crate) struct Probe(#[expect(dead_code, reason = "held for its drop")] Arc<O
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Behind;
 
+/// In the extensions of a request that has waited until somebody could find out more of its session.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waited;
+
 /// A probe is out.
 #[derive(Debug)]
 struct Out {

@@ -18,6 +18,8 @@ pub(super) enum Way {
     Pass(Option<Hearing>),
     /// Those in flight are heard first.
     Wait(SessionKey, Kind),
+    /// Until then nobody finds out more.
+    WaitUntil(Instant),
     /// It goes behind a probe that is out.
     Behind(SessionKey, Kind),
     Answered(Answer),
@@ -49,6 +51,7 @@ impl Way {
                     head.extensions.insert(Behind);
                     return Self::Behind(key, kind);
                 }
+                Ask::Wait(until) => return Self::WaitUntil(until),
                 Ask::Answer(known) => Some(known),
             },
             // Nothing is learned from others: as a probe one would keep the playlists waiting for word of it.

@@ -48,7 +48,7 @@ async fn a_lost_session_is_answered_here_but_for_one_probe_in_half_a_target_dura
             };
             // Nothing of it is a rescue.
             answer.is_problem(404, "session_lost");
-            assert_eq!(answer.at, asked_at, "at once");
+            assert!(answer.at - asked_at <= ms(250), "at once, or when no other of the burst finds out");
             if answer.header("retry-after").is_some() {
                 let again: u64 =
                     answer.header("retry-after").and_then(|text| text.parse().ok()).expect("seconds");
@@ -174,7 +174,7 @@ async fn one_playlist_that_is_missing_once_takes_no_sibling_with_it_that_came_ju
     for target in &all {
         players.learn(&mut far, target, 7).await;
     }
-    for back_first in [1, 0] {
+    for order in [[0, 1, 2], [1, 0, 2], [2, 1, 0]] {
         let burst = all.each_ref().map(|target| players.getting(target));
         far.asked().await.playlist(7);
         far.asked().await.status(404);
@@ -186,12 +186,18 @@ async fn one_playlist_that_is_missing_once_takes_no_sibling_with_it_that_came_ju
             }
         }
         players.get(&all[1]).await.is_problem(404, "session_lost");
-        far.quiet().await;
-        // Whoever comes first after half a target duration finds out, be it the one that was missing.
+        far.quiet_for(ms(1)).await;
+        // A burst half a target duration later finds out, and be the one that was missing the first of it.
         advance(secs(3)).await;
-        for n in [back_first, 0, 1, 2] {
-            players.learn(&mut far, &all[n], 7).await;
+        let begun = Instant::now();
+        let burst = order.map(|n| players.getting(&all[n]));
+        for _ in 0..3 {
+            far.asked().await.playlist(7);
         }
+        for player in burst {
+            got(player).await.is_playlist(7);
+        }
+        assert!(begun.elapsed() <= ms(250), "{order:?}");
     }
     players.are_done().await;
 }
@@ -202,21 +208,57 @@ async fn a_playlist_that_stays_missing_does_not_speak_for_its_siblings() {
     let [video, audio] = [0, 1].map(|n| media(1, n));
     players.learn(&mut far, &video, 7).await;
     players.learn(&mut far, &audio, 7).await;
-    for _ in 0..2 {
+    let player = players.getting(&audio);
+    far.asked().await.status(404);
+    got(player).await.is_problem(404, "session_lost");
+    players.get(&video).await.is_rescue(7, "session_lost", 0);
+    far.quiet_for(ms(1)).await;
+    // It lets the other go first.
+    advance(secs(3)).await;
+    let burst = [&audio, &video].map(|target| players.getting(target));
+    let asked = far.asked().await;
+    assert_eq!(asked.target, video);
+    asked.playlist(8);
+    far.asked().await.status(404);
+    let [audio_got, video_got] = burst;
+    got(audio_got).await.is_problem(404, "not_found");
+    got(video_got).await.is_playlist(8);
+    players.learn(&mut far, &video, 9).await;
+    // Nobody else asks: then it is told what is known, a moment later.
+    let player = players.getting(&audio);
+    got(player).await.is_problem(404, "not_found");
+    players.are_done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_turns_to_another_variant_after_a_stray_404_has_it_half_a_target_duration_later() {
+    let shield = shield::Config::default().blocked_gap(secs(1));
+    let (players, mut far) = stack(Config::default().shield(shield));
+    let [video, audio, other, another] = [0, 1, 2, 3].map(|n| media(1, n));
+    for lost in [false, true] {
+        players.learn(&mut far, &video, 7).await;
+        players.learn(&mut far, &audio, 7).await;
         let player = players.getting(&audio);
         far.asked().await.status(404);
         got(player).await.is_problem(404, "session_lost");
-        assert_eq!(players.get(&video).await.header("x-onelane-rescue"), Some("session_lost"));
-        far.quiet_for(ms(1)).await;
-        advance(secs(3) - ms(1)).await;
+        let turns = [&other, &another].map(|target| players.getting(target));
+        far.quiet_for(ms(990)).await;
+        if lost {
+            far.asked().await.status(404);
+            let [one, two] = turns;
+            // It was never there, which says nothing of its siblings; and the next probe is a gap away.
+            got(one).await.is_problem(404, "not_found");
+            got(two).await.is_problem(404, "session_lost");
+            break;
+        }
+        for player in turns {
+            far.asked().await.playlist(7);
+            got(player).await.is_playlist(7);
+        }
+        advance(secs(61)).await;
+        players.stack.lessons().store.expire(Instant::now());
     }
-    // It has said so twice: now it lets the other go first.
-    players.get(&audio).await.is_problem(404, "session_lost");
-    players.learn(&mut far, &video, 8).await;
-    let player = players.getting(&audio);
-    far.asked().await.status(404);
-    got(player).await.is_problem(404, "not_found");
-    players.learn(&mut far, &video, 9).await;
+    far.quiet().await;
     players.are_done().await;
 }
 
@@ -244,7 +286,7 @@ async fn a_session_is_lost_when_two_of_its_playlists_say_so_with_one_request_in_
         advance(ms(500)).await;
     }
     assert_eq!(sent, [0, 3, 6, 9]);
-    assert!(rescued_until < secs(6), "{rescued_until:?}");
+    assert!(rescued_until < ms(500), "apps are told within a second: {rescued_until:?}");
     // Nothing of before is kept.
     assert_eq!(players.stack.lessons().store.playlists(), 0);
 }
@@ -1342,7 +1384,7 @@ async fn a_session_that_is_lost_before_its_first_media_playlist_is_shielded_as_a
         advance(ms(100)).await;
     }
     // The first two of the first burst say that it is lost, then there is a probe in three seconds, and later a little less often.
-    assert_eq!(sent, 2 + 8);
+    assert_eq!(sent, 2 + 7);
     // It is there again.
     advance(secs(8)).await;
     for n in 0..3 {
