@@ -28,7 +28,7 @@ pub(crate) enum Ask {
 /// How long the playlist that said so waits for another to find out whether it still is.
 const BURST: Duration = Duration::from_millis(250);
 
-/// The longest that a request waits until somebody may find out: half of a target duration of two seconds. Apps are to be told of a loss within a second.
+/// The longest that a request waits until somebody may find out: half of a target duration of two seconds.
 const WAITS: Duration = Duration::from_secs(1);
 
 /// What the marks say of a request's session or playlist, and whether that is enough to answer it.

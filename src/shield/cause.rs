@@ -4,6 +4,10 @@ use http::StatusCode;
 
 use super::Playlist;
 
+/// Apps are to be told of a loss within a second. For less than that a request waits for word of a probe, and one playlist does not
+/// speak for its siblings.
+pub(super) const TOLD_WITHIN: Duration = Duration::from_millis(800);
+
 /// What is wrong with a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -5,7 +5,6 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready as done},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use tower_service::Service;
 
 use super::{
     Answer, Cause, Playlist, Waited,
+    cause::TOLD_WITHIN,
     hearing::Hearing,
     way::{Way, is_first, refuse},
 };
@@ -61,9 +61,6 @@ pub struct Shield<S> {
     inner: S,
     lessons: Arc<Lessons>,
 }
-
-/// How long a request waits for word of its session's probe: apps are to be told of a loss within a second.
-const WORD: Duration = Duration::from_millis(800);
 
 type Later<B> = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> + Send>>;
 
@@ -181,7 +178,7 @@ where
     B: From<Bytes>,
 {
     let mut answer = pin!(answer);
-    let failed = match timeout(WORD, answer.as_mut()).await {
+    let failed = match timeout(TOLD_WITHIN, answer.as_mut()).await {
         Ok(Ok(answer)) => return Ok(answer),
         // As where the lane is full.
         Ok(Err(error)) => Some(error.into()),

@@ -6,7 +6,7 @@ use std::{
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::{Cause, Check, Config, Known, ledger::Passing};
+use super::{Cause, Check, Config, Known, cause::TOLD_WITHIN, ledger::Passing};
 
 /// Which of a session's playlists, whatever the query: a hash of its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,9 +41,6 @@ pub(super) struct Mark {
     /// When it is dropped, unless a probe goes out before.
     idle_at: Instant,
 }
-
-/// For how long one playlist does not speak for its siblings: a burst takes no longer, and apps are to be told of a loss within a second.
-const DOUBT: Duration = Duration::from_millis(500);
 
 // === impl Mark ===
 
@@ -237,7 +234,7 @@ impl Mark {
             is_confirmed: self.said > self.since,
             said_by: self
                 .failed
-                .filter(|_| self.is_in_doubt && now.saturating_duration_since(self.since) < DOUBT),
+                .filter(|_| self.is_in_doubt && now.saturating_duration_since(self.since) < TOLD_WITHIN),
             probed: self.lease.filter(|lease| now < *lease).and(self.asks_for),
         }
     }
