@@ -120,8 +120,8 @@ impl Marks {
         self.put(session, Mark::new(cause, status, target_duration, now, &self.config), now)
     }
 
-    /// Marks a session as lost by what was said of one of its playlists. `others_came` if others of it came just before: that it is
-    /// lost is in doubt then, until another of them says so. Whether it still is, is given.
+    /// Marks a session as lost by what was said of one of its playlists. `others_came` if others of it came just before, and that may be
+    /// about one alone: it is in doubt then, until another of them says so. Whether it still is, is given.
     pub(crate) fn lose(
         &self,
         session: &SessionKey,

@@ -44,10 +44,10 @@ impl Lessons {
         }
     }
 
-    /// A playlist says that its session is lost. It is not taken at its word where others came just before: those are kept until
-    /// another of them says the same.
+    /// A playlist says that its session is lost. With 404, which it may as well say of itself, it is not taken at its word where others
+    /// came just before: those are kept until another of them says the same. 400 is what MediaTailor says of a session that has expired.
     pub(super) fn lose(&self, key: &SessionKey, uri: &Uri, status: StatusCode, now: Instant) {
-        let others_came = self.store.came_without(key, uri, now);
+        let others_came = status == StatusCode::NOT_FOUND && self.store.came_without(key, uri, now);
         let said_by = (self.marks.playlist(uri), others_came);
         match self.marks.lose(key, said_by, Some(status), self.store.target_duration(key), now) {
             true => self.store.deny(key, uri),
