@@ -345,10 +345,10 @@ async fn a_lost_session_is_a_404_at_once_for_all_its_players() {
     }
     // Three seconds after it was last said, one finds out whether it still is.
     let probe = loop {
-        let player = sidecar.getting(&media(&one, 0));
+        let mut player = sidecar.getting(&media(&one, 0));
         tokio::select! {
             asked = far.asked() => break (player, asked),
-            () = tokio::time::sleep(Duration::from_millis(100)) => within(player).await.unwrap().is_problem(404),
+            answer = within(&mut player) => answer.unwrap().is_problem(404),
         }
     };
     sidecar.get(&media(&one, 1)).await.is_problem(404);
