@@ -207,6 +207,9 @@ impl Asked {
         may_leave: bool,
     ) -> Result<Response<B>, NoRescue> {
         let (store, accept) = (&self.lessons.store, Accept::of_lines(&self.accept));
+        if self.lessons.is_lost_for(&self.key, &self.uri, Instant::now()) {
+            return Err(NoRescue::Unknown);
+        }
         let rescue = store.rescue(&self.key, &self.uri, accept, may_leave, Instant::now())?;
         telemetry::rescued(&self.key, self.kind, reason, rescue.age(), self.trace);
         let mut response = rescue.into_response(&self.method).map(B::from);

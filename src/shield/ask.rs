@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use http::{Method, request::Parts};
+use http::{Method, Uri, request::Parts};
 use tokio::time::Instant;
 
 use super::{Behind, Cause, Check, Known, Playlist, Probe, Waited};
@@ -111,7 +111,11 @@ impl Lessons {
                 Some(wait) => Ask::Wait(now + wait),
                 None => Ask::Answer(known),
             },
-            Some((known, Check::Probe)) => self.afford(Probe::of_session(self, key), key, Some(known), now),
+            Some((known, Check::Probe)) => {
+                // One that came just before is unlikely to cost anything.
+                let gone = (self.store.standing(key, &head.uri) != Some(Standing::Given)).then_some(known);
+                self.afford(Probe::of_session(self, key), key, gone, now)
+            }
             None | Some((_, Check::Pass)) => {
                 let alone = self.marks.known_alone(key, playlist, now);
                 match self.marks.check_alone(key, playlist, now) {
@@ -121,6 +125,12 @@ impl Lessons {
                 }
             }
         }
+    }
+
+    /// Whether its session is said to be lost to who asks for this playlist.
+    pub(crate) fn is_lost_for(&self, key: &SessionKey, uri: &Uri, now: Instant) -> bool {
+        let known = self.marks.known(key, now).filter(|known| known.cause == Cause::Lost);
+        known.is_some_and(|known| !known.is_in_doubt_for(self.marks.playlist(uri)))
     }
 
     /// For how long a request of a session that is said to be lost waits for more to be known.

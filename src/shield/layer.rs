@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, sleep_until, timeout};
 use tower::BoxError;
@@ -122,8 +122,9 @@ where
             Way::Pass(hearing) => {
                 State::Passed { answer: self.inner.call(Request::from_parts(head, body)), hearing }
             }
-            Way::WaitUntil(until) => {
-                head.extensions.insert(AskedAt(Instant::now()));
+            Way::WaitUntil(key, until) => {
+                telemetry::waits_for_word(&key);
+                asked_now(&mut head);
                 head.extensions.insert(Waited);
                 let (mut again, request) = (self.take_ready(), Request::from_parts(head, body));
                 State::Waiting {
@@ -193,6 +194,11 @@ where
     }
 }
 
+/// Its player's time begins, unless it has begun before.
+fn asked_now(head: &mut Parts) {
+    head.extensions.get_or_insert_with(|| AskedAt(Instant::now()));
+}
+
 /// Waits until those in flight say whether one more may be sent.
 async fn send_later<S, Q, B>(
     mut inner: S,
@@ -206,10 +212,9 @@ where
     B: From<Bytes>,
 {
     telemetry::waits_for_quota(&key);
-    let asked_at = AskedAt(Instant::now());
-    let has_place = lessons.quota_of(kind).wait(&key).await;
     let (mut head, body) = request.into_parts();
-    head.extensions.insert(asked_at);
+    asked_now(&mut head);
+    let has_place = lessons.quota_of(kind).wait(&key).await;
     if !has_place && !is_first(&head, &lessons, &key) {
         return Ok(refuse(&head, &key, kind).into_response());
     }

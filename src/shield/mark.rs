@@ -6,7 +6,7 @@ use std::{
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::{Cause, Check, Config, Known, cause::TOLD_WITHIN, ledger::Passing};
+use super::{Cause, Check, Config, Known, cause::TOLD_WITHIN, ledger::Passing, window::later};
 
 /// Which of a session's playlists, whatever the query: a hash of its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,8 +25,8 @@ pub(super) struct Mark {
     has_hung: bool,
     /// Whether others are asked for as well.
     has_siblings: AtomicBool,
-    /// Whether others of a session that is said to be lost came just before.
-    is_in_doubt: bool,
+    /// The one playlist that says that its session is lost, where others of it came just before.
+    doubted: Option<Playlist>,
     /// When the upstream first said so, and when it last did.
     since: Instant,
     said: Instant,
@@ -60,7 +60,7 @@ impl Mark {
             took: Duration::ZERO,
             has_hung: false,
             has_siblings: AtomicBool::new(false),
-            is_in_doubt: false,
+            doubted: None,
             since: now,
             said: now,
             gap: Duration::ZERO,
@@ -80,13 +80,13 @@ impl Mark {
         Self { failed: Some(failed), took, ..self }
     }
 
-    /// One playlist says that its session is lost, whose others came just before.
-    pub(super) fn in_doubt(self, is_in_doubt: bool) -> Self {
-        Self { is_in_doubt, ..self }
+    /// It is one playlist alone that says so, and others of its session came just before.
+    pub(super) fn in_doubt(self) -> Self {
+        Self { doubted: self.failed, has_siblings: AtomicBool::new(true), ..self }
     }
 
     pub(super) fn is_in_doubt(&self) -> bool {
-        self.is_in_doubt
+        self.doubted.is_some()
     }
 
     /// Nothing came in all that time. It was the last request for as long: if that is the gap, the next may go at once.
@@ -99,7 +99,7 @@ impl Mark {
 
     /// Takes in what was said later. A failure on the way says nothing new of a session that is lost or blocked,
     /// and neither does one missing playlist.
-    pub(super) fn renew(&mut self, later: Self, config: &Config) {
+    pub(super) fn renew(&mut self, mut later: Self, config: &Config) {
         let target_duration = later.target_duration.or(self.target_duration);
         let now = later.said;
         let says_less = match self.cause {
@@ -113,16 +113,17 @@ impl Mark {
                 return;
             }
         } else {
-            let siblings =
-                *self.has_siblings.get_mut() || self.failed.is_some() && self.failed != later.failed;
+            let siblings = *self.has_siblings.get_mut()
+                || *later.has_siblings.get_mut()
+                || self.failed.is_some() && self.failed != later.failed;
             let is_again = self.is_said_again_by(&later);
             let since = if is_again { self.since } else { later.since };
-            // A second playlist says the same, or there is no other that anybody asks for.
-            let is_in_doubt = match is_again && later.cause == Cause::Lost {
-                true => self.is_in_doubt && siblings && self.failed == later.failed,
-                false => later.is_in_doubt,
+            // Until a second playlist says the same, or there is no other that anybody asks for.
+            let doubted = match is_again && later.cause == Cause::Lost {
+                true => self.doubted.filter(|doubted| siblings && later.failed == Some(*doubted)),
+                false => later.doubted,
             };
-            *self = Self { since, is_in_doubt, ..later };
+            *self = Self { since, doubted, ..later };
             self.has_siblings =
                 AtomicBool::new(siblings && matches!(self.cause, Cause::Failing | Cause::Lost));
         }
@@ -168,6 +169,14 @@ impl Mark {
             _ => (Cause::Failing, now),
         };
         Some((failed, Self { cause, probe_at, lease: None, ..self }))
+    }
+
+    /// Takes in that another playlist of a lost session is missing, of which that says nothing more.
+    pub(super) fn stays_lost(&mut self, now: Instant, config: &Config) {
+        if self.cause == Cause::Lost {
+            self.said = now;
+            self.measure(config);
+        }
     }
 
     /// Whether the upstream said that it does not know it.
@@ -232,9 +241,7 @@ impl Mark {
             age: now.saturating_duration_since(self.said),
             next_probe: self.probe_at.saturating_duration_since(now),
             is_confirmed: self.said > self.since,
-            said_by: self
-                .failed
-                .filter(|_| self.is_in_doubt && now.saturating_duration_since(self.since) < TOLD_WITHIN),
+            said_by: self.doubted.filter(|_| now.saturating_duration_since(self.since) < TOLD_WITHIN),
             probed: self.lease.filter(|lease| now < *lease).and(self.asks_for),
         }
     }
@@ -289,10 +296,4 @@ impl Passing for Mark {
     fn has_passed(&self, now: Instant) -> bool {
         now >= self.idle_at
     }
-}
-
-/// A time that no clock reaches is as good as one in a century.
-fn later(now: Instant, by: Duration) -> Instant {
-    const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
-    now + by.min(CENTURY)
 }

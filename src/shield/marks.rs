@@ -131,7 +131,8 @@ impl Marks {
         now: Instant,
     ) -> bool {
         let mark = Mark::new(Cause::Lost, status, target_duration, now, &self.config);
-        self.put(session, mark.of(playlist, Duration::ZERO).in_doubt(others_came), now);
+        let mark = mark.of(playlist, Duration::ZERO);
+        self.put(session, if others_came { mark.in_doubt() } else { mark }, now);
         self.sessions.look(session, now, Mark::is_in_doubt).unwrap_or_default()
     }
 
@@ -199,6 +200,7 @@ impl Marks {
             true => {
                 let alone = (session.clone(), playlist);
                 self.playlists.put(&alone, now, mark, |mark, later| mark.renew(later, &self.config));
+                self.sessions.change(session, |mark| mark.stays_lost(now, &self.config));
             }
             false => drop(self.put(session, mark, now)),
         }

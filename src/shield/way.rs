@@ -19,7 +19,7 @@ pub(super) enum Way {
     /// Those in flight are heard first.
     Wait(SessionKey, Kind),
     /// Until then nobody finds out more.
-    WaitUntil(Instant),
+    WaitUntil(SessionKey, Instant),
     /// It goes behind a probe that is out.
     Behind(SessionKey, Kind),
     Answered(Answer),
@@ -51,7 +51,7 @@ impl Way {
                     head.extensions.insert(Behind);
                     return Self::Behind(key, kind);
                 }
-                Ask::Wait(until) => return Self::WaitUntil(until),
+                Ask::Wait(until) => return Self::WaitUntil(key, until),
                 Ask::Answer(known) => Some(known),
             },
             // Nothing is learned from others: as a probe one would keep the playlists waiting for word of it.
@@ -79,7 +79,7 @@ impl Way {
         }
         // Whether one may be sent that is new here is for those in flight to say.
         let is_new = !lessons.quota.has_spent(&key, now) && !lessons.has_played(&key, now);
-        if !is_new && matches!(lessons.quota.allows(&key, now), Allowance::Spent(_)) {
+        if !is_new && !is_probe(head) && matches!(lessons.quota.allows(&key, now), Allowance::Spent(_)) {
             return Self::Answered(refuse(head, &key, kind));
         }
         Self::admit(lessons, head, key, kind)
@@ -97,7 +97,7 @@ impl Way {
         if !tells || !quota.is_spent_by_conflicts(key, now) || has_no_part() {
             return Self::Answered(refuse(head, key, kind));
         }
-        if head.extensions.get::<Probe>().is_some() {
+        if is_probe(head) {
             return Self::Pass(None);
         }
         let playlist = lessons.marks.playlist(&head.uri);
@@ -167,12 +167,17 @@ impl Way {
         match lessons.quota_of(kind).reserve(&key, Instant::now()) {
             Place::Taken => Self::Pass(Some(Hearing::new(lessons, key, kind, true))),
             Place::Later => Self::Wait(key, kind),
-            Place::None if is_first(head, lessons, &key) => {
+            Place::None if is_first(head, lessons, &key) || is_probe(head) => {
                 Self::Pass(Some(Hearing::new(lessons, key, kind, false)))
             }
             Place::None => Self::Answered(refuse(head, &key, kind)),
         }
     }
+}
+
+/// Whether it finds out for others, which is allowed once in a gap.
+fn is_probe(head: &Parts) -> bool {
+    head.extensions.get::<Probe>().is_some()
 }
 
 /// Whether it creates a session of a stream that had no 4xx: when many sessions are lost at once, those that

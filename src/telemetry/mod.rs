@@ -262,6 +262,11 @@ pub(crate) fn waits_for_quota(key: &SessionKey) {
     debug!(target: VERDICT, session = %key, "waits until others are heard of");
 }
 
+/// A request waits, since one playlist says that its session is lost and another is about to be asked.
+pub(crate) fn waits_for_word(key: &SessionKey) {
+    debug!(target: VERDICT, session = %key, "waits until more is known of its session");
+}
+
 /// A player asks.
 pub(crate) fn request(key: Option<&SessionKey>, kind: Kind) -> Span {
     debug_span!(target: REQUEST, "request", session = key.map(tracing::field::display), kind = kind.as_str())

@@ -231,6 +231,76 @@ async fn a_playlist_that_stays_missing_does_not_speak_for_its_siblings() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_playlist_that_stays_missing_is_not_the_next_probe_though_its_siblings_were_in_the_lane() {
+    let (players, mut far) = stack(Config::default());
+    let all = [2, 0, 1].map(|n| media(1, n));
+    for target in &all {
+        players.learn(&mut far, target, 7).await;
+    }
+    for sequence in [8, 9] {
+        let burst = all.each_ref().map(|target| players.getting(target));
+        while let Some(asked) = far.asked_within(ms(300)).await {
+            match asked.target == all[0] {
+                true => asked.status(404),
+                false => asked.playlist(sequence),
+            }
+        }
+        for (player, nth) in burst.into_iter().zip(0..) {
+            let answer = got(player).await;
+            match nth {
+                0 => assert_eq!(answer.status, 404),
+                _ => assert_eq!(answer.status, 200, "{answer:?}"),
+            }
+        }
+        advance(secs(3)).await;
+    }
+    players.are_done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_given_finds_out_though_all_4xx_are_spent() {
+    let shield = shield::Config::default().configuration_4xx_per_minute(10);
+    let (players, mut far) = stack(Config::default().shield(shield));
+    let [video, audio] = [0, 1].map(|n| media(1, n));
+    players.learn(&mut far, &video, 7).await;
+    players.learn(&mut far, &audio, 7).await;
+    let player = players.getting(&audio);
+    far.asked().await.status(404);
+    got(player).await.is_problem(404, "session_lost");
+    for number in 2..11 {
+        let player = players.getting(&media(number, 0));
+        far.asked().await.status(404);
+        got(player).await.is_problem(404, "session_lost");
+    }
+    advance(secs(3)).await;
+    players.learn(&mut far, &video, 8).await;
+    players.learn(&mut far, &audio, 8).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_of_before_is_given_once_apps_are_told_of_the_loss() {
+    for answered in [504, 404] {
+        let (players, mut far) = stack(Config::default().retry(RetryConfig::default().patient(false)));
+        let [video, audio] = [0, 1].map(|n| media(1, n));
+        players.learn(&mut far, &video, 7).await;
+        players.learn(&mut far, &audio, 7).await;
+        let player = players.getting(&audio);
+        far.asked().await.status(404);
+        got(player).await.is_problem(404, "session_lost");
+        advance(secs(3)).await;
+        // The one that finds out takes long, or says nothing.
+        let probe = players.getting(&video);
+        let asked = far.asked().await;
+        advance(secs(4)).await;
+        asked.status(answered);
+        if answered == 504 {
+            far.asked().await.status(answered);
+        }
+        assert_eq!(got(probe).await.status, answered);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_turns_to_another_variant_after_a_stray_404_has_it_half_a_target_duration_later() {
     let shield = shield::Config::default().blocked_gap(secs(1));
     let (players, mut far) = stack(Config::default().shield(shield));

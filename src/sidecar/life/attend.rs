@@ -93,13 +93,13 @@ pub(in crate::sidecar) async fn attend(
         };
         warn!(target: SIDECAR, "the process that took over is gone: serving again");
         door = door.reopened();
-        proxy.shared().finishing(false);
         readiness.ready();
         if let Err(error) = serve(ports.listen, &door) {
             error!(target: SIDECAR, %error, "it cannot be served again");
             door.close();
             break (timeout(config.drain, finished(&door, proxy)).await.is_ok(), answers);
         }
+        proxy.shared().finishing(false);
         admin = ports.admin;
     };
     // One that hands over says so when it is sure not to serve again.
