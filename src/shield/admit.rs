@@ -88,11 +88,19 @@ impl Quota {
     /// Many are a twentieth of the limit: where each is lost on several instances, few of them spend all. They have to be more than
     /// the strangers that had a 4xx, who are otherwise what spends it.
     fn room_of_newcomers(&self, scope: u64, now: Instant) -> Room {
-        let limit = self.configurations.limit;
         let (lost, newcomers) = (self.lost.count(&scope, now), self.newcomers.count(&scope, now));
-        let are_lost = lost >= limit.div_ceil(20) && lost > newcomers;
-        let part = if are_lost { limit / 4 } else { 0 };
+        let are_lost = self.are_many(lost) && lost > newcomers;
+        let part = if are_lost { self.configurations.limit / 4 } else { 0 };
         // As one of which half is spent, so that nobody flies on trust.
         Room { limit: 2 * part, spent: part.saturating_add(newcomers) }
+    }
+
+    /// Whether many of its configuration's sessions were lost in the last minute: then each is one of them.
+    pub(super) fn are_many_lost(&self, session: &SessionKey, now: Instant) -> bool {
+        self.are_many(self.lost.count(&session.scope_id(), now))
+    }
+
+    fn are_many(&self, lost: u32) -> bool {
+        lost >= self.configurations.limit.div_ceil(20)
     }
 }

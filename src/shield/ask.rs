@@ -112,8 +112,9 @@ impl Lessons {
                 None => Ask::Answer(known),
             },
             Some((known, Check::Probe)) => {
-                // One that came just before is unlikely to cost anything.
-                let gone = (self.store.standing(key, &head.uri) != Some(Standing::Given)).then_some(known);
+                // One that came just before is unlikely to cost anything, unless many are lost.
+                let is_given = || self.store.standing(key, &head.uri) == Some(Standing::Given);
+                let gone = (self.quota.are_many_lost(key, now) || !is_given()).then_some(known);
                 self.afford(Probe::of_session(self, key), key, gone, now)
             }
             None | Some((_, Check::Pass)) => {

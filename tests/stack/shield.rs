@@ -258,23 +258,33 @@ async fn a_playlist_that_stays_missing_is_not_the_next_probe_though_its_siblings
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_was_given_finds_out_though_all_4xx_are_spent() {
-    let shield = shield::Config::default().configuration_4xx_per_minute(10);
-    let (players, mut far) = stack(Config::default().shield(shield));
-    let [video, audio] = [0, 1].map(|n| media(1, n));
-    players.learn(&mut far, &video, 7).await;
-    players.learn(&mut far, &audio, 7).await;
-    let player = players.getting(&audio);
-    far.asked().await.status(404);
-    got(player).await.is_problem(404, "session_lost");
-    for number in 2..11 {
-        let player = players.getting(&media(number, 0));
-        far.asked().await.status(404);
-        got(player).await.is_problem(404, "session_lost");
+async fn one_that_was_given_finds_out_though_all_4xx_are_spent_unless_many_are_lost() {
+    for lost in [0, 3] {
+        let shield = shield::Config::default().configuration_4xx_per_minute(60);
+        let (players, mut far) = stack(Config::default().shield(shield));
+        for number in 1..=4 {
+            players.learn(&mut far, &media(number, 0), 7).await;
+            players.learn(&mut far, &media(number, 1), 7).await;
+        }
+        for number in 1..=1 + lost {
+            let player = players.getting(&media(number, 1));
+            far.asked().await.status(404);
+            got(player).await.is_problem(404, "session_lost");
+        }
+        for number in 0..59 - lost {
+            let player = players.getting(&media(100 + number, 0));
+            far.asked().await.status(404);
+            got(player).await.is_problem(404, "session_lost");
+        }
+        advance(secs(3)).await;
+        if lost > 0 {
+            players.get(&media(1, 0)).await.is_problem(404, "session_lost");
+            far.quiet().await;
+            continue;
+        }
+        players.learn(&mut far, &media(1, 0), 8).await;
+        players.learn(&mut far, &media(1, 1), 8).await;
     }
-    advance(secs(3)).await;
-    players.learn(&mut far, &video, 8).await;
-    players.learn(&mut far, &audio, 8).await;
 }
 
 #[tokio::test(start_paused = true)]
