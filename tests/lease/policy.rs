@@ -371,7 +371,13 @@ async fn a_quota_is_that_of_all_instances_for_as_long_as_they_hear_of_each_other
     let (of_a, of_b) = (quota(), quota());
     let spent = Allowance::Spent(Scope::Configuration);
     let allows = |quota: &Quota| quota.allows(&key(), Instant::now());
-    let spend = |quota: &Quota, n| (0..n).for_each(|_| quota.spend(&key(), Instant::now()));
+    // Each of another session's: one that had many may have none of the second half.
+    let spend = |quota: &Quota, n| {
+        (0..n).for_each(|nth| {
+            let id = SessionId::parse(&format!("spends-{nth}")).expect("an id");
+            quota.spend(&SessionKey::new(None, None, id), Instant::now());
+        });
+    };
     // What was before anybody asked is this instance's own matter.
     spend(&of_b, 1);
     of_a.share(&a).await;
