@@ -28,12 +28,9 @@ impl Marks {
         playlist: Playlist,
         now: Instant,
     ) -> Option<(Known, bool)> {
-        if self.playlists.is_empty() {
-            return None;
-        }
         let look =
             |mark: &Mark| mark.look_in_lane(playlist, now).map(|known| (known, mark.is_slow(&self.config)));
-        self.playlists.look(&(session.clone(), playlist), now, look).flatten()
+        self.look_alone(session, playlist, now, look).flatten()
     }
 
     /// What is known of such a playlist, be it time for its probe or not.
@@ -43,10 +40,7 @@ impl Marks {
         playlist: Playlist,
         now: Instant,
     ) -> Option<Known> {
-        if self.playlists.is_empty() {
-            return None;
-        }
-        self.playlists.look(&(session.clone(), playlist), now, |mark| mark.known(now))
+        self.look_alone(session, playlist, now, |mark| mark.known(now))
     }
 
     /// A [probe](Check::Probe) of one of them is over, or was not sent after all.
@@ -71,12 +65,25 @@ impl Marks {
 
     /// Whether a playlist is known to fail, or to be missing, by itself.
     pub(crate) fn is_alone(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> bool {
-        !self.playlists.is_empty() && self.playlists.look(&(session.clone(), playlist), now, |_| ()).is_some()
+        self.look_alone(session, playlist, now, |_| ()).is_some()
     }
 
     /// Whether a playlist is known to be missing by itself.
     pub(crate) fn is_missing(&self, session: &SessionKey, playlist: Playlist, now: Instant) -> bool {
-        let alone = || (session.clone(), playlist);
-        !self.playlists.is_empty() && self.playlists.look(&alone(), now, Mark::is_missing).unwrap_or_default()
+        self.look_alone(session, playlist, now, Mark::is_missing).unwrap_or_default()
+    }
+
+    /// What `look` makes of a playlist's own mark. Where there are none, not even the key is made.
+    fn look_alone<T>(
+        &self,
+        session: &SessionKey,
+        playlist: Playlist,
+        now: Instant,
+        look: impl FnOnce(&Mark) -> T,
+    ) -> Option<T> {
+        if self.playlists.is_empty() {
+            return None;
+        }
+        self.playlists.look(&(session.clone(), playlist), now, look)
     }
 }
